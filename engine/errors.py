@@ -1,0 +1,86 @@
+"""Every error the engine raises on purpose.
+
+    FlexmlError
+    ├── ConfigError        the configuration cannot be used (one line for each problem)
+    ├── DocumentError      a FlexML document cannot be executed: URL, line, verb, attribute, found, allowed
+    ├── FetchError         an HTTP request got no usable answer
+    ├── PromptError        audio cannot be fetched, decoded or spoken
+    ├── SdpError           a session description cannot be read
+    │   └── NotAcceptable  it can be read, but nothing in it fits (488)
+    ├── SipError           the SIP stack refused an operation
+    ├── MediaError         a media worker refused a command, or is gone
+    └── CallEnded          the call ended while something was being done on it
+
+Messages say what was found, what was expected, and where.
+"""
+
+from __future__ import annotations
+
+
+class FlexmlError(Exception):
+    """The root of the tree."""
+
+
+class ConfigError(FlexmlError):
+    """The configuration cannot be used; `problems` holds one line for each thing wrong."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class DocumentError(FlexmlError):
+    """A FlexML document cannot be executed. Nothing of it is."""
+
+    def __init__(
+        self,
+        found: str,
+        *,
+        url: str = "",
+        line: int = 0,
+        verb: str = "",
+        attribute: str = "",
+        value: str = "",
+        allowed: str = "",
+    ) -> None:
+        self.found, self.url, self.line = found, url, line
+        self.verb, self.attribute, self.value, self.allowed = verb, attribute, value, allowed
+        where = ", ".join(
+            part
+            for part in (url, f"line {line}" if line else "", verb, attribute and f"attribute {attribute}")
+            if part
+        )
+        what = found + (f" {value!r}" if value else "") + (f"; allowed: {allowed}" if allowed else "")
+        super().__init__(f"{where}: {what}" if where else what)
+
+
+class FetchError(FlexmlError):
+    """An HTTP request got no usable answer; `status` is 0 where there was none."""
+
+    def __init__(self, message: str, *, url: str, status: int = 0) -> None:
+        super().__init__(f"{url}: {message}")
+        self.url, self.status = url, status
+
+
+class PromptError(FlexmlError):
+    """Audio cannot be fetched, decoded or spoken."""
+
+
+class SdpError(FlexmlError):
+    """A session description cannot be read."""
+
+
+class NotAcceptable(SdpError):
+    """A session description can be read, but nothing in it fits: 488."""
+
+
+class SipError(FlexmlError):
+    """The SIP stack refused an operation."""
+
+
+class MediaError(FlexmlError):
+    """A media worker refused a command, or is gone."""
+
+
+class CallEnded(FlexmlError):
+    """The call ended while something was being done on it."""

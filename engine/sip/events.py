@@ -1,0 +1,141 @@
+"""What the SIP agent tells and what it can be told: the seam between pjsua2 and the engine.
+
+`SipAgent` is implemented by `agent.Agent` over pjsua2 and by test doubles. A `dialog` is an integer that
+the agent gives to each call, inbound or outbound, never reused while the process lives. Events come on the
+event loop's thread, in the order of the signalling, through the one `Listener` given at the start; a
+listener never blocks. SDP crosses as text; the agent does not look into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Invited:
+    """An INVITE outside a dialog. It has been answered with 100; nothing else goes out until told."""
+
+    dialog: int
+    request_uri: str
+    from_uri: str
+    to_uri: str
+    display_name: str
+    call_id: str
+    headers: tuple[tuple[str, str], ...]
+    offer: str | None
+    source: str
+    """`address:port` the request came from."""
+    transport: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progressed:
+    """A provisional response to our INVITE, above 100; `sdp` where it had a session description."""
+
+    dialog: int
+    status: int
+    sdp: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepted:
+    """Our INVITE got its 2xx (already ACKed)."""
+
+    dialog: int
+    sdp: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Acknowledged:
+    """ACK came for our 2xx; `sdp` is the answer where our 2xx carried the offer."""
+
+    dialog: int
+    sdp: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DigitInfo:
+    """SIP INFO with a key press (application/dtmf-relay or application/dtmf)."""
+
+    dialog: int
+    digit: str
+    duration_ms: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """The dialog is over, whatever ended it; the last event of a dialog.
+
+    `status` is the final SIP status (200 for an answered call that was hung up); `by` whose act ended it.
+    """
+
+    dialog: int
+    status: int
+    reason: str
+    by: Literal["local", "remote", "stack"]
+
+
+Event = Invited | Progressed | Accepted | Acknowledged | DigitInfo | Ended
+
+
+class Listener(Protocol):
+    """Who is told."""
+
+    def on_event(self, event: Event) -> None:
+        """Take an event; return at once."""
+        ...
+
+    def on_offer(self, dialog: int, offer: str | None) -> str:
+        """Give our SDP for a re-INVITE or UPDATE: the answer to `offer`, or an offer where that is None.
+
+        Raises NotAcceptable for 488; the session then stays as it was.
+        """
+        ...
+
+    def on_answer(self, dialog: int, answer: str) -> None:
+        """Take the peer's answer to an offer we made within the dialog."""
+        ...
+
+
+class SipAgent(Protocol):
+    """What the engine can do with SIP. Every method returns at once and raises SipError when refused."""
+
+    def ring(self, dialog: int, *, sdp: str | None = None) -> None:
+        """Send 180, or 183 where `sdp` (answer, or offer if the INVITE had none) is given."""
+        ...
+
+    def answer(self, dialog: int, *, sdp: str) -> None:
+        """Send 200."""
+        ...
+
+    def reject(self, dialog: int, *, status: int, reason: str = "", headers: Mapping[str, str] = {}) -> None:
+        """Send a final response of 300 to 699."""
+        ...
+
+    def hang_up(self, dialog: int, *, reason: str = "") -> None:
+        """End the dialog whatever its state: BYE, CANCEL, or 603 for an inbound call not yet answered."""
+        ...
+
+    def invite(
+        self,
+        target: str,
+        *,
+        sdp: str,
+        from_uri: str,
+        display_name: str = "",
+        headers: Sequence[tuple[str, str]] = (),
+        username: str = "",
+        password: str = "",
+    ) -> int:
+        """Send an INVITE; returns the dialog."""
+        ...
+
+    def reinvite(self, dialog: int, *, sdp: str) -> None:
+        """Offer `sdp` within the dialog; the answer comes through `Listener.on_answer`."""
+        ...
+
+    def send_info(self, dialog: int, *, digit: str, duration_ms: int = 100) -> None:
+        """Send one key as application/dtmf-relay."""
+        ...

@@ -1,0 +1,293 @@
+"""Every message between control and a media worker, as msgspec structs.
+
+Commands are imperative and never wait. Each is answered by an event that carries the same `leg` and
+`job`; a command that cannot be carried out is answered by CommandFailed. One message is one SEQPACKET
+datagram of MessagePack, its type in the field `type`. Times are milliseconds unless the name says
+otherwise; `leg` and `job` are chosen by control and never reused while the worker lives.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
+"""What we do with media, in our own view (RFC 3264 section 5.1)."""
+
+DigitSource = Literal["rfc4733", "inband", "info"]
+
+
+class Message(msgspec.Struct, tag_field="type", frozen=True, kw_only=True, omit_defaults=True):
+    """What all messages have."""
+
+    leg: int = 0
+    job: int = 0
+
+
+# ---- commands -------------------------------------------------------------------------------------------------
+
+
+class OpenLeg(Message, tag=True, frozen=True, kw_only=True):
+    """Bind RTP to `port` and RTCP to `port + 1` and start receiving. Answer: LegOpened.
+
+    `ssrc`, `sequence` and `timestamp` are given when a leg is opened again in a new worker, so that the
+    stream goes on as it was (RFC 3550 section 8.2); zero lets the worker choose at random (section 5.1).
+    """
+
+    address: str
+    port: int
+    ssrc: int = 0
+    sequence: int = 0
+    timestamp: int = 0
+    cname: str = ""
+
+
+class SetRemote(Message, tag=True, frozen=True, kw_only=True):
+    """Say what was negotiated; sent again after each re-INVITE. SSRC and sequence go on. No answer.
+
+    `codec` is a name of `codecs.catalog.BY_NAME`; `telephone_event` the payload type of RFC 4733 or None;
+    `ptime` what the peer asked for. With `latch`, media goes to the first valid source instead of
+    `address:port` (symmetric RTP, RFC 4961); it latches once for each SetRemote that changes the address.
+    """
+
+    address: str
+    port: int
+    rtcp_port: int
+    codec: str
+    payload_type: int
+    telephone_event: int | None = None
+    ptime: int = 20
+    direction: Direction = "sendrecv"
+    latch: bool = True
+
+
+class CloseLeg(Message, tag=True, frozen=True, kw_only=True):
+    """Stop everything on the leg, send RTCP BYE, free its ports. Answer: LegClosed, the leg's last message."""
+
+
+class StartPlay(Message, tag=True, frozen=True, kw_only=True):
+    """Play `path`, headerless little-endian 16-bit mono PCM at `rate_hz`, mapped into memory, never copied.
+
+    `offset` is where to start. `loops` 0 repeats until stopped; `loop_pause` is the silence between
+    repetitions. The foreground has one player: a new StartPlay ends the one that plays (PlayFinished
+    `replaced`). `background` plays under it on a player of its own. Answer: PlayFinished, at its end.
+    """
+
+    path: str
+    rate_hz: int = 8000
+    offset: int = 0
+    loops: int = 1
+    loop_pause: int = 0
+    background: bool = False
+
+
+class StartTone(Message, tag=True, frozen=True, kw_only=True):
+    """Play a named tone of `media.tones` (`ringback-us`, `beep`, `comfort-noise`). Answer: PlayFinished.
+
+    `duration` 0 repeats the tone's cadence until stopped. It takes the foreground player.
+    """
+
+    tone: str
+    duration: int = 0
+
+
+class StopPlay(Message, tag=True, frozen=True, kw_only=True):
+    """End the play or tone whose `job` this carries. Its PlayFinished says `stopped`."""
+
+
+class SeekPlay(Message, tag=True, frozen=True, kw_only=True):
+    """Move within, pause or resume the play whose `job` this carries. No answer.
+
+    `to` is absolute, `by` relative; positions clamp at the start, and past the end the play is finished.
+    """
+
+    to: int | None = None
+    by: int = 0
+    paused: bool | None = None
+
+
+class SendDigits(Message, tag=True, frozen=True, kw_only=True):
+    """Send `digits` (0-9 * # A-D; `,` and `w` wait 500 ms, `W` 1 s), by RFC 4733 where negotiated. Answer: DigitsSent.
+
+    What plays meanwhile is muted while an event lasts. Without RFC 4733 the tones are sent in-band.
+    """
+
+    digits: str
+    on: int = 100
+    off: int = 100
+    mode: Literal["auto", "rfc4733", "inband"] = "auto"
+
+
+class StartRecording(Message, tag=True, frozen=True, kw_only=True):
+    """Record into the spool file `path`. Answer: RecordingFinished."""
+
+    path: str
+    sides: Literal["heard", "sent", "mixed", "dual"] = "mixed"
+
+
+class StopRecording(Message, tag=True, frozen=True, kw_only=True):
+    """End the recording whose `job` this carries."""
+
+
+class Join(Message, tag=True, frozen=True, kw_only=True):
+    """Let the leg hear, and be heard by, all legs of `room`. No answer."""
+
+    room: int
+
+
+class Leave(Message, tag=True, frozen=True, kw_only=True):
+    """Take the leg out of its room. No answer."""
+
+
+class Watch(Message, tag=True, frozen=True, kw_only=True):
+    """Report noise or silence once, after that many ms of it: NoiseDetected, SilenceDetected."""
+
+    noise: int | None = None
+    silence: int | None = None
+
+
+class Unwatch(Message, tag=True, frozen=True, kw_only=True):
+    """End the watch whose `job` this carries. No answer."""
+
+
+class Drain(Message, tag=True, frozen=True, kw_only=True):
+    """Take no more legs and exit once the last is closed. No answer."""
+
+
+Command = (
+    OpenLeg | SetRemote | CloseLeg | StartPlay | StartTone | StopPlay | SeekPlay | SendDigits
+    | StartRecording | StopRecording | Join | Leave | Watch | Unwatch | Drain
+)  # fmt: skip
+
+# ---- events ---------------------------------------------------------------------------------------------------
+
+
+class LegStats(msgspec.Struct, frozen=True, kw_only=True):
+    """What a leg received and sent; loss, jitter and round trip as RFC 3550 defines them."""
+
+    packets_received: int = 0
+    packets_sent: int = 0
+    octets_received: int = 0
+    octets_sent: int = 0
+    lost: int = 0
+    late: int = 0
+    duplicates: int = 0
+    invalid: int = 0
+    concealed_ms: int = 0
+    jitter_ms: float = 0.0
+    peer_lost: int = 0
+    peer_jitter_ms: float = 0.0
+    round_trip_ms: float | None = None
+    digits_received: int = 0
+
+
+class LegOpened(Message, tag=True, frozen=True, kw_only=True):
+    """The ports are bound. Carries what the stream starts with, for opening it again elsewhere."""
+
+    port: int
+    ssrc: int
+    sequence: int
+    timestamp: int
+
+
+class LegHeard(Message, tag=True, frozen=True, kw_only=True):
+    """The first valid RTP packet came in, or the first since the remote address changed: from `address:port`."""
+
+    address: str
+    port: int
+
+
+class LegSilent(Message, tag=True, frozen=True, kw_only=True):
+    """No packet has come for `silent` ms although the direction lets the peer send. Sent once per silence."""
+
+    silent: int
+
+
+class LegClosed(Message, tag=True, frozen=True, kw_only=True):
+    """The leg is gone; nothing more comes of it."""
+
+    stats: LegStats
+
+
+class LegReport(Message, tag=True, frozen=True, kw_only=True):
+    """Statistics of a live leg, every 10 s."""
+
+    stats: LegStats
+
+
+class PlayFinished(Message, tag=True, frozen=True, kw_only=True):
+    """A play ended. `position` is where in the file, in ms."""
+
+    reason: Literal["ended", "stopped", "replaced", "closed", "failed"]
+    position: int = 0
+    error: str = ""
+
+
+class DigitReceived(Message, tag=True, frozen=True, kw_only=True):
+    """A key was pressed: one event however long it is held, reported when it starts."""
+
+    digit: str
+    source: DigitSource = "rfc4733"
+
+
+class DigitsSent(Message, tag=True, frozen=True, kw_only=True):
+    """All digits of a SendDigits have gone out."""
+
+
+class RecordingFinished(Message, tag=True, frozen=True, kw_only=True):
+    """The spool file is complete."""
+
+    duration: int
+    error: str = ""
+
+
+class SilenceDetected(Message, tag=True, frozen=True, kw_only=True):
+    """There was silence for as long as watched for."""
+
+    duration: int
+
+
+class NoiseDetected(Message, tag=True, frozen=True, kw_only=True):
+    """There was noise for as long as watched for."""
+
+    duration: int
+
+
+class MachineDetected(Message, tag=True, frozen=True, kw_only=True):
+    """Answering machine detection came to a result: `status` and `cause` as the reference words them."""
+
+    status: str
+    cause: str
+
+
+class CommandFailed(Message, tag=True, frozen=True, kw_only=True):
+    """A command could not be carried out; `command` is its type."""
+
+    command: str
+    error: str
+
+
+class Beat(Message, tag=True, frozen=True, kw_only=True):
+    """A sign of life, every second. Tick times in microseconds over the last second."""
+
+    legs: int
+    ticks: int
+    work_p50_us: int
+    work_max_us: int
+    overruns: int
+    late_packets: int
+    streak_ms: int = 0
+
+
+Event = (
+    LegOpened | LegHeard | LegSilent | LegClosed | LegReport | PlayFinished | DigitReceived | DigitsSent
+    | RecordingFinished | SilenceDetected | NoiseDetected | MachineDetected | CommandFailed | Beat
+)  # fmt: skip
+
+MAX_MESSAGE: Final = 65536
+"""Octets; larger than any message can be."""
+
+encode: Final = msgspec.msgpack.Encoder().encode
+decode_command: Final = msgspec.msgpack.Decoder(Command).decode
+decode_event: Final = msgspec.msgpack.Decoder(Event).decode
