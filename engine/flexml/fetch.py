@@ -1,0 +1,39 @@
+"""Fetching documents, as the interpreter sees it: the seam between FlexML and HTTP.
+
+`webhook.Webhook` implements `Fetcher` over aiohttp; test doubles answer from a table. A status other than
+2xx is an answer like any other, because a valid document in it is still carried out; only when there is no
+usable answer at all is FetchError raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fetched:
+    """What came back. `url` is the one that served it, after redirects: relative URLs in `body` start there."""
+
+    url: str
+    status: int
+    body: bytes
+
+
+class Cookies(Protocol):
+    """The cookies of one call, opaque to everybody but the Fetcher that made them."""
+
+
+class Fetcher(Protocol):
+    """Who asks the application."""
+
+    def cookies(self) -> Cookies:
+        """An empty cookie jar, for one call."""
+        ...
+
+    async def fetch(
+        self, url: str, method: str, data: Mapping[str, object], *, cookies: Cookies | None = None
+    ) -> Fetched:
+        """Request `url` with `data`: a JSON object for POST, added to the query for GET. Raises FetchError."""
+        ...
