@@ -3,7 +3,10 @@
 `SipAgent` is implemented by `agent.Agent` over pjsua2 and by test doubles. A `dialog` is an integer that
 the agent gives to each call, inbound or outbound, never reused while the process lives. Events come on the
 event loop's thread, in the order of the signalling, through the one `Listener` given at the start; a
-listener never blocks. SDP crosses as text; the agent does not look into it.
+listener never blocks. SDP crosses as text; the agent does not look into it, and asks for ours through
+`Listener.on_offer`: for an INVITE that brings an offer right after `Invited`, for one that brings none
+when it is answered or rung with early media. A listener tells the agent nothing from within `on_event`
+and `on_offer`; what it has to say it says from the loop.
 """
 
 from __future__ import annotations
@@ -88,9 +91,9 @@ class Listener(Protocol):
         ...
 
     def on_offer(self, dialog: int, offer: str | None) -> str:
-        """Give our SDP for a re-INVITE or UPDATE: the answer to `offer`, or an offer where that is None.
+        """Give our SDP: the answer to `offer` (of an INVITE, re-INVITE or UPDATE), or an offer where that is None.
 
-        Raises NotAcceptable for 488; the session then stays as it was.
+        Raises NotAcceptable for 488; a session that exists then stays as it was.
         """
         ...
 
@@ -102,11 +105,11 @@ class Listener(Protocol):
 class SipAgent(Protocol):
     """What the engine can do with SIP. Every method returns at once and raises SipError when refused."""
 
-    def ring(self, dialog: int, *, sdp: str | None = None) -> None:
-        """Send 180, or 183 where `sdp` (answer, or offer if the INVITE had none) is given."""
+    def ring(self, dialog: int, *, early_media: bool = False) -> None:
+        """Send 180, or 183 with SDP for early media."""
         ...
 
-    def answer(self, dialog: int, *, sdp: str) -> None:
+    def answer(self, dialog: int) -> None:
         """Send 200."""
         ...
 

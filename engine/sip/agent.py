@@ -1,0 +1,491 @@
+"""The SIP agent over pjsua2: the only module that knows it (see `events` for the seam).
+
+What always holds here:
+- One thread, the event loop's, calls pjsua2. The loop watches pjsip's epoll descriptor, and a timer drives
+  pjsip's own timers: nothing blocks, nothing polls in vain.
+- A pjsua2 Call is kept in `_calls` until DISCONNECTED and dropped outside pjsip's callbacks; it refers to
+  nothing that refers back, so that it is freed at once and on this thread (pjsip/pjproject#2416).
+- No exception leaves a callback: it would cross C++.
+- pjsua's own media is idle: no sound device, no clock, no stream (scripts/build-pjsua2 leaves it out); its
+  sockets sit on a loopback address that nothing else uses. Every SDP that leaves is ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Concatenate, Final, Literal, ParamSpec
+
+import pjsua2 as pj
+
+from ..errors import NotAcceptable, SdpError, SipError
+from . import message
+from .events import Accepted, Acknowledged, DigitInfo, Ended, Invited, Listener, Progressed
+
+log = logging.getLogger("flexml.sip")
+
+MEDIA_PARKING: Final = "127.0.0.2"
+"""Where pjsua's idle media sockets are bound."""
+IDLE_POLL_S: Final = 0.05
+BUSY_POLL_S: Final = 0.01
+BURST: Final = 64
+"""How many rounds of pjsip events are handled before the event loop gets its turn."""
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentSettings:
+    """How the agent listens. `listen` holds `transport:address:port`, transports udp, tcp and tls."""
+
+    listen: tuple[str, ...]
+    public_address: str = ""
+    user_agent: str = "flexml-engine"
+    max_calls: int = 2000
+    hundred_rel: Literal["off", "optional", "required"] = "optional"
+    session_expires_s: int = 1800
+    log_level: int = 1
+    tls_certificate: str = ""
+    tls_key: str = ""
+
+
+def guarded(method: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[Any, P], None]:
+    """Keep exceptions of a pjsua2 callback on the Python side."""
+
+    @wraps(method)
+    def call(self: Any, *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            method(self, *args, **kwargs)
+        except Exception:
+            log.exception("a SIP callback failed: %s", method.__name__)
+
+    return call
+
+
+def refused(action: str, error: pj.Error) -> SipError:
+    """Make our error of pjsua2's."""
+    return SipError(f"{action}: {error.info()}")
+
+
+class _LogWriter(pj.LogWriter):
+    def write(self, entry: pj.LogEntry) -> None:
+        level = {0: logging.ERROR, 1: logging.ERROR, 2: logging.WARNING}.get(entry.level, logging.DEBUG)
+        logging.getLogger("flexml.pjsip").log(level, "%s", entry.msg.rstrip())
+
+
+class _Account(pj.Account):
+    """Takes INVITEs outside dialogs."""
+
+    def __init__(self, agent: Agent) -> None:
+        super().__init__()
+        self.agent = agent
+
+    @guarded
+    def onIncomingCall(self, prm: pj.OnIncomingCallParam) -> None:
+        self.agent.take_invite(prm.callId, prm.rdata)
+
+
+class _Call(pj.Call):
+    """One dialog. Holds what has been said of it, so that it ends exactly once."""
+
+    def __init__(self, agent: Agent, account: pj.Account, dialog: int, call_id: int = pj.PJSUA_INVALID_ID) -> None:
+        super().__init__(account, call_id)
+        self.agent = agent
+        self.dialog = dialog
+        self.inbound = call_id != pj.PJSUA_INVALID_ID
+        self.first_sdp: str | None = None
+        self.ended_by_us = False
+        self.refused_offer = False
+        self.confirmed = False
+        self.offering = False
+        self.final_status = 0
+
+    @guarded
+    def onCallSdpCreated(self, prm: pj.OnCallSdpCreatedParam) -> None:
+        ours = self.agent.session_description(self, prm.remSdp.wholeSdp or None)
+        if ours is not None:
+            prm.sdp.wholeSdp = ours
+
+    @guarded
+    def onCallRxOffer(self, prm: pj.OnCallRxOfferParam) -> None:
+        if not self.agent.would_answer(self, prm.offer.wholeSdp):
+            prm.statusCode = 488
+
+    @guarded
+    def onCallState(self, prm: pj.OnCallStateParam) -> None:
+        self.agent.state_changed(self, prm.e)
+
+    @guarded
+    def onCallTsxState(self, prm: pj.OnCallTsxStateParam) -> None:
+        self.agent.transaction_changed(self, prm.e)
+
+    @guarded
+    def onDtmfEvent(self, prm: pj.OnDtmfEventParam) -> None:
+        if prm.method == pj.PJSUA_DTMF_METHOD_SIP_INFO:
+            self.agent.tell(DigitInfo(dialog=self.dialog, digit=prm.digit, duration_ms=prm.duration))
+
+    @guarded
+    def onCallTransferRequest(self, prm: pj.OnCallTransferRequestParam) -> None:
+        prm.statusCode = 603
+
+
+class Agent:
+    """`events.SipAgent` over pjsua2. Start it with a listener on the event loop's thread; close it there."""
+
+    def __init__(self, settings: AgentSettings, listener: Listener) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._calls: dict[int, _Call] = {}
+        self._finished: list[_Call] = []
+        self._next_dialog = 1
+        self._endpoint: pj.Endpoint | None = None
+        self._account: _Account | None = None
+        self._log_writer: _LogWriter | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._descriptor = -1
+        self._polling = False
+        self.listening: list[str] = []
+
+    # ---- life -------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Bind the transports and begin to take calls. Raises SipError naming what could not be bound."""
+        self._loop = asyncio.get_running_loop()
+        endpoint = self._endpoint = pj.Endpoint()
+        try:
+            endpoint.libCreate()
+            endpoint.libInit(self._endpoint_config())
+            endpoint.audDevManager().setNullDev()
+            endpoint.audDevManager().setNoDev()
+            for listen in self._settings.listen:
+                self._listen(endpoint, listen)
+            endpoint.libStart()
+            self._account = _Account(self)
+            self._account.create(self._account_config(), True)
+        except pj.Error as error:
+            raise refused("the SIP stack did not start", error) from None
+        handle = int(endpoint.libGetSipIoqueueHandle())
+        self._descriptor = ctypes.c_int.from_address(handle).value
+        self._loop.add_reader(self._descriptor, self._poll)
+        self._tick()
+
+    def _endpoint_config(self) -> pj.EpConfig:
+        config = pj.EpConfig()
+        config.uaConfig.threadCnt = 0
+        config.uaConfig.mainThreadOnly = True
+        config.uaConfig.maxCalls = self._settings.max_calls
+        config.uaConfig.userAgent = self._settings.user_agent
+        config.uaConfig.natTypeInSdp = 0
+        config.medConfig.threadCnt = 0
+        config.medConfig.hasIoqueue = False
+        config.medConfig.noVad = True
+        config.medConfig.clockRate = config.medConfig.sndClockRate = 8000
+        config.logConfig.level = self._settings.log_level
+        config.logConfig.consoleLevel = self._settings.log_level  # pjsua2 gates its writer with it too
+        config.logConfig.msgLogging = int(self._settings.log_level >= 4)
+        self._log_writer = _LogWriter()
+        config.logConfig.writer = self._log_writer
+        return config
+
+    def _listen(self, endpoint: pj.Endpoint, listen: str) -> None:
+        kind, _, where = listen.partition(":")
+        address, _, port = where.rpartition(":")
+        config = pj.TransportConfig()
+        config.port = int(port)
+        config.boundAddress = address.strip("[]")
+        config.publicAddress = self._settings.public_address
+        if kind == "tls":
+            config.tlsConfig.certFile = self._settings.tls_certificate
+            config.tlsConfig.privKeyFile = self._settings.tls_key
+        types = {"udp": pj.PJSIP_TRANSPORT_UDP, "tcp": pj.PJSIP_TRANSPORT_TCP, "tls": pj.PJSIP_TRANSPORT_TLS}
+        try:
+            number = endpoint.transportCreate(types[kind], config)
+        except pj.Error as error:
+            raise SipError(f"cannot listen on {listen}: {error.reason}") from None
+        self.listening.append(f"{kind}:{endpoint.transportGetInfo(number).localName}")
+
+    def _account_config(self) -> pj.AccountConfig:
+        config = pj.AccountConfig()
+        host = self.listening[0].partition(":")[2]
+        config.idUri = f"sip:flexml@{host}"
+        config.callConfig.prackUse = {
+            "off": pj.PJSUA_100REL_NOT_USED,
+            "optional": pj.PJSUA_100REL_OPTIONAL,
+            "required": pj.PJSUA_100REL_MANDATORY,
+        }[self._settings.hundred_rel]
+        if self._settings.session_expires_s:
+            config.callConfig.timerUse = pj.PJSUA_SIP_TIMER_OPTIONAL
+            config.callConfig.timerSessExpiresSec = self._settings.session_expires_s
+        else:
+            config.callConfig.timerUse = pj.PJSUA_SIP_TIMER_INACTIVE
+        config.natConfig.contactRewriteUse = 0
+        config.natConfig.viaRewriteUse = False
+        config.natConfig.sipOutboundUse = 0
+        config.mediaConfig.transportConfig.boundAddress = MEDIA_PARKING
+        config.mediaConfig.transportConfig.port = 0
+        config.mediaConfig.streamKaEnabled = False
+        return config
+
+    async def close(self, *, grace_s: float = 1.0) -> None:
+        """Hang up what is left, wait up to `grace_s` for the peers' answers, and free the stack."""
+        if self._endpoint is None or self._loop is None:
+            return
+        for dialog in list(self._calls):
+            self.hang_up(dialog)
+        end = self._loop.time() + grace_s
+        while self._calls and self._loop.time() < end:
+            await asyncio.sleep(BUSY_POLL_S)
+        if self._descriptor >= 0:
+            self._loop.remove_reader(self._descriptor)
+        if self._timer:
+            self._timer.cancel()
+        self._calls.clear()
+        self._finished.clear()
+        self._account = None
+        self._endpoint.libDestroy(pj.PJSUA_DESTROY_NO_NETWORK)
+        self._endpoint = None
+
+    # ---- driving pjsip ----------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        if self._endpoint is None or self._loop is None:
+            return
+        self._poll()
+        self._timer = self._loop.call_later(BUSY_POLL_S if self._calls else IDLE_POLL_S, self._tick)
+
+    def _poll(self) -> None:
+        if self._endpoint is None or self._polling:
+            return
+        self._polling = True
+        try:
+            for _ in range(BURST):
+                if self._endpoint.libHandleEvents(0) <= 0:
+                    break
+        finally:
+            self._polling = False
+        self._finished.clear()
+
+    def tell(self, event: Any) -> None:
+        """Pass an event to the listener."""
+        self._listener.on_event(event)
+
+    # ---- from pjsip -------------------------------------------------------------------------------------------
+
+    def take_invite(self, call_id: int, rdata: pj.SipRxData) -> None:
+        """Give an INVITE its dialog and announce it."""
+        assert self._account is not None  # noqa: S101 - it exists while callbacks can come
+        call = _Call(self, self._account, self._new_dialog(), call_id)
+        self._calls[call.dialog] = call
+        invite = message.parse(rdata.wholeMsg)
+        via = invite.header("via").split(" ", 1)[0].rsplit("/", 1)[-1]
+        self.tell(
+            Invited(
+                dialog=call.dialog,
+                request_uri=invite.request_uri,
+                from_uri=invite.header("from"),
+                to_uri=invite.header("to"),
+                display_name="",
+                call_id=invite.header("call-id"),
+                headers=invite.headers,
+                offer=invite.sdp,
+                source=rdata.srcAddress,
+                transport=via.lower(),
+            )
+        )
+
+    def session_description(self, call: _Call, remote: str | None) -> str | None:
+        """Our SDP for pjsua's; None leaves pjsua's own, only where the INVITE is about to be refused with 488."""
+        if call.first_sdp is not None:
+            ours, call.first_sdp = call.first_sdp, None
+            return ours
+        try:
+            return self._listener.on_offer(call.dialog, remote)
+        except SdpError as error:
+            log.warning("offer refused: %s", error)
+            call.refused_offer = True
+            if self._loop is not None:
+                self._loop.call_soon(self._refuse_offer, call.dialog)
+            return None
+
+    def _refuse_offer(self, dialog: int) -> None:
+        if dialog in self._calls:
+            self.reject(dialog, status=488)
+
+    def would_answer(self, call: _Call, offer: str) -> bool:
+        """Try a re-offer before pjsua commits to it, so that a refusal leaves the session as it was."""
+        try:
+            call.first_sdp = self._listener.on_offer(call.dialog, offer)
+        except NotAcceptable as error:
+            log.warning("re-offer refused: %s", error)
+            return False
+        return True
+
+    def state_changed(self, call: _Call, event: pj.SipEvent) -> None:
+        """Turn a change of pjsua's call state into events."""
+        info = call.getInfo()
+        received = _received(event)
+        if info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
+            self._end(call, info, received)
+        elif info.state == pj.PJSIP_INV_STATE_CONFIRMED and call.inbound and not call.confirmed:
+            call.confirmed = True
+            self.tell(Acknowledged(dialog=call.dialog, sdp=received.sdp if received else None))
+        elif not call.inbound and received:
+            if info.state == pj.PJSIP_INV_STATE_EARLY:
+                self.tell(Progressed(dialog=call.dialog, status=info.lastStatusCode, sdp=received.sdp))
+            elif info.state in {pj.PJSIP_INV_STATE_CONNECTING, pj.PJSIP_INV_STATE_CONFIRMED} and not call.confirmed:
+                call.confirmed = True
+                self.tell(Accepted(dialog=call.dialog, sdp=received.sdp))
+
+    def transaction_changed(self, call: _Call, event: pj.SipEvent) -> None:
+        """Catch the answer to an offer that we made within the dialog, and further provisional responses."""
+        received = _received(event)
+        if received is None or not received.status or "INVITE" not in received.header("cseq"):
+            return
+        if received.status >= 300:
+            call.final_status = received.status  # pjsua makes 487 of a 3xx that it does not follow
+        if call.offering and received.status >= 200:
+            call.offering = False
+            if received.status < 300 and received.sdp:
+                self._listener.on_answer(call.dialog, received.sdp)
+
+    def _end(self, call: _Call, info: pj.CallInfo, received: message.Message | None) -> None:
+        if self._calls.pop(call.dialog, None) is None:
+            return
+        self._finished.append(call)
+        by = "local" if call.ended_by_us else "remote" if received else "stack"
+        status = call.final_status or info.lastStatusCode
+        if call.confirmed and by == "remote":
+            status = 200
+        self.tell(Ended(dialog=call.dialog, status=status, reason=info.lastReason, by=by))
+
+    # ---- to pjsip ---------------------------------------------------------------------------------------------
+
+    def _new_dialog(self) -> int:
+        self._next_dialog += 1
+        return self._next_dialog - 1
+
+    def _get(self, dialog: int) -> _Call:
+        call = self._calls.get(dialog)
+        if call is None:
+            raise SipError(f"dialog {dialog} is over")
+        return call
+
+    def _respond(
+        self, dialog: int, status: int, *, reason: str = "", headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        prm = pj.CallOpParam(True)
+        prm.statusCode = status
+        prm.reason = reason
+        prm.opt.audioCount, prm.opt.videoCount = 1, 0
+        _add_headers(prm, headers)
+        try:
+            self._get(dialog).answer(prm)
+        except pj.Error as error:
+            raise refused(f"response {status}", error) from None
+
+    def ring(self, dialog: int, *, early_media: bool = False) -> None:
+        """Send 180, or 183 with SDP for early media."""
+        self._respond(dialog, 183 if early_media else 180)
+
+    def answer(self, dialog: int) -> None:
+        """Send 200."""
+        self._respond(dialog, 200)
+
+    def reject(self, dialog: int, *, status: int, reason: str = "", headers: Mapping[str, str] = {}) -> None:
+        """Send a final response of 300 to 699."""
+        self._get(dialog).ended_by_us = True
+        self._respond(dialog, status, reason=reason, headers=tuple(headers.items()))
+
+    def hang_up(self, dialog: int, *, reason: str = "") -> None:
+        """End the dialog whatever its state; nothing happens where it is over."""
+        call = self._calls.get(dialog)
+        if call is None:
+            return
+        call.ended_by_us = True
+        prm = pj.CallOpParam()
+        if call.inbound and not call.confirmed:
+            prm.statusCode = 603
+        if reason:
+            _add_headers(prm, [("Reason", reason)])
+        try:
+            call.hangup(prm)
+        except pj.Error as error:
+            log.debug("hang-up: %s", error.info())
+
+    def invite(
+        self,
+        target: str,
+        *,
+        sdp: str,
+        from_uri: str,
+        display_name: str = "",
+        headers: Sequence[tuple[str, str]] = (),
+        username: str = "",
+        password: str = "",
+    ) -> int:
+        """Send an INVITE; returns the dialog."""
+        if self._account is None:
+            raise SipError("the SIP stack is not running")
+        if username:
+            raise SipError("digest credentials for outbound calls are not supported by this version")
+        call = _Call(self, self._account, self._new_dialog())
+        call.first_sdp = sdp
+        prm = pj.CallOpParam(True)
+        prm.opt.audioCount, prm.opt.videoCount = 1, 0
+        prm.txOption.localUri = f'"{display_name}" <{from_uri}>' if display_name else from_uri
+        _add_headers(prm, headers)
+        self._calls[call.dialog] = call
+        try:
+            call.makeCall(target, prm)
+        except pj.Error as error:
+            self._calls.pop(call.dialog, None)
+            raise refused(f"INVITE {target}", error) from None
+        return call.dialog
+
+    def reinvite(self, dialog: int, *, sdp: str) -> None:
+        """Offer `sdp` within the dialog; the answer comes through `Listener.on_answer`."""
+        call = self._get(dialog)
+        call.first_sdp, call.offering = sdp, True
+        prm = pj.CallOpParam(True)
+        prm.opt.audioCount, prm.opt.videoCount = 1, 0
+        try:
+            call.reinvite(prm)
+        except pj.Error as error:
+            call.first_sdp, call.offering = None, False
+            raise refused("re-INVITE", error) from None
+
+    def send_info(self, dialog: int, *, digit: str, duration_ms: int = 100) -> None:
+        """Send one key as application/dtmf-relay."""
+        prm = pj.CallSendDtmfParam()
+        prm.method = pj.PJSUA_DTMF_METHOD_SIP_INFO
+        prm.digits, prm.duration = digit, duration_ms
+        try:
+            self._get(dialog).sendDtmf(prm)
+        except pj.Error as error:
+            raise refused("INFO", error) from None
+
+
+def _received(event: pj.SipEvent) -> message.Message | None:
+    """The message that an event is about, where one was received."""
+    if event.type == pj.PJSIP_EVENT_RX_MSG:
+        text = event.body.rxMsg.rdata.wholeMsg
+    elif event.type == pj.PJSIP_EVENT_TSX_STATE and event.body.tsxState.type == pj.PJSIP_EVENT_RX_MSG:
+        text = event.body.tsxState.src.rdata.wholeMsg
+    else:
+        return None
+    return message.parse(text) if text else None
+
+
+def _add_headers(prm: pj.CallOpParam, headers: Sequence[tuple[str, str]]) -> None:
+    """Add headers to what goes out; line ends in a value would end the header, so they become spaces."""
+    vector = pj.SipHeaderVector()
+    for name, value in headers:
+        header = pj.SipHeader()
+        header.hName, header.hValue = name, " ".join(value.split())
+        vector.append(header)
+    prm.txOption.headers = vector

@@ -1,0 +1,74 @@
+"""Read a SIP message's text as far as the engine needs it: start line, headers, body (RFC 3261 section 7).
+
+pjsip has parsed and checked the message already; this only takes fields out of what it passed on. It never
+raises: what it cannot make sense of is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+COMPACT: Final = {
+    "i": "call-id", "m": "contact", "f": "from", "t": "to", "v": "via", "c": "content-type",
+    "l": "content-length", "s": "subject", "k": "supported", "e": "content-encoding", "x": "session-expires",
+}  # fmt: skip
+"""Compact header names (RFC 3261 section 7.3.3, RFC 4028)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    """A message taken apart. `headers` are in the order received, names as received."""
+
+    start_line: str
+    headers: tuple[tuple[str, str], ...]
+    body: str
+
+    @property
+    def request_uri(self) -> str:
+        """The Request-URI of a request; empty for a response."""
+        parts = self.start_line.split(" ")
+        return parts[1] if len(parts) == 3 and parts[2].startswith("SIP/") else ""
+
+    @property
+    def status(self) -> int:
+        """The status code of a response; 0 for a request."""
+        parts = self.start_line.split(" ", 2)
+        return int(parts[1]) if parts[0].startswith("SIP/") and len(parts) > 1 and parts[1].isdigit() else 0
+
+    def header(self, name: str) -> str:
+        """The first value of header `name`, found by its long or its compact form; empty where there is none."""
+        wanted = name.lower()
+        for found, value in self.headers:
+            if COMPACT.get(found.lower(), found.lower()) == wanted:
+                return value
+        return ""
+
+    @property
+    def sdp(self) -> str | None:
+        """The session description in the body, if that is what it is (also as one part of a multipart body)."""
+        kind = self.header("content-type").lower()
+        if "application/sdp" in kind and self.body.strip():
+            return self.body
+        if kind.startswith("multipart/"):
+            for part in self.body.replace("\r\n", "\n").split("\n--"):
+                head, _, text = part.partition("\n\n")
+                if "application/sdp" in head.lower():
+                    return text
+        return None
+
+
+def parse(text: str) -> Message:
+    """Take a message's text apart, unfolding continuation lines."""
+    head, _, body = text.replace("\r\n", "\n").partition("\n\n")
+    lines = head.split("\n")
+    unfolded: list[str] = []
+    for line in lines[1:]:
+        if line[:1] in {" ", "\t"} and unfolded:
+            unfolded[-1] += " " + line.strip()
+        else:
+            unfolded.append(line)
+    headers = tuple(
+        (name.strip(), value.strip()) for name, colon, value in (line.partition(":") for line in unfolded) if colon
+    )
+    return Message(start_line=lines[0], headers=headers, body=body)
