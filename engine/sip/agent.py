@@ -10,6 +10,8 @@ What always holds here:
   sockets sit on a loopback address that nothing else uses. Every SDP that leaves is ours.
 """
 
+# ruff: noqa: N802 - callbacks carry pjsua2's names
+
 from __future__ import annotations
 
 import asyncio
@@ -238,7 +240,7 @@ class Agent:
         for dialog in list(self._calls):
             self.hang_up(dialog)
         end = self._loop.time() + grace_s
-        while self._calls and self._loop.time() < end:
+        while self._calls and self._loop.time() < end:  # noqa: ASYNC110 - pjsip is driven meanwhile
             await asyncio.sleep(BUSY_POLL_S)
         if self._descriptor >= 0:
             self._loop.remove_reader(self._descriptor)
@@ -278,7 +280,7 @@ class Agent:
 
     def take_invite(self, call_id: int, rdata: pj.SipRxData) -> None:
         """Give an INVITE its dialog and announce it."""
-        assert self._account is not None  # noqa: S101 - it exists while callbacks can come
+        assert self._account is not None
         call = _Call(self, self._account, self._new_dialog(), call_id)
         self._calls[call.dialog] = call
         invite = message.parse(rdata.wholeMsg)
@@ -375,9 +377,7 @@ class Agent:
             raise SipError(f"dialog {dialog} is over")
         return call
 
-    def _respond(
-        self, dialog: int, status: int, *, reason: str = "", headers: Sequence[tuple[str, str]] = ()
-    ) -> None:
+    def _respond(self, dialog: int, status: int, *, reason: str = "", headers: Sequence[tuple[str, str]] = ()) -> None:
         prm = pj.CallOpParam(True)
         prm.statusCode = status
         prm.reason = reason

@@ -1,0 +1,134 @@
+"""A leg: one SIP dialog and its media, kept in step by offer and answer (RFC 3264).
+
+The port is taken when the leg is made, since the description must name it; the worker binds it while the call is
+being looked at. What was agreed reaches the worker when media may flow: with 183, with 200, or at once in a
+re-INVITE.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from dataclasses import dataclass
+
+from ..codecs.catalog import Codec
+from ..media.protocol import LegStats, SetRemote
+from .errors import MediaError
+from .media_client import LegListener, MediaClient
+from .ports import PortPool
+from .sip.negotiation import Agreed, LocalMedia, accept_answer, make_offer, negotiate_answer, renew_offer
+
+log = logging.getLogger("flexml.leg")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LegSettings:
+    """What all legs share. `advertised` is the address in our SDP, `address` where sockets are bound."""
+
+    address: str
+    advertised: str
+    codecs: tuple[Codec, ...]
+
+
+class Leg:
+    """One leg. `agreed` is None until both sides have spoken."""
+
+    def __init__(self, settings: LegSettings, ports: PortPool, media: MediaClient, listener: LegListener) -> None:
+        self._settings = settings
+        self._ports = ports
+        self.port = ports.take()
+        try:
+            self.media = media.new_leg(listener)
+        except MediaError:
+            ports.give_back(self.port)
+            raise
+        self.agreed: Agreed | None = None
+        self._flowing = False
+        self._offer = ""
+        self._local = LocalMedia(
+            address=settings.advertised,
+            port=self.port,
+            codecs=settings.codecs,
+            session_id=secrets.randbits(62),
+            version=0,
+        )
+
+    async def open(self) -> None:
+        """Bind the ports in the worker. Raises MediaError."""
+        await self.media.open(self._settings.address, self.port, f"{secrets.token_hex(8)}@{self._settings.advertised}")
+
+    def on_offer(self, offer: str | None) -> str:
+        """Answer `offer`, or make one where there is none. Raises SdpError or NotAcceptable."""
+        local = self._next_version()
+        if offer is None:
+            self._local = local
+            self._offer = renew_offer(self.agreed, local) if self.agreed else make_offer(local)
+            return self._offer
+        agreed = negotiate_answer(offer, local)
+        if self.agreed is not None and _same_but_version(agreed.sdp, self.agreed.sdp):
+            local = self._local
+            agreed = negotiate_answer(offer, local)
+        self._local = local
+        self._agree(agreed)
+        return agreed.sdp
+
+    def on_answer(self, answer: str) -> None:
+        """Take the answer to our offer. Raises SdpError or NotAcceptable."""
+        self._agree(accept_answer(answer, self._local, offer=self._offer))
+
+    def _next_version(self) -> LocalMedia:
+        local = self._local
+        return LocalMedia(
+            address=local.address,
+            port=local.port,
+            codecs=local.codecs,
+            session_id=local.session_id,
+            version=local.version + 1,
+        )
+
+    def _agree(self, agreed: Agreed) -> None:
+        self.agreed = agreed
+        if self._flowing:
+            self.start_media()
+
+    def start_media(self) -> None:
+        """Let media flow as agreed; without an agreement yet, as soon as there is one."""
+        self._flowing = True
+        agreed = self.agreed
+        if agreed is None:
+            return
+        self.media.set_remote(
+            SetRemote(
+                address=agreed.address,
+                port=agreed.port,
+                rtcp_port=agreed.rtcp_port,
+                codec=_codec_key(agreed.codec),
+                payload_type=agreed.payload_type,
+                telephone_event=agreed.telephone_event,
+                ptime=agreed.ptime,
+                direction=agreed.direction,
+            )
+        )
+
+    async def close(self) -> LegStats:
+        """Close the media and give the port back."""
+        if self.media.closed:
+            return self.media.stats
+        try:
+            return await self.media.close()
+        finally:
+            self._ports.give_back(self.port)
+
+
+def _codec_key(codec: Codec) -> str:
+    """The name that media messages use."""
+    return "L16/8000" if codec.name == "L16" and codec.clock_hz == 8000 else codec.name.upper()
+
+
+def _same_but_version(one: str, other: str) -> bool:
+    """True where two descriptions differ in the origin line only (RFC 3264 section 8: then its version stays)."""
+
+    def rest(text: str) -> list[str]:
+        return [line for line in text.splitlines() if not line.startswith("o=")]
+
+    return rest(one) == rest(other)

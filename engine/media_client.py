@@ -1,0 +1,359 @@
+"""Control's side of the media workers: legs as objects, jobs as futures.
+
+A `MediaLeg` sends commands and gets its events; whatever ends a leg (close, or its worker's death) resolves
+every job that it has under way, so nothing waits for ever. When a worker is replaced, its legs are opened
+again in the new one: same ports, same SSRC, the stream going on where it would be by now, and what played
+playing on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from ..media.channel import Channel
+from ..media.protocol import (
+    Beat,
+    CloseLeg,
+    CommandFailed,
+    DigitReceived,
+    DigitsSent,
+    Event,
+    LegClosed,
+    LegHeard,
+    LegOpened,
+    LegReport,
+    LegSilent,
+    LegStats,
+    Message,
+    OpenLeg,
+    PlayFinished,
+    SeekPlay,
+    SendDigits,
+    SetRemote,
+    StartPlay,
+    StartTone,
+    StopPlay,
+)
+from .errors import MediaError
+
+log = logging.getLogger("flexml.media")
+
+Command = TypeVar("Command", bound=Message)
+
+OPEN_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 3.0
+
+
+class LegListener(Protocol):
+    """Who hears of what happens on a leg by itself."""
+
+    def on_digit(self, digit: str) -> None:
+        """A key was pressed."""
+        ...
+
+    def on_heard(self) -> None:
+        """The first packet came in."""
+        ...
+
+    def on_silent(self, silent_ms: int) -> None:
+        """No packet has come for that long."""
+        ...
+
+
+@dataclass(slots=True)
+class _Job:
+    """A play that is under way: its command, and when it started on the loop's clock."""
+
+    command: StartPlay | StartTone
+    started: float
+    playback: Playback
+
+
+class Playback:
+    """A play under way. `finished` resolves once, whatever ends it."""
+
+    def __init__(self, media: MediaLeg, job: int, finished: asyncio.Future[PlayFinished]) -> None:
+        self.job = job
+        self.finished = finished
+        self._media = media
+
+    def stop(self) -> None:
+        """Ask for the end; `finished` tells how far it came. Harmless afterwards."""
+        if not self.finished.done():
+            self._media.stop(self.job)
+
+    def finish(self, event: PlayFinished) -> None:
+        """Take how it ended."""
+        if not self.finished.done():
+            self.finished.set_result(event)
+
+
+class MediaLeg:
+    """One leg in a worker."""
+
+    def __init__(self, worker: WorkerLink, leg: int, listener: LegListener) -> None:
+        self._worker = worker
+        self._leg = leg
+        self._listener = listener
+        self._jobs: dict[int, asyncio.Future[Message]] = {}
+        self._plays: dict[int, _Job] = {}
+        self._numbers = itertools.count(1)
+        self._opened: LegOpened | None = None
+        self._opened_at = 0.0
+        self._open: OpenLeg | None = None
+        self._remote: SetRemote | None = None
+        self.stats = LegStats()
+        self.closed = False
+
+    # ---- commands ---------------------------------------------------------------------------------------------
+
+    async def open(self, address: str, port: int, cname: str) -> None:
+        """Bind the ports. Raises MediaError."""
+        self._open = OpenLeg(leg=self._leg, job=next(self._numbers), address=address, port=port, cname=cname)
+        try:
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                event = await self._ask(self._open)
+        except TimeoutError:
+            raise MediaError(f"the media worker did not open port {port} within {OPEN_TIMEOUT_S:g} s") from None
+        if not isinstance(event, LegOpened):
+            raise MediaError(event.error if isinstance(event, CommandFailed) else "the media worker is gone")
+        self._opened, self._opened_at = event, self._worker.loop.time()
+
+    def set_remote(self, remote: SetRemote) -> None:
+        """Say what was negotiated; `leg` and `job` are filled in."""
+        self._remote = _addressed(remote, self._leg, next(self._numbers))
+        self._worker.send(self._remote)
+
+    def start(self, command: StartPlay | StartTone) -> Playback:
+        """Begin a play or tone; `leg` and `job` are filled in."""
+        job = next(self._numbers)
+        command = _addressed(command, self._leg, job)
+        playback = Playback(self, job, self._worker.loop.create_future())
+        if self.closed:
+            playback.finish(PlayFinished(leg=self._leg, job=job, reason="closed"))
+            return playback
+        self._plays[job] = _Job(command, self._worker.loop.time(), playback)
+        self._worker.send(command)
+        return playback
+
+    def seek(self, job: int, *, to: int | None = None, by: int = 0, paused: bool | None = None) -> None:
+        """Move within, pause or resume a play."""
+        self._worker.send(SeekPlay(leg=self._leg, job=job, to=to, by=by, paused=paused))
+
+    def stop(self, job: int) -> None:
+        """Stop a play; nothing happens where it has ended."""
+        if job in self._plays:
+            self._worker.send(StopPlay(leg=self._leg, job=job))
+
+    async def send_digits(self, digits: str, *, on_ms: int = 100, off_ms: int = 100) -> None:
+        """Send DTMF; returns when the last digit is out. Raises MediaError."""
+        event = await self._ask(SendDigits(leg=self._leg, job=next(self._numbers), digits=digits, on=on_ms, off=off_ms))
+        if isinstance(event, CommandFailed):
+            raise MediaError(event.error)
+
+    async def close(self) -> LegStats:
+        """Close the leg and return its final statistics. Closing twice is harmless."""
+        if self.closed:
+            return self.stats
+        if self._opened is None and self._open is None:
+            self._finish()
+            return self.stats
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._ask(CloseLeg(leg=self._leg, job=next(self._numbers)))
+        except TimeoutError:
+            log.warning("the media worker did not close leg %d within %g s", self._leg, CLOSE_TIMEOUT_S)
+        finally:
+            self._finish()
+        return self.stats
+
+    async def _ask(self, command: Message) -> Message:
+        if self.closed:
+            return PlayFinished(leg=self._leg, job=command.job, reason="closed")
+        future: asyncio.Future[Message] = self._worker.loop.create_future()
+        self._jobs[command.job] = future
+        self._worker.send(command)
+        try:
+            return await future
+        finally:
+            self._jobs.pop(command.job, None)
+
+    def _finish(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        self._worker.forget(self._leg)
+        for job, future in list(self._jobs.items()):
+            if not future.done():
+                future.set_result(PlayFinished(leg=self._leg, job=job, reason="closed"))
+        for job, play in self._plays.items():
+            play.playback.finish(PlayFinished(leg=self._leg, job=job, reason="closed"))
+        self._plays.clear()
+
+    # ---- events -----------------------------------------------------------------------------------------------
+
+    def on_event(self, event: Event) -> None:
+        """Take an event of this leg."""
+        match event:
+            case DigitReceived():
+                self._listener.on_digit(event.digit)
+            case LegHeard():
+                self._listener.on_heard()
+            case LegSilent():
+                self._listener.on_silent(event.silent)
+            case LegReport():
+                self.stats = event.stats
+            case LegClosed():
+                self.stats = event.stats
+                self._resolve(event)
+                self._finish()
+            case PlayFinished():
+                self._play_finished(event)
+            case LegOpened() | DigitsSent():
+                self._resolve(event)
+            case CommandFailed():
+                log.warning("media worker: %s: %s", event.command, event.error)
+                self._play_finished(PlayFinished(job=event.job, reason="failed", error=event.error))
+                self._resolve(event)
+            case _:
+                log.debug("media event without a taker: %s", event)
+
+    def _play_finished(self, event: PlayFinished) -> None:
+        play = self._plays.pop(event.job, None)
+        if play is not None:
+            play.playback.finish(event)
+
+    def _resolve(self, event: Message) -> None:
+        future = self._jobs.get(event.job)
+        if future is not None and not future.done():
+            future.set_result(event)
+
+    def reopen(self) -> None:
+        """Open the leg again in a worker that replaces the one it was in."""
+        if self._open is None or self._opened is None:
+            self._finish()
+            return
+        elapsed = self._worker.loop.time() - self._opened_at
+        packets = int(elapsed * 50)
+        opened = self._opened
+        self._worker.send(
+            OpenLeg(
+                leg=self._leg,
+                address=self._open.address,
+                port=self._open.port,
+                cname=self._open.cname,
+                ssrc=opened.ssrc,
+                sequence=(opened.sequence + packets) & 0xFFFF,
+                timestamp=(opened.timestamp + packets * 160) & 0xFFFFFFFF,
+            )
+        )
+        if self._remote is not None:
+            self._worker.send(self._remote)
+        for play in self._plays.values():
+            command = play.command
+            if isinstance(command, StartPlay) and command.loops == 1:
+                passed = int((self._worker.loop.time() - play.started) * 1000)
+                command = _addressed(command, self._leg, command.job, offset=command.offset + passed)
+            self._worker.send(command)
+
+
+class WorkerLink:
+    """One worker as control sees it: a channel watched by the event loop, and the legs behind it."""
+
+    def __init__(self, name: str, capacity: int) -> None:
+        self.name = name
+        self.capacity = capacity
+        self.loop = asyncio.get_running_loop()
+        self.legs: dict[int, MediaLeg] = {}
+        self.beat: Beat | None = None
+        self.beat_at = self.loop.time()
+        self._channel: Channel[Event] | None = None
+        self._writing = False
+        self._on_end: Callable[[], None] = lambda: None
+
+    @property
+    def connected(self) -> bool:
+        """True while there is a worker at the other end."""
+        return self._channel is not None
+
+    def connect(self, channel: Channel[Event], on_end: Callable[[], None]) -> None:
+        """Talk to a worker through `channel`, and open the legs of its predecessor there."""
+        self._channel, self._on_end = channel, on_end
+        self.beat_at = self.loop.time()
+        self.loop.add_reader(channel.fileno(), self._read)
+        for leg in list(self.legs.values()):
+            leg.reopen()
+
+    def disconnect(self) -> None:
+        """Stop talking to the worker."""
+        if self._channel is not None:
+            self.loop.remove_reader(self._channel.fileno())
+            self.loop.remove_writer(self._channel.fileno())
+            self._channel.close()
+            self._channel, self._writing = None, False
+
+    def send(self, command: Message) -> None:
+        """Send a command; lost where the worker is being replaced (its legs are opened again)."""
+        channel = self._channel
+        if channel is None:
+            return
+        channel.send(command)
+        if channel.pending and not self._writing:
+            self._writing = True
+            self.loop.add_writer(channel.fileno(), self._write)
+
+    def _write(self) -> None:
+        channel = self._channel
+        if channel is None:
+            return
+        channel.flush()
+        if not channel.pending:
+            self.loop.remove_writer(channel.fileno())
+            self._writing = False
+
+    def _read(self) -> None:
+        channel = self._channel
+        if channel is None:
+            return
+        for event in channel.receive():
+            if isinstance(event, Beat):
+                self.beat, self.beat_at = event, self.loop.time()
+            elif (leg := self.legs.get(event.leg)) is not None:
+                leg.on_event(event)
+        if channel.ended:
+            self.disconnect()
+            self._on_end()
+
+    def forget(self, leg: int) -> None:
+        """Drop a leg that is closed."""
+        self.legs.pop(leg, None)
+
+
+class MediaClient:
+    """All workers; new legs go to the one with the fewest."""
+
+    def __init__(self) -> None:
+        self.workers: list[WorkerLink] = []
+        self._numbers = itertools.count(1)
+
+    def new_leg(self, listener: LegListener) -> MediaLeg:
+        """Make a leg in the least loaded worker. Raises MediaError where no worker can take one."""
+        able = [worker for worker in self.workers if worker.connected and len(worker.legs) < worker.capacity]
+        if not able:
+            raise MediaError("no media worker can take another leg")
+        worker = min(able, key=lambda candidate: len(candidate.legs))
+        number = next(self._numbers)
+        leg = worker.legs[number] = MediaLeg(worker, number, listener)
+        return leg
+
+
+def _addressed(command: Command, leg: int, job: int, **changes: object) -> Command:
+    """The same command with its addressing filled in."""
+    return msgspec.structs.replace(command, leg=leg, job=job, **changes)

@@ -1,0 +1,113 @@
+"""Media worker processes: started, watched by their beats, replaced when they die or hang."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Coroutine
+from typing import Final
+
+from ..media import channel
+from .media_client import MediaClient, WorkerLink
+
+log = logging.getLogger("flexml.supervisor")
+
+BEAT_TIMEOUT_S: Final = 5.0
+"""A worker that has been silent for that long hangs, and is replaced."""
+RESTART_PAUSE_S: Final = (0.0, 0.1, 0.5, 1.0, 2.0)
+STOP_TIMEOUT_S: Final = 3.0
+
+
+class Supervisor:
+    """Keeps `count` workers running for `client`."""
+
+    def __init__(self, client: MediaClient, *, count: int, capacity: int) -> None:
+        self._client = client
+        self._count = count
+        self._capacity = capacity
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._stopping = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failures: dict[str, int] = {}
+        self.restarts = 0
+
+    def start(self) -> None:
+        """Start the workers."""
+        for number in range(1, self._count + 1):
+            link = WorkerLink(f"worker {number}", self._capacity)
+            self._client.workers.append(link)
+            self._spawn(link)
+        self._later(self._watch())
+
+    def _spawn(self, link: WorkerLink) -> None:
+        control, worker = channel.pair()
+        descriptor = worker.fileno()
+        self._processes[link.name] = subprocess.Popen(
+            [
+                sys.executable, "-m", "flexml.media.worker",
+                "--fd", str(descriptor), "--name", link.name, "--capacity", str(self._capacity),
+            ],
+            pass_fds=[descriptor],
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        worker.close()
+        link.connect(control, lambda: self._lost(link))
+
+    def _lost(self, link: WorkerLink) -> None:
+        if self._stopping:
+            return
+        process = self._processes.pop(link.name)
+        if process.poll() is None:
+            process.kill()
+        code = process.wait()
+        self._failures[link.name] = failures = self._failures.get(link.name, 0) + 1
+        self.restarts += 1
+        pause = RESTART_PAUSE_S[min(failures, len(RESTART_PAUSE_S)) - 1]
+        log.error("%s ended with code %d with %d legs; replacing it in %g s", link.name, code, len(link.legs), pause)
+        self._later(self._respawn(link, pause))
+
+    async def _respawn(self, link: WorkerLink, pause: float) -> None:
+        await asyncio.sleep(pause)
+        if not self._stopping:
+            self._spawn(link)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            for link in self._client.workers:
+                silent = link.loop.time() - link.beat_at
+                if link.connected and silent > BEAT_TIMEOUT_S:
+                    log.error("%s has given no sign for %.0f s", link.name, silent)
+                    self._processes[link.name].kill()
+                    link.beat_at = link.loop.time()
+                elif link.connected and link.beat is not None and silent < BEAT_TIMEOUT_S / 2:
+                    self._failures[link.name] = 0
+
+    def _later(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        """End the workers, waiting for them a little."""
+        self._stopping = True
+        for task in list(self._tasks):
+            task.cancel()
+        for link in self._client.workers:
+            link.disconnect()
+        end = asyncio.get_running_loop().time() + STOP_TIMEOUT_S
+        for process in self._processes.values():
+            while process.poll() is None and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+
+
+def spare_cores() -> int:
+    """How many workers to start by default: one for each core but the one that control runs on, at least one."""
+    return max(1, len(os.sched_getaffinity(0)) - 1)
