@@ -1,0 +1,55 @@
+"""Rows of the media arrays, and the frame that a tick works on.
+
+A leg has one row in every array of every stage for as long as it lives. The lowest free row is taken, so
+that the rows in use stay close together in memory.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+FRAME_MS: Final = 20
+RATE_HZ: Final = 8000
+FRAME_SAMPLES: Final = RATE_HZ * FRAME_MS // 1000
+
+
+class RowsFull(Exception):
+    """Every row is taken: the worker cannot carry another leg."""
+
+
+class Rows:
+    """Which rows are in use."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity: int = capacity
+        self._free: list[int] = list(range(capacity))  # a heap, as an ascending list is one
+        self._used: NDArray[np.bool_] = np.zeros(capacity, np.bool_)
+        self._active: NDArray[np.intp] = np.flatnonzero(self._used)
+
+    def open(self) -> int:
+        """Take the lowest free row; RowsFull if there is none."""
+        if not self._free:
+            raise RowsFull(f"all {self.capacity} rows are in use")
+        row = heapq.heappop(self._free)
+        self._mark(row, used=True)
+        return row
+
+    def close(self, row: int) -> None:
+        """Give `row` back; ValueError if it is not in use, as a row given back twice would serve two legs."""
+        if not 0 <= row < self.capacity or not self._used[row]:
+            raise ValueError(f"row {row} is not in use")
+        heapq.heappush(self._free, row)
+        self._mark(row, used=False)
+
+    @property
+    def active(self) -> NDArray[np.intp]:
+        """The rows in use, ascending. Valid as it is until the next open or close; not to be written to."""
+        return self._active
+
+    def _mark(self, row: int, *, used: bool) -> None:
+        self._used[row] = used
+        self._active = np.flatnonzero(self._used)

@@ -1,0 +1,169 @@
+"""RTP packets by the batch: RFC 3550 section 5.1 as array arithmetic.
+
+A batch describes packets that lie in the receive buffer; nothing is copied but the headers. What is in a
+batch is well-formed: its payload lies within the packet that came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Octets = NDArray[np.uint8]
+Integers = NDArray[np.int64]
+Indices = NDArray[np.intp]
+Flags = NDArray[np.bool_]
+
+MAX_PACKET: Final = 1500
+"""Octets of the longest packet that is received whole: what an Ethernet frame carries."""
+
+HEADER: Final = 12
+"""Octets of the fixed header (section 5.1)."""
+
+TIMESTAMP_MODULUS: Final = 1 << 32
+
+_FIXED: Final = np.dtype(
+    [("first", "u1"), ("second", "u1"), ("sequence", ">u2"), ("timestamp", ">u4"), ("ssrc", ">u4")]
+)
+_VERSION: Final = 2
+_PADDING: Final = 0x20
+_EXTENSION: Final = 0x10
+_MARKER: Final = 0x80
+_RTCP_FIRST: Final = 192
+_RTCP_LAST: Final = 223
+"""What the second octet of an RTCP packet lies within; no RTP payload type may look like it (RFC 5761 section 4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RtpBatch:
+    """Well-formed RTP packets, in the order in which they came. All arrays but `data` are [n]."""
+
+    index: Indices  # which row of `data` holds the packet
+    rows: Indices
+    payload_type: Octets
+    marker: Flags
+    sequence: Integers  # 0 .. 2^16 - 1
+    timestamp: Integers  # 0 .. 2^32 - 1
+    ssrc: Integers
+    start: Integers  # octet of the packet at which the payload begins
+    length: Integers  # octets of payload, without padding
+    data: Octets  # [m, MAX_PACKET], the receive buffer
+
+    def __len__(self) -> int:
+        return self.index.size
+
+    def where(self, chosen: Flags | Indices) -> RtpBatch:
+        """Return the packets that `chosen`, a mask [n] or indices, names."""
+        return RtpBatch(
+            index=self.index[chosen],
+            rows=self.rows[chosen],
+            payload_type=self.payload_type[chosen],
+            marker=self.marker[chosen],
+            sequence=self.sequence[chosen],
+            timestamp=self.timestamp[chosen],
+            ssrc=self.ssrc[chosen],
+            start=self.start[chosen],
+            length=self.length[chosen],
+            data=self.data,
+        )
+
+
+def parse_batch(data: Octets, lengths: NDArray[np.int32], rows: Indices) -> tuple[RtpBatch, Indices]:
+    """Read the packets `data[i, :lengths[i]]` that came on `rows[i]`.
+
+    Return the well-formed ones, and the rows of the others: a row for each packet. Any octets will do.
+    """
+    head = np.ascontiguousarray(data[: lengths.size, :HEADER]).view(_FIXED)[:, 0]
+    whole = lengths.astype(np.int64)
+    first, second = head["first"], head["second"]
+    good = (whole >= HEADER) & (whole <= data.shape[1]) & (first >> 6 == _VERSION)
+    good &= (second < _RTCP_FIRST) | (second > _RTCP_LAST)
+    start = HEADER + 4 * (first & 0x0F).astype(np.int64)
+    _skip_extension(data, first, start, whole, good)
+    length = whole - start
+    _strip_padding(data, first, whole, length, good)
+    good &= length >= 0
+    batch = RtpBatch(
+        index=np.arange(lengths.size),
+        rows=rows,
+        payload_type=second & 0x7F,
+        marker=second >= _MARKER,
+        sequence=head["sequence"].astype(np.int64),
+        timestamp=head["timestamp"].astype(np.int64),
+        ssrc=head["ssrc"].astype(np.int64),
+        start=start,
+        length=length,
+        data=data,
+    )
+    if good.all():
+        return batch, rows[:0]
+    return batch.where(good), rows[~good]
+
+
+def build_batch(payload: Octets, payload_type: Any, marker: Any, sequence: Any, timestamp: Any, ssrc: Any) -> Octets:
+    """Return packets uint8[n, 12 + L] around `payload` uint8[n, L].
+
+    The others are arrays [n] of integers, or one value for all; sequence and timestamp wrap by themselves.
+    """
+    count, length = payload.shape
+    packets = np.empty((count, HEADER + length), np.uint8)
+    head = np.zeros(count, _FIXED)
+    head["first"] = _VERSION << 6
+    head["second"] = (np.asarray(marker, np.int64) != 0) * _MARKER | np.asarray(payload_type, np.int64) & 0x7F
+    head["sequence"] = np.asarray(sequence, np.int64) & 0xFFFF
+    head["timestamp"] = np.asarray(timestamp, np.int64) % TIMESTAMP_MODULUS
+    head["ssrc"] = np.asarray(ssrc, np.int64) % TIMESTAMP_MODULUS
+    packets[:, :HEADER] = head.view(np.uint8).reshape(count, HEADER)
+    packets[:, HEADER:] = payload
+    return packets
+
+
+def timestamp_gap(later: Integers, earlier: Integers) -> Integers:
+    """Return `later - earlier` in RTP ticks, taking the short way round the 32 bits: -2^31 .. 2^31 - 1."""
+    half = TIMESTAMP_MODULUS >> 1
+    return (later - earlier + half) % TIMESTAMP_MODULUS - half
+
+
+def rounds(rows: Indices) -> Iterator[Indices]:
+    """Split packets into rounds in which every row occurs at most once, keeping the order within each row.
+
+    What depends on the packet before is then array arithmetic still: nearly always there is one round.
+    """
+    if np.bincount(rows).max(initial=0) <= 1:
+        if rows.size:
+            yield np.arange(rows.size)
+        return
+    order = np.argsort(rows, kind="stable")
+    ordered = rows[order]
+    begins = np.flatnonzero(np.diff(ordered, prepend=-1))
+    counts = np.diff(begins, append=rows.size)
+    turn = np.arange(rows.size) - np.repeat(begins, counts)
+    for number in range(int(counts.max())):
+        yield order[turn == number]
+
+
+def _skip_extension(data: Octets, first: Octets, start: Integers, whole: Integers, good: Flags) -> None:
+    # Section 5.3.1: two octets of profile, two of length in 32-bit words, not counting these four octets.
+    extended = np.flatnonzero(good & (first & _EXTENSION != 0))
+    if not extended.size:
+        return
+    at = start[extended]
+    fits = at + 4 <= whole[extended]
+    good[extended[~fits]] = False
+    extended, at = extended[fits], at[fits]
+    words = data[extended, at + 2].astype(np.int64) << 8 | data[extended, at + 3]
+    start[extended] += 4 + 4 * words
+
+
+def _strip_padding(data: Octets, first: Octets, whole: Integers, length: Integers, good: Flags) -> None:
+    # Section 5.1: the last octet says how much padding there is, itself included.
+    padded = np.flatnonzero(good & (first & _PADDING != 0))
+    if not padded.size:
+        return
+    count = data[padded, whole[padded] - 1].astype(np.int64)
+    good[padded[count == 0]] = False
+    length[padded] -= count
