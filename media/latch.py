@@ -1,0 +1,91 @@
+"""Decide which packets belong to a leg, and where its media comes from (symmetric RTP, RFC 4961).
+
+Behind a NAT the address a peer signals is not the one its packets come from. So each time signalling
+changes the address, the leg latches once: to the source of the first packet with a negotiated payload
+type. From then on every other source is refused, so that nobody can inject audio into a call, or draw
+it away, by guessing a port. The source from before a change counts for GRACE_S longer but cannot be
+latched to: its last packets are still on the way when the change takes effect.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .transport import Address
+
+GRACE_S: Final = 0.5
+NOT_NEGOTIATED: Final = -1
+"""A payload type no packet has."""
+
+
+class Accepted(NamedTuple):
+    """Which packets of a batch to take."""
+
+    mask: NDArray[np.bool_]  # from the right source
+    foreign: NDArray[np.bool_]  # from another, or with a payload type nobody negotiated
+    heard: list[tuple[int, Address]]  # rows whose first packet this is, and where from
+
+
+def source_key(address: Address) -> int:
+    """Return a number that stands for `address` in an array (64 bits; keyed, so nobody can make two collide)."""
+    return hash(address[:2])
+
+
+class Latch:
+    """The source of each leg. All arrays are by row."""
+
+    def __init__(self, capacity: int) -> None:
+        self._known: NDArray[np.bool_] = np.zeros(capacity, np.bool_)  # remote set
+        self._free: NDArray[np.bool_] = np.zeros(capacity, np.bool_)  # may still latch
+        self._heard: NDArray[np.bool_] = np.zeros(capacity, np.bool_)
+        self._source: NDArray[np.int64] = np.zeros(capacity, np.int64)
+        self._previous: NDArray[np.int64] = np.zeros(capacity, np.int64)
+        self._until_s: NDArray[np.float64] = np.zeros(capacity, np.float64)  # grace of the previous source
+        self._signalled: list[Address | None] = [None] * capacity
+        self.audio_type: NDArray[np.int64] = np.full(capacity, NOT_NEGOTIATED, np.int64)
+        self.event_type: NDArray[np.int64] = np.full(capacity, NOT_NEGOTIATED, np.int64)
+
+    def set_remote(self, row: int, address: Address, *, latch: bool, now_s: float) -> bool:
+        """Expect media from `address`, or from where it comes first; False if that is what was expected already."""
+        if self._signalled[row] == address:
+            return False
+        if self._heard[row]:
+            self._previous[row], self._until_s[row] = self._source[row], now_s + GRACE_S
+        self._signalled[row] = address
+        self._source[row] = source_key(address)
+        self._known[row], self._free[row], self._heard[row] = True, latch, False
+        return True
+
+    def close(self, row: int) -> None:
+        """Take nothing more on `row`."""
+        self._signalled[row] = None
+        self._known[row] = self._free[row] = self._heard[row] = False
+        self._until_s[row] = 0.0
+        self.audio_type[row] = self.event_type[row] = NOT_NEGOTIATED
+
+    def step(
+        self, rows: NDArray[np.intp], payload_type: NDArray[np.int64], sources: list[Address], now_s: float
+    ) -> Accepted:
+        """Judge a batch, in the order the packets came; latch what may be latched."""
+        key = np.fromiter((hash(source[:2]) for source in sources), np.int64, len(sources))
+        negotiated = (payload_type == self.audio_type[rows]) | (payload_type == self.event_type[rows])
+        old = (key == self._previous[rows]) & (now_s < self._until_s[rows])
+        self._latch(np.flatnonzero(self._free[rows] & negotiated & ~old), rows, key)
+        right = key == self._source[rows]
+        mask = self._known[rows] & (right | old)
+        heard: list[tuple[int, Address]] = []
+        for index in np.flatnonzero(mask & right & negotiated & ~self._heard[rows]).tolist():
+            row = int(rows[index])
+            if not self._heard[row]:
+                self._heard[row], self._free[row] = True, False
+                heard.append((row, sources[index]))
+        return Accepted(mask, self._known[rows] & ~(mask & negotiated), heard)
+
+    def _latch(self, candidates: NDArray[np.intp], rows: NDArray[np.intp], key: NDArray[np.int64]) -> None:
+        for index in candidates.tolist():
+            row = rows[index]
+            if self._free[row]:
+                self._source[row], self._free[row] = key[index], False

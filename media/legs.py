@@ -1,0 +1,119 @@
+"""What is known of each leg by row: its number, its RTP stream, what may flow, what was counted.
+
+A leg's stream is one SSRC with one sequence and one timestamp line from OpenLeg to CloseLeg, whatever is
+renegotiated meanwhile (RFC 3550 section 5.1). The timestamp counts time, not packets: it advances with
+every tick from the first SetRemote on, sent or not, so that a hold is a gap and not a jump back.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .protocol import OpenLeg
+from .rows import FRAME_SAMPLES, Rows
+
+Counts = NDArray[np.int64]
+
+SEQUENCE_SPACE: Final = 1 << 16
+TIMESTAMP_SPACE: Final = 1 << 32
+
+
+class Legs:
+    """Arrays by row, and the way from a leg's number to its row and back."""
+
+    def __init__(self, capacity: int) -> None:
+        def counts() -> Counts:
+            return np.zeros(capacity, np.int64)
+
+        self._rows: Rows = Rows(capacity)
+        self._row: dict[int, int] = {}
+        self.leg: list[int] = [0] * capacity
+        self.ssrc: Counts = counts()
+        self.sequence: Counts = counts()  # of the next packet
+        self.timestamp: Counts = counts()  # of the next tick's first sample
+        self.marker: NDArray[np.bool_] = np.zeros(capacity, np.bool_)  # the next packet begins a stretch of media
+        self.flowing: NDArray[np.bool_] = np.zeros(capacity, np.bool_)  # a remote is set
+        self.sending: NDArray[np.bool_] = np.zeros(capacity, np.bool_)  # direction and address let us send
+        self.payload_type: Counts = counts()
+        self.event_type: Counts = counts()
+        self.packets_sent: Counts = counts()
+        self.octets_sent: Counts = counts()
+        self.packets_received: Counts = counts()
+        self.octets_received: Counts = counts()
+        self.invalid: Counts = counts()
+        self.digits: Counts = counts()
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    @property
+    def open_legs(self) -> list[int]:
+        """The numbers of all open legs."""
+        return list(self._row)
+
+    @property
+    def flowing_rows(self) -> NDArray[np.intp]:
+        """Rows on which media may flow, ascending."""
+        active = self._rows.active
+        return active[self.flowing[active]]
+
+    def row(self, leg: int) -> int | None:
+        """Return the row of `leg`, None if it is not open."""
+        return self._row.get(leg)
+
+    def open(self, message: OpenLeg, randomness: random.Random) -> int:
+        """Give the leg a row and its stream; what the message leaves at zero is random. RowsFull without a free row."""
+        row = self._rows.open()
+        self._row[message.leg] = row
+        self.leg[row] = message.leg
+        self.ssrc[row] = message.ssrc or randomness.randrange(1, 1 << 32)
+        self.sequence[row] = message.sequence or randomness.randrange(1, SEQUENCE_SPACE)
+        self.timestamp[row] = message.timestamp or randomness.randrange(1, TIMESTAMP_SPACE)
+        self.flowing[row] = self.sending[row] = False
+        for count in (
+            self.packets_sent,
+            self.octets_sent,
+            self.packets_received,
+            self.octets_received,
+            self.invalid,
+            self.digits,
+        ):
+            count[row] = 0
+        return row
+
+    def close(self, row: int) -> None:
+        """Free `row`."""
+        self.flowing[row] = self.sending[row] = False
+        del self._row[self.leg[row]]
+        self._rows.close(row)
+
+    def let_send(self, row: int, sending: bool) -> None:
+        """Let media be sent on `row` or not; the first packet after a gap carries the marker (RFC 3551 section 4.1)."""
+        if sending and not self.sending[row]:
+            self.marker[row] = True
+        self.sending[row] = sending
+
+    def advance(self, ticks: int = 1) -> None:
+        """Let `ticks` pass on the timestamp line of every row on which media may flow."""
+        self.timestamp[self.flowing] += ticks * FRAME_SAMPLES
+        self.timestamp %= TIMESTAMP_SPACE
+
+    def number(self, rows: NDArray[np.intp]) -> Counts:
+        """Take and return the sequence number of one packet on each of `rows`, which are distinct."""
+        sequence = self.sequence[rows]
+        self.sequence[rows] = (sequence + 1) % SEQUENCE_SPACE
+        return sequence
+
+    def count_sent(self, rows: NDArray[np.intp], octets: int) -> None:
+        """Count one packet of `octets` payload on each of `rows` (RFC 3550 section 6.4.1 counts payload)."""
+        self.packets_sent[rows] += 1
+        self.octets_sent[rows] += octets
+
+    def count_received(self, rows: NDArray[np.intp], octets: NDArray[np.int32]) -> None:
+        """Count received packets; rows may repeat."""
+        np.add.at(self.packets_received, rows, 1)
+        np.add.at(self.octets_received, rows, octets)

@@ -1,0 +1,116 @@
+"""A leg takes media from where it first comes, then from nowhere else."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from flexml.media.latch import Accepted, Latch
+from flexml.media.transport import Address
+
+SIGNALLED: Address = ("10.0.0.1", 4000)
+PUBLIC: Address = ("198.51.100.7", 40_000)
+STRANGER: Address = ("203.0.113.9", 4000)
+AUDIO, EVENT, OTHER = 0, 101, 13
+
+
+class Packet(NamedTuple):
+    row: int
+    payload_type: int
+    source: Address
+
+
+def latch_for(*rows: int, latch: bool = True, now_s: float = 0.0) -> Latch:
+    made = Latch(8)
+    for row in rows:
+        made.audio_type[row], made.event_type[row] = AUDIO, EVENT
+        made.set_remote(row, SIGNALLED, latch=latch, now_s=now_s)
+    return made
+
+
+def push(latch: Latch, *packets: Packet, now_s: float = 1.0) -> Accepted:
+    return latch.step(
+        np.array([packet.row for packet in packets], np.intp),
+        np.array([packet.payload_type for packet in packets], np.int64),
+        [packet.source for packet in packets],
+        now_s,
+    )
+
+
+BATCHES: list[tuple[bool, list[tuple[int, Address]], list[bool], Address | None]] = [
+    # latch, (payload type, source) in order -> taken, heard from
+    (True, [(AUDIO, PUBLIC), (AUDIO, PUBLIC), (AUDIO, STRANGER)], [True, True, False], PUBLIC),
+    (True, [(EVENT, PUBLIC), (AUDIO, STRANGER)], [True, False], PUBLIC),
+    (True, [(OTHER, STRANGER), (AUDIO, PUBLIC)], [False, True], PUBLIC),
+    (True, [(AUDIO, SIGNALLED), (AUDIO, PUBLIC)], [True, False], SIGNALLED),
+    (True, [(OTHER, STRANGER)], [False], None),
+    (False, [(AUDIO, PUBLIC), (AUDIO, SIGNALLED)], [False, True], SIGNALLED),
+    (False, [(AUDIO, ("10.0.0.1", 4002))], [False], None),
+]
+
+
+@pytest.mark.parametrize(("may_latch", "packets", "taken", "heard"), BATCHES)
+def test_the_first_valid_source_is_the_only_one(
+    may_latch: bool, packets: list[tuple[int, Address]], taken: list[bool], heard: Address | None
+) -> None:
+    latch = latch_for(2, latch=may_latch)
+    accepted = push(latch, *(Packet(2, kind, source) for kind, source in packets))
+    assert accepted.mask.tolist() == taken
+    assert accepted.foreign.tolist() == [not each for each in taken]
+    assert accepted.heard == ([(2, heard)] if heard else [])
+    assert push(latch, Packet(2, AUDIO, heard or STRANGER)).heard == ([] if heard or not may_latch else [(2, STRANGER)])
+
+
+def test_rows_latch_each_on_their_own() -> None:
+    latch = latch_for(0, 1)
+    accepted = push(latch, Packet(0, AUDIO, PUBLIC), Packet(1, AUDIO, STRANGER), Packet(0, AUDIO, STRANGER))
+    assert accepted.mask.tolist() == [True, True, False]
+    assert accepted.heard == [(0, PUBLIC), (1, STRANGER)]
+
+
+def test_nothing_is_taken_or_counted_before_the_remote_is_known_or_after_closing() -> None:
+    latch = latch_for(0)
+    latch.close(0)
+    for row in (0, 1):
+        accepted = push(latch, Packet(row, AUDIO, PUBLIC))
+        assert (accepted.mask.tolist(), accepted.foreign.tolist(), accepted.heard) == ([False], [False], [])
+
+
+def test_the_same_address_signalled_again_keeps_the_source() -> None:
+    latch = latch_for(0)
+    push(latch, Packet(0, AUDIO, PUBLIC))
+    assert not latch.set_remote(0, SIGNALLED, latch=True, now_s=2.0)
+    accepted = push(latch, Packet(0, AUDIO, STRANGER), Packet(0, AUDIO, PUBLIC), now_s=9.0)
+    assert accepted.mask.tolist() == [False, True]
+    assert accepted.heard == []
+
+
+def test_after_a_change_the_old_source_still_counts_briefly_but_does_not_latch() -> None:
+    latch = latch_for(0)
+    push(latch, Packet(0, AUDIO, PUBLIC))
+    assert latch.set_remote(0, ("10.0.0.2", 5000), latch=True, now_s=10.0)
+    accepted = push(latch, Packet(0, AUDIO, PUBLIC), now_s=10.1)
+    assert (accepted.mask.tolist(), accepted.heard) == ([True], [])
+    accepted = push(latch, Packet(0, AUDIO, STRANGER), Packet(0, AUDIO, PUBLIC), now_s=10.2)
+    assert (accepted.mask.tolist(), accepted.heard) == ([True, True], [(0, STRANGER)])
+    assert push(latch, Packet(0, AUDIO, PUBLIC), now_s=10.6).mask.tolist() == [False]
+
+
+def test_a_peer_that_keeps_its_source_over_a_change_is_latched_again_after_the_grace() -> None:
+    latch = latch_for(0)
+    push(latch, Packet(0, AUDIO, PUBLIC))
+    latch.set_remote(0, ("10.0.0.2", 5000), latch=True, now_s=10.0)
+    assert push(latch, Packet(0, AUDIO, PUBLIC), now_s=10.6).heard == [(0, PUBLIC)]
+
+
+def test_a_payload_type_nobody_negotiated_counts_as_foreign_even_from_the_right_source() -> None:
+    latch = latch_for(0)
+    push(latch, Packet(0, AUDIO, PUBLIC))
+    accepted = push(latch, Packet(0, OTHER, PUBLIC))
+    assert (accepted.mask.tolist(), accepted.foreign.tolist()) == ([True], [True])
+
+
+def test_an_empty_batch_is_no_trouble() -> None:
+    accepted = push(latch_for(0))
+    assert (accepted.mask.size, accepted.heard) == (0, [])
