@@ -101,7 +101,6 @@ class _Call(pj.Call):
         self.inbound = call_id != pj.PJSUA_INVALID_ID
         self.first_sdp: str | None = None
         self.ended_by_us = False
-        self.refused_offer = False
         self.confirmed = False
         self.offering = False
         self.final_status = 0
@@ -309,13 +308,13 @@ class Agent:
             return self._listener.on_offer(call.dialog, remote)
         except SdpError as error:
             log.warning("offer refused: %s", error)
-            call.refused_offer = True
             if self._loop is not None:
                 self._loop.call_soon(self._refuse_offer, call.dialog)
             return None
 
     def _refuse_offer(self, dialog: int) -> None:
-        if dialog in self._calls:
+        call = self._calls.get(dialog)
+        if call is not None and not call.ended_by_us:
             self.reject(dialog, status=488)
 
     def would_answer(self, call: _Call, offer: str) -> bool:

@@ -1,0 +1,369 @@
+"""A call: what verbs see of it, and its life from INVITE to the status callback.
+
+`live` is the whole life, and the one place where a call ends, whatever ended it: the verbs' task is cancelled, the
+media closed, the row in the database finished, and the status callback handed over, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from ..media.protocol import LegStats, StartPlay
+from .digits import DigitQueue
+from .errors import CallEnded, FlexmlError, MediaError, PromptError, SdpError, SipError
+from .flexml.verb import Played, Prompt
+from .leg import Leg
+from .sip.events import Acknowledged, DigitInfo, Ended, Event, SipAgent
+
+log = logging.getLogger("flexml.call")
+
+MEDIA_GRACE_S: Final = 0.1
+"""After ACK, how long to wait for the peer's first packet before audio goes out."""
+HANG_UP_TIMEOUT_S: Final = 40.0
+"""Longer than SIP takes to give a BYE up (RFC 3261 timer F, 32 s)."""
+ERROR_MESSAGE: Final = "We are sorry, an application error has occurred. Goodbye."
+BUSY_STATUSES: Final = frozenset({486, 600})
+NO_ANSWER_STATUSES: Final = frozenset({408, 480})
+MAX_NOTES: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One line of the timeline."""
+
+    at: datetime
+    what: str
+    details: Mapping[str, object]
+
+
+@dataclass(kw_only=True)
+class Services:
+    """What calls use of the rest of the engine."""
+
+    agent: SipAgent
+    speak: Callable[[str, str], Awaitable[Prompt]]
+    fetch_audio: Callable[[str], Awaitable[Prompt]]
+    resolve: Callable[[str, str], str]
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """How a call went; complete once it has ended."""
+
+    status: str = "failed"
+    sip_status: int = 0
+    reason: str = ""
+    by: str = ""
+    started: datetime
+    answered: datetime | None = None
+    ended: datetime | None = None
+    duration_s: int = 0
+    played_url: str = ""
+    play_offset_s: int | None = None
+    stats: LegStats = field(default_factory=LegStats)
+
+
+class Call:
+    """One inbound call on one leg. Implements `flexml.verb.Call` and `media_client.LegListener`."""
+
+    def __init__(self, *, sid: str, dialog: int, services: Services) -> None:
+        self.sid = sid
+        self.dialog = dialog
+        self.document_url = ""
+        self.storage: dict[str, str] = {}
+        self.notes: list[Note] = []
+        self.outcome = Outcome(started=datetime.now(UTC))
+        self.status_callback: tuple[str, str] | None = None
+        self._services = services
+        self._leg: Leg | None = None
+        self._digits = DigitQueue()
+        self._over = asyncio.Event()
+        self._acknowledged = asyncio.Event()
+        self._heard = asyncio.Event()
+        self._answered_at: float | None = None
+        self._early = False
+        self._rejected: int | None = None
+
+    def attach(self, leg: Leg) -> None:
+        """Give the call its leg."""
+        self._leg = leg
+
+    @property
+    def leg(self) -> Leg:
+        """The leg. Raises CallEnded where there is none any more."""
+        if self._leg is None:
+            raise CallEnded(f"call {self.sid} has no leg")
+        return self._leg
+
+    # ---- life -------------------------------------------------------------------------------------------------
+
+    async def live(self, carry_out: Callable[[], Awaitable[None]]) -> Outcome:
+        """Run `carry_out` (the documents) until it or the call ends, then tidy up. Returns how it went."""
+        work = asyncio.ensure_future(self._work(carry_out))
+        try:
+            await self._until_over(work)
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+            if self._leg is not None:
+                self.outcome.stats = await self._leg.close()
+            self._conclude()
+        return self.outcome
+
+    async def _work(self, carry_out: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await self.leg.open()
+            await carry_out()
+        except CallEnded as error:
+            log.debug("%s", error)
+        except (FlexmlError, OSError) as error:
+            log.error("the call cannot go on: %s", error)
+            self.note("the call cannot go on", error=str(error))
+            self._fail()
+        except Exception:
+            log.exception("the call failed on an error of the engine's own")
+            self.note("internal error")
+            self._fail()
+
+    async def _until_over(self, work: asyncio.Future[None]) -> None:
+        over = asyncio.ensure_future(self._over.wait())
+        try:
+            await asyncio.wait({over, work}, return_when=asyncio.FIRST_COMPLETED)
+            if not self._over.is_set():
+                self._services.agent.hang_up(self.dialog)
+                await asyncio.wait({over}, timeout=HANG_UP_TIMEOUT_S)
+        finally:
+            over.cancel()
+
+    def _fail(self) -> None:
+        if self._over.is_set():
+            return
+        try:
+            if self._answered_at is None:
+                self._rejected = 500
+                self._services.agent.reject(self.dialog, status=500)
+            else:
+                self._services.agent.hang_up(self.dialog)
+        except SipError as error:
+            log.debug("%s", error)
+
+    def _conclude(self) -> None:
+        outcome = self.outcome
+        outcome.ended = datetime.now(UTC)
+        if self._answered_at is not None:
+            outcome.status = "completed"
+            outcome.duration_s = round(asyncio.get_running_loop().time() - self._answered_at)
+        elif outcome.by == "remote":
+            outcome.status = "cancel"
+        elif self._rejected in BUSY_STATUSES:
+            outcome.status = "busy"
+        elif self._rejected in NO_ANSWER_STATUSES:
+            outcome.status = "noanswer"
+        else:
+            outcome.status = "failed"
+
+    # ---- from SIP and media -----------------------------------------------------------------------------------
+
+    def on_sip_event(self, event: Event) -> None:
+        """Take what the agent tells of this call's dialog."""
+        match event:
+            case Acknowledged():
+                self._take_acknowledgement(event)
+            case DigitInfo():
+                agreed = self.leg.agreed
+                if agreed is None or agreed.telephone_event is None:
+                    self.on_digit(event.digit)
+            case Ended():
+                self.outcome.sip_status, self.outcome.reason, self.outcome.by = event.status, event.reason, event.by
+                self.note("call ended", by=event.by, status=event.status, reason=event.reason)
+                self._over.set()
+            case _:
+                log.debug("SIP event without a taker: %s", event)
+
+    def on_offer(self, offer: str | None) -> str:
+        """Give our SDP. Raises SdpError or NotAcceptable."""
+        return self.leg.on_offer(offer)
+
+    def on_answer(self, answer: str) -> None:
+        """Take the peer's answer. Raises SdpError or NotAcceptable."""
+        self.leg.on_answer(answer)
+
+    def _take_acknowledgement(self, event: Acknowledged) -> None:
+        if event.sdp is not None and self.leg.agreed is None:
+            try:
+                self.leg.on_answer(event.sdp)
+            except SdpError as error:
+                self.note("answer refused", error=str(error))
+                log.warning("the answer in ACK cannot be used: %s", error)
+                self._services.agent.hang_up(self.dialog, reason='SIP;cause=488;text="Not Acceptable Here"')
+        elif self.leg.agreed is None:
+            log.warning("ACK brought no answer to our offer")
+            self._services.agent.hang_up(self.dialog, reason='SIP;cause=488;text="Not Acceptable Here"')
+        self._acknowledged.set()
+
+    def on_digit(self, digit: str) -> None:
+        """A key was pressed."""
+        self.note("digit", digit=digit)
+        self._digits.push(digit)
+
+    def on_heard(self) -> None:
+        """The first packet came in."""
+        self._heard.set()
+
+    def on_silent(self, silent_ms: int) -> None:
+        """No packet has come for that long."""
+        self.note("no RTP", silent_ms=silent_ms)
+
+    # ---- what verbs see ---------------------------------------------------------------------------------------
+
+    @property
+    def answered(self) -> bool:
+        """True once the final 2xx is out."""
+        return self._answered_at is not None
+
+    @property
+    def over(self) -> bool:
+        """True once the dialog has ended."""
+        return self._over.is_set()
+
+    async def answer(self) -> None:
+        """Answer with 200 if that has not been done; returns when audio may flow."""
+        if not self.answered:
+            self._tell_agent(lambda: self._services.agent.answer(self.dialog), "answer")
+            self._answered_at = asyncio.get_running_loop().time()
+            self.outcome.answered = datetime.now(UTC)
+            self.leg.start_media()
+            self.note("answered")
+        await self._media_ready()
+
+    async def _media_ready(self) -> None:
+        if self._heard.is_set():
+            return
+        heard = asyncio.ensure_future(self._heard.wait())
+        acknowledged = asyncio.ensure_future(self._acknowledged.wait())
+        try:
+            await asyncio.wait({heard, acknowledged}, return_when=asyncio.FIRST_COMPLETED)
+            if not heard.done():
+                await asyncio.wait({heard}, timeout=MEDIA_GRACE_S)
+        finally:
+            heard.cancel()
+            acknowledged.cancel()
+
+    async def early_media(self) -> None:
+        """Send 183 with SDP if nothing of the kind has been sent and the call is unanswered."""
+        if self._early or self.answered:
+            return
+        self._tell_agent(lambda: self._services.agent.ring(self.dialog, early_media=True), "early media")
+        self._early = True
+        self.leg.start_media()
+        self.note("early media")
+
+    async def reject(self, status: int, *, reason: str = "", headers: Mapping[str, str] = {}) -> None:
+        """Refuse an unanswered call with that SIP status; hang up an answered one."""
+        if self.answered:
+            await self.hang_up()
+            return
+        self._rejected = status
+        self.note("rejected", status=status)
+        self._tell_agent(
+            lambda: self._services.agent.reject(self.dialog, status=status, reason=reason, headers=headers), "reject"
+        )
+        await self._over.wait()
+
+    async def hang_up(self) -> None:
+        """End the call from our side."""
+        self.note("hanging up")
+        self._services.agent.hang_up(self.dialog)
+        await self._over.wait()
+
+    def _tell_agent(self, act: Callable[[], None], what: str) -> None:
+        """Do something on the dialog; one that has ended meanwhile is no error of ours."""
+        try:
+            act()
+        except SipError as error:
+            raise CallEnded(f"{what}: {error}") from error
+
+    async def speech(self, text: str, voice: str) -> Prompt:
+        """Synthesise `text` (cached). Raises PromptError."""
+        return await self._services.speak(text, voice)
+
+    async def fetch_audio(self, url: str) -> Prompt:
+        """Fetch and decode what `url` (relative to the document) names (cached). Raises PromptError."""
+        return await self._services.fetch_audio(self._services.resolve(self.document_url, url))
+
+    async def play(
+        self, prompt: Prompt, *, loops: int = 1, loop_pause_ms: int = 0, offset_ms: int = 0, stop_keys: str = ""
+    ) -> Played:
+        """Play to the end, or until one of `stop_keys` is pressed. Raises PromptError."""
+        playback = self.leg.media.start(
+            StartPlay(path=prompt.path, rate_hz=prompt.rate_hz, offset=offset_ms, loops=loops, loop_pause=loop_pause_ms)
+        )
+        self.note("playing", url=prompt.url or "speech", duration_ms=prompt.duration_ms)
+        if prompt.url:
+            self.outcome.played_url = prompt.url
+        waits: list[asyncio.Future[Any]] = [playback.finished]
+        if stop_keys:
+            waits.append(asyncio.ensure_future(self._digits.get_one_of(stop_keys)))
+        started = asyncio.get_running_loop().time()
+        position_ms = offset_ms
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            key = str(waits[1].result()) if stop_keys and waits[1].done() else ""
+            playback.stop()
+            finished = await playback.finished
+            position_ms = finished.position
+        except asyncio.CancelledError:
+            position_ms += int((asyncio.get_running_loop().time() - started) * 1000)
+            position_ms = min(position_ms, prompt.duration_ms) if loops == 1 else position_ms
+            raise
+        finally:
+            playback.stop()
+            for wait in waits[1:]:
+                wait.cancel()
+            if prompt.url:
+                self.outcome.play_offset_s = position_ms // 1000
+        if finished.reason == "failed":
+            raise PromptError(finished.error)
+        return Played(position_ms=position_ms, key=key)
+
+    async def play_error_message(self) -> None:
+        """Tell the caller that the application failed."""
+        await self.play(await self.speech(ERROR_MESSAGE, "woman"))
+
+    async def digit(self, timeout_s: float | None = None) -> str | None:
+        """The next key pressed, typed-ahead ones first; None after `timeout_s` without one."""
+        return await self._digits.get(timeout_s)
+
+    def discard_digits(self) -> None:
+        """Forget keys that were typed ahead."""
+        self._digits.clear()
+
+    async def send_digits(self, digits: str) -> None:
+        """Send DTMF; returns when the last digit has gone out. Raises MediaError."""
+        self.note("sending digits", digits=digits)
+        try:
+            await self.leg.media.send_digits(digits)
+        except MediaError as error:
+            self.note("digits not sent", error=str(error))
+
+    def store(self, name: str, value: str) -> None:
+        """Remember `Storage_<name>` for later requests of this call; an empty value forgets it."""
+        if value:
+            self.storage[name] = value
+        else:
+            self.storage.pop(name, None)
+
+    def override_status_callback(self, url: str, method: str) -> None:
+        """Send the status callback there instead, for the rest of the call."""
+        self.status_callback = (self._services.resolve(self.document_url, url), method)
+
+    def note(self, what: str, **details: object) -> None:
+        """Put a line on the call's timeline (and the log)."""
+        if len(self.notes) < MAX_NOTES:
+            self.notes.append(Note(datetime.now(UTC), what, details))
+        log.info("%s%s", what, "".join(f" {name}={value}" for name, value in details.items()))

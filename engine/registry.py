@@ -1,0 +1,121 @@
+"""All live calls, by dialog and by sid, and the way of an INVITE to its call.
+
+An INVITE's number is looked up among the DIDs; what is not there gets 404. The registry is the SIP agent's
+listener: it sorts events to their calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from .errors import FlexmlError, NotAcceptable, SdpError
+from .sip.events import Ended, Event, Invited, SipAgent
+
+log = logging.getLogger("flexml.registry")
+
+
+class LiveCall(Protocol):
+    """What the registry needs of a call."""
+
+    @property
+    def sid(self) -> str:
+        """The call's identifier."""
+        ...
+
+    def on_sip_event(self, event: Event) -> None:
+        """Take an event of the call's dialog."""
+        ...
+
+    def on_offer(self, offer: str | None) -> str:
+        """Give our SDP."""
+        ...
+
+    def on_answer(self, answer: str) -> None:
+        """Take the peer's answer."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """Why an INVITE gets no call."""
+
+    status: int
+    why: str
+
+
+class Registry:
+    """Live calls. `admit` makes a call of an INVITE, or says why not; it starts nothing that needs the agent."""
+
+    def __init__(self, admit: Callable[[Invited], LiveCall | Refusal]) -> None:
+        self.agent: SipAgent | None = None
+        self.draining = False
+        self._admit = admit
+        self._by_dialog: dict[int, LiveCall] = {}
+        self._refused: set[int] = set()
+        self.total = 0
+
+    def __len__(self) -> int:
+        return len(self._by_dialog)
+
+    @property
+    def calls(self) -> Mapping[int, LiveCall]:
+        """Live calls by dialog."""
+        return self._by_dialog
+
+    def on_event(self, event: Event) -> None:
+        """Take an event of the SIP agent."""
+        if isinstance(event, Invited):
+            self._invited(event)
+            return
+        if isinstance(event, Ended):
+            self._refused.discard(event.dialog)
+        call = self._by_dialog.get(event.dialog)
+        if call is not None:
+            call.on_sip_event(event)
+
+    def _invited(self, invite: Invited) -> None:
+        self.total += 1
+        try:
+            admitted = Refusal(status=503, why="shutting down") if self.draining else self._admit(invite)
+        except FlexmlError as error:
+            admitted = Refusal(status=503, why=str(error))
+        if isinstance(admitted, Refusal):
+            log.warning("< INVITE %s from %s refused with %d: %s", invite.request_uri, invite.source,
+                        admitted.status, admitted.why)  # fmt: skip
+            self._refused.add(invite.dialog)
+            asyncio.get_running_loop().call_soon(self._refuse, invite.dialog, admitted.status)
+            return
+        self._by_dialog[invite.dialog] = admitted
+
+    def _refuse(self, dialog: int, status: int) -> None:
+        if self.agent is None:
+            return
+        try:
+            self.agent.reject(dialog, status=status)
+        except FlexmlError as error:
+            log.debug("%s", error)
+
+    def on_offer(self, dialog: int, offer: str | None) -> str:
+        """Give our SDP for a dialog. Raises SdpError or NotAcceptable."""
+        call = self._by_dialog.get(dialog)
+        if call is None:
+            raise NotAcceptable("the INVITE is being refused")
+        return call.on_offer(offer)
+
+    def on_answer(self, dialog: int, answer: str) -> None:
+        """Take the peer's answer to an offer within a dialog."""
+        call = self._by_dialog.get(dialog)
+        if call is None:
+            return
+        try:
+            call.on_answer(answer)
+        except SdpError as error:
+            log.warning("the answer cannot be used: %s", error)
+
+    def forget(self, dialog: int) -> None:
+        """Drop a call that has ended and been concluded."""
+        self._by_dialog.pop(dialog, None)
