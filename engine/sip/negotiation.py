@@ -1,0 +1,300 @@
+"""Offer and answer (RFC 3264): which codec, which payload numbers, which way, and where to.
+
+The offerer's order of codecs is kept, filtered by what we have (section 6.1 recommends it). An answer names one
+codec, so that it cannot change in mid-stream, and telephone-event where its clock is that of the codec (RFC 4733
+section 2.1). One audio stream a call; all other media lines are refused with port 0, in place. All functions are pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from typing import Final
+
+from ...codecs.catalog import AUDIO, TELEPHONE_EVENT, Codec
+from ...media.protocol import Direction
+from ..errors import NotAcceptable
+from .sdp import Attribute, Media, Session, connection_data, parse
+
+PROTOCOL: Final = "RTP/AVP"
+DEFAULT_PTIME: Final = 20
+_PTIME_RANGE: Final = range(10, 61, 10)
+_FIRST_DYNAMIC: Final = 96
+_TELEPHONE_EVENT_TYPE: Final = 101
+_STATIC: Final = {str(codec.static_type): codec for codec in AUDIO if codec.static_type is not None}
+_DIRECTIONS: Final[dict[str, Direction]] = {
+    "sendrecv": "sendrecv", "sendonly": "sendonly", "recvonly": "recvonly", "inactive": "inactive",
+}  # fmt: skip
+_BY_FLOW: Final[dict[tuple[bool, bool], Direction]] = {
+    (True, True): "sendrecv", (True, False): "sendonly", (False, True): "recvonly", (False, False): "inactive",
+}  # fmt: skip
+"""A direction by whether we send and whether we receive."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LocalMedia:
+    """Our side. `codecs` is in order of preference; `version` rises whenever our description changes."""
+
+    address: str
+    port: int
+    codecs: tuple[Codec, ...]
+    session_id: int
+    version: int = 1
+    direction: Direction = "sendrecv"
+    ptime: int = DEFAULT_PTIME
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Agreed:
+    """What both sides have agreed on.
+
+    `sdp` is our description; `payload_type` and `telephone_event` are numbered as the peer numbers them;
+    `direction` is our view. `on_hold` means that the peer does not want to hear us; `address` may then be 0.0.0.0.
+    """
+
+    sdp: str
+    codec: Codec
+    payload_type: int
+    telephone_event: int | None
+    address: str
+    port: int
+    rtcp_port: int
+    ptime: int
+    direction: Direction
+    on_hold: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """A codec under the payload number it has in one description."""
+
+    number: int
+    codec: Codec
+
+    def attributes(self) -> Iterator[Attribute]:
+        yield Attribute(name="rtpmap", value=f"{self.number} {self.codec.rtpmap}")
+        if self.codec.fmtp:
+            yield Attribute(name="fmtp", value=f"{self.number} {self.codec.fmtp}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Match:
+    """The media line that fits, and the formats taken from it."""
+
+    index: int
+    codec: _Format
+    event: _Format | None
+
+
+def negotiate_answer(offer: str, local: LocalMedia) -> Agreed:
+    """Answer `offer`. Raises SdpError where it cannot be read, NotAcceptable where nothing in it fits."""
+    session = parse(offer)
+    match = _match(session, local)
+    agreed = _agree(session, match, local)
+    formats = [match.codec, *([match.event] if match.event else [])]
+    media = tuple(
+        _own_media(local, formats, agreed.direction) if index == match.index else _refused(theirs)
+        for index, theirs in enumerate(session.media)
+    )
+    return replace(agreed, sdp=str(_own_session(local, media, time=session.time)))
+
+
+def make_offer(local: LocalMedia) -> str:
+    """Offer all of our codecs, and telephone-event at each of their clocks."""
+    return str(_own_session(local, (_own_media(local, list(_number(local.codecs)), local.direction),)))
+
+
+def renew_offer(agreed: Agreed, local: LocalMedia) -> str:
+    """Offer again within the dialog: what was agreed, with the direction and version of `local`.
+
+    Media lines and payload numbers stay as they were (RFC 3264 section 8).
+    """
+    session = parse(agreed.sdp)
+    media = tuple(
+        replace(one, attributes=(*_without_direction(one.attributes), Attribute(name=local.direction)))
+        if one.port
+        else one
+        for one in session.media
+    )
+    return str(_own_session(local, media, time=session.time))
+
+
+def accept_answer(answer: str, local: LocalMedia, *, offer: str = "") -> Agreed:
+    """Take the answer to `offer`, by default the one `make_offer(local)` gives.
+
+    Raises SdpError where it cannot be read, NotAcceptable where the peer refused or chose what we did not offer.
+    """
+    session = parse(answer)
+    return replace(_agree(session, _match(session, local), local), sdp=offer or make_offer(local))
+
+
+def _match(session: Session, local: LocalMedia) -> _Match:
+    """The first audio line with a usable transport, address and codec."""
+    for index, media in enumerate(session.media):
+        if media.kind != "audio" or not media.port or media.protocol != PROTOCOL:
+            continue
+        if not _reachable(media.address or session.address, local.address):
+            continue
+        formats = list(_formats(media))
+        for candidate in formats:
+            own = _find(candidate.codec, local.codecs)
+            if own is not None:
+                return _Match(index=index, codec=_Format(candidate.number, own), event=_event(formats, own))
+    supported = ", ".join(codec.rtpmap for codec in local.codecs)
+    raise NotAcceptable(
+        f"no media fits: offered {_describe(session) or 'none'}; "
+        f"supported: audio {PROTOCOL} over {connection_data(local.address)[3:6]} with {supported}"
+    )
+
+
+def _agree(session: Session, match: _Match, local: LocalMedia) -> Agreed:
+    media = session.media[match.index]
+    address = media.address or session.address
+    theirs = _direction(session, media)
+    # 0.0.0.0 is how RFC 2543 put a call on hold; RFC 3264 section 8.4 still asks to understand it.
+    peer_listens = theirs in {"sendrecv", "recvonly"} and not ip_address(address).is_unspecified
+    peer_sends = theirs in {"sendrecv", "sendonly"}
+    direction = _BY_FLOW[
+        peer_listens and local.direction in {"sendrecv", "sendonly"},
+        peer_sends and local.direction in {"sendrecv", "recvonly"},
+    ]
+    return Agreed(
+        sdp="",
+        codec=match.codec.codec,
+        payload_type=match.codec.number,
+        telephone_event=match.event.number if match.event else None,
+        address=address,
+        port=media.port,
+        rtcp_port=_rtcp_port(media),
+        ptime=_ptime(media),
+        direction=direction,
+        on_hold=not peer_listens,
+    )
+
+
+def _formats(media: Media) -> Iterator[_Format]:
+    """The formats of a media line that have a codec we could name, by `a=rtpmap` or by RFC 3551's static numbers."""
+    maps = dict(value.split(maxsplit=1) for value in media.values("rtpmap") if len(value.split(maxsplit=1)) == 2)
+    for text in media.formats:
+        if not (text.isascii() and text.isdigit() and int(text) < 128):
+            continue
+        codec = _codec_named(maps[text]) if text in maps else _STATIC.get(text)
+        if codec is not None:
+            yield _Format(int(text), codec)
+
+
+def _codec_named(rtpmap: str) -> Codec | None:
+    """The codec of an rtpmap value (`opus/48000/2`); encoding names do not distinguish case."""
+    name, _, rest = rtpmap.strip().partition("/")
+    clock, _, channels = rest.partition("/")
+    if not (clock.isascii() and clock.isdigit() and len(clock) < 7):
+        return None
+    if name.lower() == TELEPHONE_EVENT.name:
+        return replace(TELEPHONE_EVENT, clock_hz=int(clock))
+    wanted = (name.upper(), clock, channels or "1")
+    return next((codec for codec in AUDIO if _identity(codec) == wanted), None)
+
+
+def _identity(codec: Codec) -> tuple[str, str, str]:
+    return codec.name.upper(), str(codec.clock_hz), str(codec.channels)
+
+
+def _find(codec: Codec, among: Iterable[Codec]) -> Codec | None:
+    return next((own for own in among if _identity(own) == _identity(codec)), None)
+
+
+def _event(formats: Iterable[_Format], codec: Codec) -> _Format | None:
+    for one in formats:
+        if one.codec.name == TELEPHONE_EVENT.name and one.codec.clock_hz == codec.clock_hz:
+            return one
+    return None
+
+
+def _reachable(address: str, own: str) -> bool:
+    """Whether we can send there: same address family, no multicast. An unspecified address is a hold."""
+    if not address:
+        return False
+    remote = ip_address(address)
+    return remote.is_unspecified or (remote.version == ip_address(own).version and not remote.is_multicast)
+
+
+def _direction(session: Session, media: Media) -> Direction:
+    """The peer's own view: the media line's, else the session's, else sendrecv (RFC 8866 section 6.7)."""
+    for attribute in (*media.attributes, *session.attributes):
+        if attribute.name in _DIRECTIONS:
+            return _DIRECTIONS[attribute.name]
+    return "sendrecv"
+
+
+def _rtcp_port(media: Media) -> int:
+    """`a=rtcp` (RFC 3605) or the next port."""
+    for value in media.values("rtcp"):
+        port = _number_in(value.partition(" ")[0])
+        if port is not None and 0 < port < 65536:
+            return port
+    return min(media.port + 1, 65535)
+
+
+def _ptime(media: Media) -> int:
+    """The packet time the peer asks for, within its maxptime, as far as a 10 ms grid can give it."""
+    wish = next(iter(_numbers(media.values("ptime"))), DEFAULT_PTIME)
+    limit = next(iter(_numbers(media.values("maxptime"))), _PTIME_RANGE[-1])
+    ptime = wish if wish in _PTIME_RANGE else DEFAULT_PTIME
+    return max(_PTIME_RANGE[0], min(ptime, limit // 10 * 10))
+
+
+def _numbers(values: Iterable[str]) -> Iterator[int]:
+    return (number for value in values if (number := _number_in(value)) is not None)
+
+
+def _number_in(text: str) -> int | None:
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def _number(codecs: Sequence[Codec]) -> Iterator[_Format]:
+    """Our payload numbers: static where RFC 3551 has one, telephone-event/8000 by custom 101, the rest from 96 up."""
+    taken = {_TELEPHONE_EVENT_TYPE}
+    free = (number for number in range(_FIRST_DYNAMIC, 128) if number not in taken)
+    for codec in codecs:
+        yield _Format(codec.static_type if codec.static_type is not None else next(free), codec)
+    for clock in dict.fromkeys(codec.clock_hz for codec in codecs):
+        number = _TELEPHONE_EVENT_TYPE if clock == TELEPHONE_EVENT.clock_hz else next(free)
+        yield _Format(number, replace(TELEPHONE_EVENT, clock_hz=clock))
+
+
+def _own_session(local: LocalMedia, media: tuple[Media, ...], time: str = "0 0") -> Session:
+    origin = f"- {local.session_id} {local.version} {connection_data(local.address)}"
+    return Session(origin=origin, address=local.address, time=time, media=media)
+
+
+def _own_media(local: LocalMedia, formats: Sequence[_Format], direction: Direction) -> Media:
+    described = [attribute for one in formats for attribute in one.attributes()]
+    return Media(
+        kind="audio",
+        port=local.port,
+        protocol=PROTOCOL,
+        formats=tuple(str(one.number) for one in formats),
+        attributes=(*described, Attribute(name="ptime", value=str(local.ptime)), Attribute(name=direction)),
+    )
+
+
+def _refused(media: Media) -> Media:
+    """The line as it was offered, with port 0 (RFC 3264 section 6)."""
+    return Media(kind=media.kind, port=0, protocol=media.protocol, formats=media.formats)
+
+
+def _without_direction(attributes: Iterable[Attribute]) -> tuple[Attribute, ...]:
+    return tuple(attribute for attribute in attributes if attribute.name not in _DIRECTIONS)
+
+
+def _describe(session: Session) -> str:
+    """What was offered, for the error: `audio RTP/AVP over IP4 with 18 G729/8000`."""
+    parts: list[str] = []
+    for media in session.media:
+        maps = [value.partition(" ")[2] for value in media.values("rtpmap")]
+        where = connection_data(address)[3:6] if (address := media.address or session.address) else "no c= line"
+        what = ", ".join(maps) or "payload types " + " ".join(media.formats)
+        parts.append(f"{media.kind} {media.protocol} port {media.port} ({where}) with {what[:200]}")
+    return "; ".join(parts)
