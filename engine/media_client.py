@@ -13,7 +13,7 @@ import itertools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -34,12 +34,15 @@ from ..media.protocol import (
     Message,
     OpenLeg,
     PlayFinished,
+    RecordingFinished,
     SeekPlay,
     SendDigits,
     SetRemote,
     StartPlay,
+    StartRecording,
     StartTone,
     StopPlay,
+    StopRecording,
 )
 from .errors import MediaError
 
@@ -152,6 +155,24 @@ class MediaLeg:
         if job in self._plays:
             self._worker.send(StopPlay(leg=self._leg, job=job))
 
+    def start_recording(self, path: str, sides: Literal["heard", "sent", "mixed", "dual"]) -> int:
+        """Record into the spool file `path`; returns the job to stop it with."""
+        job = next(self._numbers)
+        self._jobs[job] = self._worker.loop.create_future()
+        self._worker.send(StartRecording(leg=self._leg, job=job, path=path, sides=sides))
+        return job
+
+    async def stop_recording(self, job: int) -> RecordingFinished:
+        """End a recording; returns once its spool file is complete. Raises MediaError."""
+        self._worker.send(StopRecording(leg=self._leg, job=job))
+        try:
+            event = await self._jobs[job]
+        finally:
+            self._jobs.pop(job, None)
+        if not isinstance(event, RecordingFinished):
+            raise MediaError(event.error if isinstance(event, CommandFailed) else "the media worker is gone")
+        return event
+
     async def send_digits(self, digits: str, *, on_ms: int = 100, off_ms: int = 100) -> None:
         """Send DTMF; returns when the last digit is out. Raises MediaError."""
         event = await self._ask(SendDigits(leg=self._leg, job=next(self._numbers), digits=digits, on=on_ms, off=off_ms))
@@ -173,6 +194,10 @@ class MediaLeg:
         finally:
             self._finish()
         return self.stats
+
+    def abandon(self) -> None:
+        """Give up a leg that could not be opened."""
+        self._finish()
 
     async def _ask(self, command: Message) -> Message:
         if self.closed:
@@ -216,7 +241,7 @@ class MediaLeg:
                 self._finish()
             case PlayFinished():
                 self._play_finished(event)
-            case LegOpened() | DigitsSent():
+            case LegOpened() | DigitsSent() | RecordingFinished():
                 self._resolve(event)
             case CommandFailed():
                 log.warning("media worker: %s: %s", event.command, event.error)
