@@ -230,16 +230,16 @@ class Softphone:
         if self._recording is not None and self._plan.record is not None:
             finished = await leg.media.stop_recording(self._recording)
             self._report.recorded_s = finished.duration / 1000
-            _write_wav(self._plan.record, spool.read_bytes())
+            await asyncio.to_thread(_write_wav, self._plan.record, spool)
         self._report.stats = await leg.close()
 
 
-def _write_wav(path: Path, samples: bytes) -> None:
+def _write_wav(path: Path, spool: Path) -> None:
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(RATE_HZ)
-        file.writeframes(samples)
+        file.writeframes(spool.read_bytes())
 
 
 async def place_call(plan: CallPlan, watch: Callable[[Report], None] | None = None) -> Report:

@@ -18,6 +18,7 @@ import asyncio
 import ctypes
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Concatenate, Final, Literal, ParamSpec
@@ -123,6 +124,11 @@ class _Call(pj.Call):
     @guarded
     def onCallTsxState(self, prm: pj.OnCallTsxStateParam) -> None:
         self.agent.transaction_changed(self, prm.e)
+
+    def onCallRedirected(self, prm: pj.OnCallRedirectedParam) -> int:
+        with suppress(Exception):
+            self.agent.transaction_changed(self, prm.e)
+        return pj.PJSIP_REDIRECT_STOP
 
     @guarded
     def onDtmfEvent(self, prm: pj.OnDtmfEventParam) -> None:
