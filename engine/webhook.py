@@ -1,0 +1,223 @@
+"""The HTTP client that asks applications for documents and tells them what happened.
+
+Reference: request methods of action URLs and status callbacks; redirects, retry and limits are decided in
+the project's own rules. Always holds: one exchange (all redirects and the retry included) ends within
+`timeout_s`, reads at most `max_body` octets, and every way of getting no answer is a FetchError that names
+the URL. Redirects are followed here and not by aiohttp, so that each request is signed for the URL it
+really goes to and gets the cookies of that host only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+from yarl import URL
+
+from .errors import FetchError
+from .flexml.fetch import Cookies, Fetched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+KEEPS_METHOD: Final = frozenset({307, 308})
+"""RFC 9110 section 15.4: after these the method and the body stay; after the others a POST becomes a GET."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What one exchange may take."""
+
+    timeout_s: float = 10.0
+    retries: int = 1
+    redirects: int = 5
+    max_body: int = 64 * 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Request:
+    """One HTTP request as it goes out."""
+
+    method: str
+    url: URL
+    body: bytes
+    delivery: str
+
+
+class CallCookies(Cookies):
+    """The cookies of one call. Hosts named by address count too: applications are often in the same rack."""
+
+    def __init__(self) -> None:
+        self.jar = aiohttp.CookieJar(unsafe=True)
+
+
+class Webhook:
+    """Implements `flexml.fetch.Fetcher` with one keep-alive session for all calls.
+
+    `secret` signs the requests; `clock` gives Unix time in seconds, for the timestamp that is signed.
+    """
+
+    def __init__(self, *, secret: str, clock: Callable[[], float], limits: Limits | None = None) -> None:
+        self._secret = secret.encode()
+        self._clock = clock
+        self._limits = limits or Limits()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        """Open the session; needs the running loop. Cookies are kept by call, never by the session."""
+        connector = aiohttp.TCPConnector(limit=0, limit_per_host=0)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
+            headers={"User-Agent": "FlexML-Engine", "Accept": "application/xml, text/xml, */*;q=0.5"},
+        )
+
+    async def close(self) -> None:
+        """Close the session and its connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def cookies(self) -> CallCookies:
+        """An empty cookie jar, for one call."""
+        return CallCookies()
+
+    async def fetch(
+        self,
+        url: str,
+        method: str,
+        data: Mapping[str, object],
+        *,
+        cookies: Cookies | None = None,
+        delivery: str | None = None,
+    ) -> Fetched:
+        """Request `url` with `data` and give the answer, whatever its status. Raises FetchError.
+
+        `delivery` identifies what is delivered over all attempts; without it the exchange gets its own.
+        """
+        request = _first_request(url, method.upper(), data, delivery or str(uuid.uuid4()))
+        jar = cookies.jar if isinstance(cookies, CallCookies) else CallCookies().jar
+        try:
+            async with asyncio.timeout(self._limits.timeout_s):
+                return await self._follow(request, jar)
+        except TimeoutError as error:
+            raise FetchError(f"no complete answer within {self._limits.timeout_s:g} s", url=url) from error
+        except aiohttp.InvalidURL as error:
+            raise FetchError("not an http or https URL", url=url) from error
+        except (aiohttp.ClientError, ValueError, OSError) as error:
+            raise FetchError(f"{type(error).__name__}: {error}", url=url) from error
+
+    async def _follow(self, request: _Request, jar: aiohttp.CookieJar) -> Fetched:
+        """Send the request, and those that redirects make of it."""
+        first = str(request.url)
+        for _ in range(self._limits.redirects + 1):
+            answer, location = await self._send(request, jar)
+            if location is None:
+                return answer
+            request = _redirected(request, answer.status, location)
+        raise FetchError(f"more than {self._limits.redirects} redirects, the last to {request.url}", url=first)
+
+    async def _send(self, request: _Request, jar: aiohttp.CookieJar) -> tuple[Fetched, str | None]:
+        """Send once, and again after a connection failure: then nothing, or nothing whole, was answered."""
+        for attempts_left in range(self._limits.retries, -1, -1):
+            try:
+                return await self._exchange(request, jar)
+            except aiohttp.ClientConnectionError as error:
+                if attempts_left == 0 or isinstance(error, TimeoutError):
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _exchange(self, request: _Request, jar: aiohttp.CookieJar) -> tuple[Fetched, str | None]:
+        """One request and its response; the second value is where a redirect points to."""
+        if self._session is None:
+            raise FetchError("the HTTP client is not started", url=str(request.url))
+        async with self._session.request(
+            request.method,
+            request.url,
+            data=request.body or None,
+            headers=self._headers(request),
+            cookies={name: morsel.value for name, morsel in jar.filter_cookies(request.url).items()},
+            allow_redirects=False,
+        ) as response:
+            jar.update_cookies(response.cookies, response.url)
+            if response.status in REDIRECTS and "Location" in response.headers:
+                return Fetched(url=str(request.url), status=response.status, body=b""), response.headers["Location"]
+            body = await self._read(response)
+            return Fetched(url=str(request.url), status=response.status, body=body), None
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        """The body, which stops being read as soon as it is longer than allowed."""
+        body = bytearray()
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > self._limits.max_body:
+                raise FetchError(
+                    f"the body is longer than the {self._limits.max_body} octets allowed",
+                    url=str(response.url),
+                    status=response.status,
+                )
+        return bytes(body)
+
+    def _headers(self, request: _Request) -> dict[str, str]:
+        timestamp = str(int(self._clock()))
+        headers = {
+            "X-FlexML-Timestamp": timestamp,
+            "X-FlexML-Delivery": request.delivery,
+            "X-FlexML-Signature": sign(self._secret, timestamp, request.method, str(request.url), request.body),
+        }
+        if request.body:
+            headers["Content-Type"] = "application/json"
+        return headers
+
+
+def sign(secret: bytes, timestamp: str, method: str, url: str, body: bytes) -> str:
+    """HMAC-SHA256 in hexadecimal over timestamp, method and URL, each ended by a line feed, and the body.
+
+    None of the first three can contain a line feed, so no two different requests sign the same octets.
+    """
+    message = f"{timestamp}\n{method}\n{url}\n".encode() + body
+    return hmac.new(secret, message, hashlib.sha256).hexdigest()
+
+
+def _first_request(url: str, method: str, data: Mapping[str, object], delivery: str) -> _Request:
+    try:
+        target = URL(url.strip()).with_fragment(None)
+    except ValueError as error:
+        raise FetchError(f"not a URL: {error}", url=url) from error
+    if target.scheme not in {"http", "https"} or not target.host:
+        raise FetchError("expected an absolute http or https URL", url=url)
+    if method == "GET":
+        pairs = [(name, _query_value(value)) for name, value in data.items()]
+        return _Request(method="GET", url=target.extend_query(pairs), body=b"", delivery=delivery)
+    if method != "POST":
+        raise FetchError(f"method {method!r}; allowed: POST, GET", url=url)
+    body = json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=str).encode(errors="replace")
+    return _Request(method="POST", url=target, body=body, delivery=delivery)
+
+
+def _redirected(request: _Request, status: int, location: str) -> _Request:
+    """What a redirect makes of a request."""
+    try:
+        target = request.url.join(URL(location)).with_fragment(None)
+    except ValueError as error:
+        raise FetchError(f"redirect to {location!r}, which is not a URL", url=str(request.url)) from error
+    if target.scheme not in {"http", "https"} or not target.host:
+        raise FetchError(f"redirect to {location!r}; expected http or https", url=str(request.url), status=status)
+    if status in KEEPS_METHOD:
+        return _Request(method=request.method, url=target, body=request.body, delivery=request.delivery)
+    return _Request(method="GET", url=target, body=b"", delivery=request.delivery)
+
+
+def _query_value(value: object) -> str:
+    """A value as it stands in a query string: text as it is, null empty, everything else as JSON has it."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
