@@ -1,0 +1,45 @@
+"""Taking fields out of SIP messages."""
+
+import pytest
+
+from flexml.engine.sip.message import parse
+
+INVITE = (
+    "INVITE sip:15550001000@127.0.0.1;user=phone SIP/2.0\r\n"
+    "v: SIP/2.0/TCP 127.0.0.1:5090;branch=z9hG4bK1\r\n"
+    'f: "A. G. Bell" <sip:bell@example.com>\r\n ;tag=88\r\n'
+    "i: abc@example\r\nX-Customer: 42\r\nX-Customer: 43\r\nc: application/sdp\r\n\r\nv=0\r\no=- 1 1 IN IP4 127.0.0.1\r\n"
+)
+
+
+def test_request_is_taken_apart():
+    message = parse(INVITE)
+    assert message.request_uri == "sip:15550001000@127.0.0.1;user=phone"
+    assert message.status == 0
+    assert message.header("From") == '"A. G. Bell" <sip:bell@example.com> ;tag=88'
+    assert message.header("Call-ID") == "abc@example"
+    assert message.sdp is not None
+    assert message.sdp.startswith("v=0")
+
+
+def test_headers_keep_their_order_and_repetitions():
+    assert [value for name, value in parse(INVITE).headers if name == "X-Customer"] == ["42", "43"]
+
+
+def test_sdp_is_found_in_a_multipart_body():
+    text = (
+        "INVITE sip:a@b SIP/2.0\r\nContent-Type: multipart/mixed;boundary=x\r\n\r\n"
+        "--x\r\nContent-Type: text/plain\r\n\r\nhello\r\n--x\r\nContent-Type: application/sdp\r\n\r\nv=0\r\ns=-\r\n--x--\r\n"
+    )
+    assert (parse(text).sdp or "").startswith("v=0")
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [("SIP/2.0 183 Session Progress\r\n\r\n", 183), ("SIP/2.0 abc\r\n\r\n", 0), ("", 0), ("SIP/2.0", 0)],
+)
+def test_status_of_responses(text: str, status: int):
+    message = parse(text)
+    assert message.status == status
+    assert message.request_uri == ""
+    assert message.sdp is None
