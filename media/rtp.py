@@ -90,7 +90,7 @@ def parse_batch(data: Octets, lengths: NDArray[np.int32], rows: Indices) -> tupl
     batch = RtpBatch(
         index=np.arange(lengths.size),
         rows=rows,
-        payload_type=second & 0x7F,
+        payload_type=second & np.uint8(0x7F),
         marker=second >= _MARKER,
         sequence=head["sequence"].astype(np.int64),
         timestamp=head["timestamp"].astype(np.int64),
