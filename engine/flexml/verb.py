@@ -2,8 +2,8 @@
 
 A verb is a frozen, keyword-only dataclass; its attributes are declared with `attributes.attr`. `run`
 carries it out and says where control goes. Verbs never fetch documents: they return a `Goto`, and the
-interpreter, which owns the only loop, does. Hang-up cancels the verb's task; a verb stops what it
-started in `finally` (`Call.play` does so by itself).
+interpreter, which owns the only loop, does. Their URLs are absolute, resolved when the document was read.
+Hang-up cancels the verb's task; a verb stops what it started in `finally` (`Call.play` does so by itself).
 """
 
 from __future__ import annotations
@@ -29,7 +29,14 @@ class End:
     """The call is over; nothing after this verb runs."""
 
 
-Outcome = Goto | End | None
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failed:
+    """The verb could not do its work. Control passes to `then`, or to the next verb."""
+
+    then: Goto | None = None
+
+
+Outcome = Goto | End | Failed | None
 """None: the next verb."""
 
 
@@ -108,16 +115,33 @@ class Call(Protocol):
         """Remember `Storage_<name>` for later requests of this call; an empty value forgets it."""
         ...
 
+    def override_status_callback(self, url: str, method: Method | None = None) -> None:
+        """Send the status callback there; an empty `url` or a `method` of None keeps what was set before."""
+        ...
+
+    async def play_error_message(self) -> None:
+        """Tell the caller that the application failed; returns at the message's end."""
+        ...
+
     def note(self, what: str, **details: object) -> None:
         """Put a line on the call's timeline (and the log)."""
         ...
 
 
 class Verb(Protocol):
-    """One verb of a document, checked and ready to run. `line` is where it stands in the document."""
+    """One verb of a document, checked and ready to run."""
 
     name: ClassVar[str]
-    line: int
+
+    @property
+    def line(self) -> int:
+        """The line of the document that the verb stands on."""
+        ...
+
+    @property
+    def answers(self) -> bool:
+        """True if an unanswered call is answered before the verb runs (decisions, section 4)."""
+        ...
 
     async def run(self, call: Call) -> Outcome:
         """Carry the verb out and say where control goes."""

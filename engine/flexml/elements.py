@@ -1,0 +1,64 @@
+"""Bytes of a FlexML document to plain elements: the only module that knows lxml.
+
+Well-formedness is XML 1.0's, duplicate attributes included (section 3.1). What an application must not be
+able to do through its document is refused here: no DTD and so no entities of its own, no network, no
+nesting that could exhaust the stack. Names are told apart without namespaces.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+# lxml.etree is a compiled module without stubs, so type checkers cannot see that it is there.
+from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
+
+from ..errors import DocumentError
+
+_DEEPEST: Final = 16
+"""Levels of elements; FlexML has four (Response, Dial, Number)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Element:
+    """One XML element. `text` is its own character data, that of its children left out."""
+
+    tag: str
+    line: int
+    attributes: tuple[tuple[str, str], ...]
+    text: str
+    children: tuple[Element, ...]
+
+
+def read(body: bytes, *, url: str) -> Element | None:
+    """The root element of `body`, None if `body` is blank. Raises DocumentError with `url` and the line."""
+    markup = body.lstrip(b" \t\r\n")
+    if not markup:
+        return None
+    # White space before an XML declaration is an error in XML and common in templates; lines still count from the top.
+    skipped = body[: len(body) - len(markup)].count(b"\n")
+    parser = etree.XMLParser(
+        resolve_entities=False, load_dtd=False, no_network=True, remove_comments=True, remove_pis=True
+    )
+    try:
+        root: Any = etree.fromstring(markup, parser)
+    except etree.XMLSyntaxError as error:
+        line = error.lineno or 0
+        raise DocumentError(f"malformed XML: {error.msg}", url=url, line=line + skipped) from None
+    if root.getroottree().docinfo.doctype:
+        raise DocumentError("a DTD", url=url, line=1 + skipped, allowed="documents without a DTD")
+    return _element(root, url, skipped, depth=1)
+
+
+def _element(node: Any, url: str, skipped: int, *, depth: int) -> Element:
+    line = int(node.sourceline) + skipped
+    if depth > _DEEPEST:
+        raise DocumentError("elements nested too deeply", url=url, line=line, allowed=f"{_DEEPEST} levels")
+    children = tuple(_element(child, url, skipped, depth=depth + 1) for child in node)
+    text = "".join([node.text or "", *(child.tail or "" for child in node)])
+    attributes = tuple((_local(name), str(value)) for name, value in node.attrib.items())
+    return Element(tag=_local(node.tag), line=line, attributes=attributes, text=text, children=children)
+
+
+def _local(name: str) -> str:
+    return name.rpartition("}")[2]

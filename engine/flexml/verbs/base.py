@@ -1,0 +1,68 @@
+"""What all verbs and nouns have, and what a verb is that this version reads but does not carry out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from ..attributes import Kind, text
+from ..verb import Call, Goto, Method, Outcome
+
+PROMPTS: Final = ("Say", "Play", "Pause", "Wait")
+"""What may stand inside Gather and PreAnswer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Element:
+    """One element of a document. `text` has passed `content`, `children` are of the kinds in `nests`."""
+
+    name: ClassVar[str]
+    content: ClassVar[Kind[Any]] = text()
+    nests: ClassVar[tuple[str, ...]] = ()
+
+    line: int = 0
+    text: str = ""
+    children: tuple[Element, ...] = ()
+
+    @property
+    def blank(self) -> bool:
+        """True if the element has nothing to do, and is skipped for that (decisions, section 1)."""
+        return False
+
+    @property
+    def answers(self) -> bool:
+        """True if an unanswered call is answered before the verb runs (decisions, section 4)."""
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noun(Element):
+    """An element that only means something inside its verb."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb(Element):
+    """An element that does something."""
+
+    async def run(self, call: Call) -> Outcome:
+        """Carry the verb out and say where control goes."""
+        raise NotImplementedError
+
+    async def prompt(self, call: Call) -> None:
+        """Be a prompt of Gather: only be heard; keys and control are Gather's."""
+        await self.run(call)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Later(Verb):
+    """A verb of the language that this version reads and checks, but does not carry out."""
+
+    async def run(self, call: Call) -> Outcome:
+        """Say so on the timeline and go on."""
+        call.note(f"{self.name}: this version does not carry the verb out", line=self.line)
+        return None
+
+
+def goto(url: str | None, method: Method, data: dict[str, object] | None = None) -> Goto | None:
+    """Where an action attribute leads; None without one."""
+    return Goto(url=url, method=method, data=data or {}) if url else None

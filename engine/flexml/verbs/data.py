@@ -1,0 +1,71 @@
+"""Store, Override and Dtmf: verbs that neither say nor ask (reference, sections of those names)."""
+
+# ruff: noqa: RUF009 (`attr` declares a field, as `dataclasses.field` does)
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..attributes import TONES, attr, http_method, keys, text, url
+from ..verb import Call, Method, Outcome
+from .base import Verb
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store(Verb):
+    """Have `Storage_<name>` in every later request of the call; an empty text removes it."""
+
+    name: ClassVar[str] = "Store"
+
+    key: str = attr(text(filled=True), default="", required=True, name="name")
+
+    @property
+    def answers(self) -> bool:
+        """The caller notices nothing."""
+        return False
+
+    async def run(self, call: Call) -> Outcome:
+        """Remember."""
+        call.store(self.key, self.text)
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Override(Verb):
+    """Change where the call's status callback goes, for the rest of the call."""
+
+    name: ClassVar[str] = "Override"
+
+    status_callback_url: str = attr(url(), default="")
+    status_callback_method: Method | None = attr(http_method())
+    sip_username: str | None = attr(text(), effect=False)
+    sip_password: str | None = attr(text(), effect=False)
+
+    @property
+    def answers(self) -> bool:
+        """The caller notices nothing."""
+        return False
+
+    async def run(self, call: Call) -> Outcome:
+        """Tell the call."""
+        call.override_status_callback(self.status_callback_url, self.status_callback_method)
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dtmf(Verb):
+    """Send the keys in the text; a comma waits half a second."""
+
+    name: ClassVar[str] = "Dtmf"
+    content = keys(TONES)
+
+    @property
+    def blank(self) -> bool:
+        """No keys."""
+        return not self.text
+
+    async def run(self, call: Call) -> Outcome:
+        """Send; the next verb runs when the last key has gone out."""
+        await call.send_digits(self.text)
+        return None

@@ -1,0 +1,94 @@
+"""Gather: collect keys (reference, section Gather; decisions, section 5).
+
+One reader takes the keys in the order they were pressed, typed-ahead ones first, while the prompt plays
+beside it. The first key that counts stops the prompt. From the prompt's end, or from that key, `timeout`
+runs, anew after each key that counts; a key that does not count changes nothing.
+"""
+
+# ruff: noqa: RUF009 (`attr` declares a field, as `dataclasses.field` does)
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..attributes import KEYS, attr, http_method, integer, keys, seconds, url
+from ..verb import Call, Method, Outcome
+from .base import PROMPTS, Verb, goto
+
+_VALID = "1234567890#*abcdABCD"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gather(Verb):
+    """Collect keys and take them to `action`; with none, or without `action`, the next verb runs."""
+
+    name: ClassVar[str] = "Gather"
+    nests: ClassVar[tuple[str, ...]] = PROMPTS
+
+    action: str | None = attr(url())
+    method: Method = attr(http_method(), default="POST")
+    finish_on_key: str = attr(keys(KEYS, off="_"), default="#")
+    num_digits: int | None = attr(integer(1))
+    timeout: int = attr(seconds(), default=5)
+    start_digits: str = attr(keys(KEYS), default="")
+    valid_digits: str = attr(keys(_VALID), default=_VALID)
+
+    @property
+    def blank(self) -> bool:
+        """Nothing to be heard and nobody to be told. With `action` it collects keys in silence."""
+        return not (self.children or self.action)
+
+    async def run(self, call: Call) -> Outcome:
+        """Collect; ending early, by hang-up too, stops the prompt."""
+        prompt = asyncio.create_task(self._prompt(call))
+        try:
+            digits, finish = await self._collect(call, prompt)
+        finally:
+            prompt.cancel()
+            await asyncio.gather(prompt, return_exceptions=True)
+        if not digits:
+            return None
+        return goto(self.action, self.method, {"Digits": digits, "FinishKey": finish})
+
+    async def _prompt(self, call: Call) -> None:
+        for child in self.children:
+            if isinstance(child, Verb):
+                await child.prompt(call)
+
+    async def _collect(self, call: Call, prompt: asyncio.Task[None]) -> tuple[str, str | None]:
+        """The digits, and the finish key if one ended them."""
+        clock = asyncio.get_running_loop().time
+        digits, until = "", None
+        while len(digits) != self.num_digits:
+            if until is None and prompt.done():
+                prompt.result()
+                until = clock() + self.timeout
+            key = await (_key_during(prompt, call) if until is None else call.digit(max(until - clock(), 0)))
+            if key is None and until is not None:
+                break
+            if key is None or not self._counts(key, first=not digits):
+                continue
+            prompt.cancel()
+            if key in self.finish_on_key and (digits or not self.start_digits):
+                return digits, key
+            digits += key
+            until = clock() + self.timeout
+        return digits, None
+
+    def _counts(self, key: str, *, first: bool) -> bool:
+        """A start digit need not be valid, and neither need a finish key; before the start nothing else counts."""
+        if first and self.start_digits:
+            return key in self.start_digits
+        return key in self.finish_on_key or key.lower() in self.valid_digits.lower()
+
+
+async def _key_during(prompt: asyncio.Task[None], call: Call) -> str | None:
+    """The next key; None when the prompt is over before one is pressed."""
+    key = asyncio.ensure_future(call.digit())
+    try:
+        await asyncio.wait({key, prompt}, return_when=asyncio.FIRST_COMPLETED)
+        return key.result() if key.done() else None
+    finally:
+        key.cancel()

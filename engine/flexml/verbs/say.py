@@ -1,0 +1,37 @@
+"""Say: text to speech (reference, section Say)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ...errors import PromptError
+from ..attributes import attr, integer, seconds, voice_name
+from ..verb import Call, Failed, Outcome
+from .base import Verb
+
+
+@dataclass(frozen=True, kw_only=True)
+class Say(Verb):
+    """Speak the text `loop` times, `loop_pause` seconds apart; 0 times is until the call ends."""
+
+    name: ClassVar[str] = "Say"
+
+    voice: str = attr(voice_name(), default="man")
+    loop: int = attr(integer(0, 100), default=1)
+    loop_pause: int = attr(seconds(0, 300), default=0)
+
+    @property
+    def blank(self) -> bool:
+        """Without text there is nothing to say."""
+        return not self.text
+
+    async def run(self, call: Call) -> Outcome:
+        """Speak; a text that cannot be spoken is noted, and the call goes on."""
+        try:
+            speech = await call.speech(self.text, self.voice)
+        except PromptError as error:
+            call.note("Say: nothing to be heard", line=self.line, error=str(error))
+            return Failed()
+        await call.play(speech, loops=self.loop, loop_pause_ms=self.loop_pause * 1000)
+        return None
