@@ -1,0 +1,272 @@
+"""What outlives the process: accounts, numbers, calls and undelivered callbacks.
+
+SQLAlchemy 2 over an asynchronous driver, so that no query blocks the loop. SQLite by default, in WAL mode
+through one connection (SQLite has one writer anyway; a second one would only meet locks); nothing here is
+SQLite's own, so another database is a URL away. Rows cross as frozen dataclasses whose fields are the
+columns. Times are Unix seconds, given by the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from .errors import ConfigError
+from .password import hash_password, verify_password
+from .tables import account_table, call_table, callback_table, did_table, metadata
+
+ASYNC_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+CallbackState = Literal["pending", "delivered", "failed"]
+
+
+# ---- what the configuration names ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AccountEntry:
+    """An account as the configuration file has it."""
+
+    login: str
+    password: str
+    name: str = ""
+    url: str | None = None
+    method: str = "POST"
+    error_handler: str = "basic"
+    fallback_url: str | None = None
+    caller_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DidEntry:
+    """A number as the configuration file has it; `account` is a login."""
+
+    phonenumber: str
+    account: str
+    url: str | None = None
+    method: str = "POST"
+    status_callback_url: str | None = None
+    status_callback_method: str = "POST"
+    fallback_url: str | None = None
+
+
+# ---- rows ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """An account. `password_hash` is what `password.verify_password` takes."""
+
+    sid: str
+    login: str
+    password_hash: str = field(repr=False)
+    name: str = ""
+    url: str | None = None
+    method: str = "POST"
+    error_handler: str = "basic"
+    fallback_url: str | None = None
+    caller_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Did:
+    """A phone number; `account` is the sid of its account."""
+
+    sid: str
+    phonenumber: str
+    account: str
+    url: str | None = None
+    method: str = "POST"
+    status_callback_url: str | None = None
+    status_callback_method: str = "POST"
+    fallback_url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallRecord:
+    """A call, live or over; `duration_s` counts from the answer."""
+
+    sid: str
+    account: str
+    direction: str
+    from_number: str
+    to_number: str
+    state: str
+    started: float
+    answered: float | None = None
+    ended: float | None = None
+    status: str = ""
+    duration_s: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Callback:
+    """A request that must reach the application; `sid` is its delivery id, the same over all attempts."""
+
+    sid: str
+    url: str
+    method: str
+    data: dict[str, Any]
+    created: float
+    state: CallbackState = "pending"
+    attempts: int = 0
+    error: str = ""
+
+
+Row = TypeVar("Row", Account, Did, CallRecord, Callback)
+
+
+class Database:
+    """The tables behind one URL, `sqlite:///var/flexml.db` for one."""
+
+    def __init__(self, url: str) -> None:
+        self._url = _async_url(url)
+        self._engine: AsyncEngine | None = None
+
+    async def start(self) -> None:
+        """Connect, and create what is not there yet: the directory of a SQLite file, the tables."""
+        is_sqlite = self._url.get_backend_name() == "sqlite"
+        if is_sqlite and self._url.database:
+            await asyncio.to_thread(_make_parent, self._url.database)
+        pool = {"pool_size": 1, "max_overflow": 0} if is_sqlite else {}
+        self._engine = create_async_engine(self._url, **pool)
+        if is_sqlite:
+            event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
+        async with self._engine.begin() as connection:
+            await connection.run_sync(metadata.create_all)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._engine is not None:
+            await self._engine.dispose()
+            self._engine = None
+
+    async def sync_config(self, accounts: Sequence[AccountEntry], dids: Sequence[DidEntry]) -> None:
+        """Make the rows of what the configuration names equal to it; sids stay, other rows stay untouched.
+
+        Raises ConfigError when a number names an account that exists neither there nor in the database.
+        """
+        async with self._begin() as connection:
+            for entry in accounts:
+                await _put(connection, account_table, await _account_row(connection, entry))
+            sids: dict[str, str] = {a.login: a.sid for a in await _select(connection, account_table, Account)}
+            problems = [
+                f"did {d.phonenumber}: there is no account {d.account!r}" for d in dids if d.account not in sids
+            ]
+            if problems:
+                raise ConfigError(problems)
+            known = {d.phonenumber: d.sid for d in await _select(connection, did_table, Did)}
+            for entry in dids:
+                row = asdict(entry) | {"account": sids[entry.account]}
+                row["sid"] = known.setdefault(entry.phonenumber, str(uuid.uuid4()))
+                await _put(connection, did_table, row)
+
+    async def load_accounts(self) -> list[Account]:
+        """Every account, by login."""
+        async with self._begin() as connection:
+            rows = await _select(connection, account_table, Account, order=account_table.c.login)
+        return [replace(row, caller_ids=tuple(row.caller_ids)) for row in rows]
+
+    async def load_dids(self) -> list[Did]:
+        """Every number, in order."""
+        async with self._begin() as connection:
+            return await _select(connection, did_table, Did, order=did_table.c.phonenumber)
+
+    async def save_call(self, call: CallRecord) -> None:
+        """Insert the call, or update it where it is there already."""
+        async with self._begin() as connection:
+            await _put(connection, call_table, asdict(call))
+
+    async def load_calls(self, *, state: str | None = None) -> list[CallRecord]:
+        """Calls, oldest first; those in `state` only where it is given."""
+        where = None if state is None else call_table.c.state == state
+        async with self._begin() as connection:
+            return await _select(connection, call_table, CallRecord, where=where, order=call_table.c.started)
+
+    async def save_callback(self, callback: Callback) -> None:
+        """Insert the callback, or update it where it is there already."""
+        async with self._begin() as connection:
+            await _put(connection, callback_table, asdict(callback))
+
+    async def load_callbacks(self, state: CallbackState) -> list[Callback]:
+        """Callbacks in that state, oldest first."""
+        where = callback_table.c.state == state
+        async with self._begin() as connection:
+            return await _select(connection, callback_table, Callback, where=where, order=callback_table.c.created)
+
+    def _begin(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        if self._engine is None:
+            raise RuntimeError("the database is not started")
+        return self._engine.begin()
+
+
+async def _account_row(connection: AsyncConnection, entry: AccountEntry) -> dict[str, Any]:
+    """The row for an entry: with the sid it has, and the hash it has while the password is the same."""
+    found = await _select(connection, account_table, Account, where=account_table.c.login == entry.login)
+    row = asdict(entry)
+    password: str = row.pop("password")
+    row["sid"] = found[0].sid if found else str(uuid.uuid4())
+    row["caller_ids"] = list(entry.caller_ids)
+    if found and await asyncio.to_thread(verify_password, password, found[0].password_hash):
+        row["password_hash"] = found[0].password_hash
+    else:
+        row["password_hash"] = await asyncio.to_thread(hash_password, password)
+    return row
+
+
+async def _select(
+    connection: AsyncConnection,
+    table: sa.Table,
+    kind: type[Row],
+    *,
+    where: sa.ColumnElement[bool] | None = None,
+    order: sa.ColumnElement[Any] | None = None,
+) -> list[Row]:
+    query = sa.select(*(table.c[f.name] for f in fields(kind)))
+    if where is not None:
+        query = query.where(where)
+    if order is not None:
+        query = query.order_by(order)
+    return [kind(**row) for row in (await connection.execute(query)).mappings()]
+
+
+async def _put(connection: AsyncConnection, table: sa.Table, row: dict[str, Any]) -> None:
+    """Update the row with that sid, else insert it: the form of upsert that every database has."""
+    updated = await connection.execute(sa.update(table).where(table.c.sid == row["sid"]).values(row))
+    if updated.rowcount == 0:
+        await connection.execute(sa.insert(table).values(row))
+
+
+def _async_url(url: str) -> URL:
+    """The URL with the asynchronous driver of its database. Raises ConfigError."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigError([f"database url {url!r}: {error}"]) from error
+    if parsed.drivername in ASYNC_DRIVERS.values():
+        return parsed
+    if parsed.drivername not in ASYNC_DRIVERS:
+        raise ConfigError([f"database url {url!r}: unknown database; known: {', '.join(ASYNC_DRIVERS)}"])
+    return parsed.set(drivername=ASYNC_DRIVERS[parsed.drivername])
+
+
+def _make_parent(database: str) -> None:
+    Path(database).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    """Settings of every SQLite connection. NORMAL survives a crash of ours; only power loss can cost a commit."""
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=5000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

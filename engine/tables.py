@@ -1,0 +1,62 @@
+"""The tables of the database. Columns bear the names of the fields of the dataclasses in `db`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+
+metadata: Final = sa.MetaData()
+
+account_table: Final = sa.Table(
+    "account",
+    metadata,
+    sa.Column("sid", sa.String(36), primary_key=True),
+    sa.Column("login", sa.String(255), nullable=False, unique=True),
+    sa.Column("password_hash", sa.String(255), nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("url", sa.Text),
+    sa.Column("method", sa.String(8), nullable=False),
+    sa.Column("error_handler", sa.String(16), nullable=False),
+    sa.Column("fallback_url", sa.Text),
+    sa.Column("caller_ids", sa.JSON, nullable=False),
+)
+did_table: Final = sa.Table(
+    "did",
+    metadata,
+    sa.Column("sid", sa.String(36), primary_key=True),
+    sa.Column("phonenumber", sa.String(64), nullable=False, unique=True),
+    sa.Column("account", sa.ForeignKey("account.sid"), nullable=False, index=True),
+    sa.Column("url", sa.Text),
+    sa.Column("method", sa.String(8), nullable=False),
+    sa.Column("status_callback_url", sa.Text),
+    sa.Column("status_callback_method", sa.String(8), nullable=False),
+    sa.Column("fallback_url", sa.Text),
+)
+call_table: Final = sa.Table(
+    "call",
+    metadata,
+    sa.Column("sid", sa.String(36), primary_key=True),
+    sa.Column("account", sa.String(36), nullable=False, index=True),
+    sa.Column("direction", sa.String(16), nullable=False),
+    sa.Column("from_number", sa.Text, nullable=False),
+    sa.Column("to_number", sa.Text, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("started", sa.Double, nullable=False, index=True),
+    sa.Column("answered", sa.Double),
+    sa.Column("ended", sa.Double),
+    sa.Column("status", sa.String(32), nullable=False),
+    sa.Column("duration_s", sa.Integer, nullable=False),
+)
+callback_table: Final = sa.Table(
+    "callback",
+    metadata,
+    sa.Column("sid", sa.String(36), primary_key=True),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("method", sa.String(8), nullable=False),
+    sa.Column("data", sa.JSON, nullable=False),
+    sa.Column("created", sa.Double, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("error", sa.Text, nullable=False),
+)

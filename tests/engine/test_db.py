@@ -1,0 +1,149 @@
+"""The database against a real SQLite file."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from flexml.engine.db import AccountEntry, Callback, CallRecord, Database, DidEntry
+from flexml.engine.errors import ConfigError
+from flexml.engine.password import hash_password, verify_password
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from pathlib import Path
+
+ACCOUNT = AccountEntry(login="demo", password="pässword", name="Demo", url="http://a/", caller_ids=("1", "2"))
+DID = DidEntry(phonenumber="15162065337", account="demo", status_callback_url="http://a/status")
+CALL = CallRecord(
+    sid="c1", account="a1", direction="inbound", from_number="1", to_number="2", state="ringing", started=1.5
+)
+
+
+@contextlib.asynccontextmanager
+async def opened(path: Path) -> AsyncGenerator[Database]:
+    database = Database(f"sqlite:///{path}")
+    await database.start()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def test_config_is_stored_and_sids_survive_restarts_and_changes(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "flexml.db"
+
+    async def run() -> None:
+        async with opened(path) as database:
+            await database.sync_config([ACCOUNT], [DID])
+            (account,) = await database.load_accounts()
+            (did,) = await database.load_dids()
+        assert (account.login, account.name, account.url, account.caller_ids) == (
+            "demo",
+            "Demo",
+            "http://a/",
+            ("1", "2"),
+        )
+        assert (did.account, did.status_callback_url) == (account.sid, "http://a/status")
+        async with opened(path) as database:
+            await database.sync_config([ACCOUNT], [DID])
+            assert await database.load_accounts() == [account]
+            assert await database.load_dids() == [did]
+            await database.sync_config([replace(ACCOUNT, name="New")], [replace(DID, url="http://b/")])
+            assert await database.load_accounts() == [replace(account, name="New")]
+            assert await database.load_dids() == [replace(did, url="http://b/")]
+
+    asyncio.run(run())
+
+
+def test_password_is_hashed_and_follows_the_configuration(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with opened(tmp_path / "db") as database:
+            await database.sync_config([ACCOUNT], [])
+            (account,) = await database.load_accounts()
+            assert "pässword" not in repr(account) + account.password_hash
+            assert verify_password("pässword", account.password_hash)
+            await database.sync_config([replace(ACCOUNT, password="other")], [])
+            (changed,) = await database.load_accounts()
+            assert verify_password("other", changed.password_hash)
+            assert not verify_password("pässword", changed.password_hash)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "stored", ["", "x", "md5$1$2$3$4$5", "scrypt$3$8$1$00$00", "scrypt$a$8$1$00$00", "scrypt$2$8$1$zz$00"]
+)
+def test_unreadable_hash_fits_no_password(stored: str) -> None:
+    assert not verify_password("", stored)
+
+
+def test_equal_passwords_have_different_hashes() -> None:
+    assert hash_password("x") != hash_password("x")
+
+
+def test_number_of_an_unknown_account_is_refused_and_nothing_is_changed(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with opened(tmp_path / "db") as database:
+            with pytest.raises(ConfigError, match="did 15162065337: there is no account 'nobody'"):
+                await database.sync_config([ACCOUNT], [replace(DID, account="nobody")])
+            assert await database.load_accounts() == []
+
+    asyncio.run(run())
+
+
+def test_call_is_inserted_then_updated(tmp_path: Path) -> None:
+    ended = replace(CALL, state="ended", answered=2.0, ended=9.0, status="completed", duration_s=7)
+
+    async def run() -> None:
+        async with opened(tmp_path / "db") as database:
+            await database.save_call(CALL)
+            await database.save_call(replace(CALL, sid="c2", started=0.5))
+            await database.save_call(ended)
+            assert await database.load_calls(state="ended") == [ended]
+            assert [call.sid for call in await database.load_calls()] == ["c2", "c1"]
+
+    asyncio.run(run())
+
+
+def test_callbacks_come_back_with_their_data_by_state(tmp_path: Path) -> None:
+    callback = Callback(sid="d1", url="http://a/", method="POST", data={"Ü": [1, None, True]}, created=3.0)
+
+    async def run() -> None:
+        async with opened(tmp_path / "db") as database:
+            await database.save_callback(callback)
+            assert await database.load_callbacks("pending") == [callback]
+            await database.save_callback(replace(callback, state="failed", attempts=3, error="404"))
+            assert await database.load_callbacks("pending") == []
+            assert (await database.load_callbacks("failed"))[0].attempts == 3
+
+    asyncio.run(run())
+
+
+def test_concurrent_writers_do_not_meet_locks(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with opened(tmp_path / "db") as database:
+            await asyncio.gather(*(database.save_call(replace(CALL, sid=str(n))) for n in range(100)))
+            assert len(await database.load_calls()) == 100
+
+    asyncio.run(run())
+
+
+def test_sqlite_is_in_wal_mode(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with opened(tmp_path / "db"):
+            pass
+
+    asyncio.run(run())
+    with contextlib.closing(sqlite3.connect(tmp_path / "db")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "oracle://x/y"])
+def test_unknown_database_is_a_configuration_error(url: str) -> None:
+    with pytest.raises(ConfigError, match="database url"):
+        Database(url)
