@@ -1,0 +1,94 @@
+"""The HTTP server as a client sees it, over a real socket."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import aiohttp
+import pytest
+from fastapi import APIRouter
+from flexml.engine.api.server import Health, create_app, run
+
+T = TypeVar("T")
+HEALTHY = Health(version="1.2.3", uptime_s=5.5, live_calls=2, workers=1)
+
+
+def serve(check: Callable[[aiohttp.ClientSession], Awaitable[T]], health: Health = HEALTHY) -> T:
+    """Run `check` with a client of the served application, then stop the server by cancelling it."""
+
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    def double(number: int) -> int:
+        return number * 2
+
+    router = APIRouter(prefix="/test")
+    router.add_api_route("/broken", broken)
+    router.add_api_route("/double", double)
+
+    async def main() -> T:
+        listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        app = create_app(health=lambda: health, routers=[router])
+        server = asyncio.create_task(
+            run(app, "127.0.0.1", 0, on_listening=lambda host, port: listening.set_result(f"http://{host}:{port}"))
+        )
+        async with aiohttp.ClientSession(await listening) as client:
+            result = await check(client)
+        server.cancel()
+        await asyncio.gather(server, return_exceptions=True)
+        assert server.cancelled()
+        return result
+
+    return asyncio.run(main())
+
+
+def get(path: str, health: Health = HEALTHY, **headers: str) -> tuple[int, object, dict[str, str]]:
+    async def fetch(client: aiohttp.ClientSession) -> tuple[int, object, dict[str, str]]:
+        async with client.get(path, headers=headers) as response:
+            return response.status, await response.json(), dict(response.headers)
+
+    return serve(fetch, health)
+
+
+def test_health_tells_version_uptime_calls_and_workers() -> None:
+    status, body, _ = get("/health")
+    assert status == 200
+    assert body == {"status": "ok", "version": "1.2.3", "uptime_s": 5.5, "live_calls": 2, "workers": 1}
+
+
+def test_health_is_503_without_a_media_worker() -> None:
+    status, body, _ = get("/health", Health(version="1", uptime_s=1.0, live_calls=0, workers=0))
+    assert status == 503
+    assert isinstance(body, dict)
+    assert body["status"] == "no media worker"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "message", "field"),
+    [
+        ("/nothing", 404, "not found", None),
+        ("/test/double?number=x", 422, "object validation error", "number"),
+        ("/test/double", 422, "object validation error", "number"),
+        ("/test/broken", 500, "internal server error", None),
+    ],
+)
+def test_errors_have_the_reference_form(path: str, status: int, message: str, field: str | None) -> None:
+    found, body, _ = get(path)
+    assert found == status
+    assert isinstance(body, dict)
+    assert body["message"] == message
+    assert [error["field"] for error in body["errors"]] == [field]
+
+
+def test_other_origins_may_read() -> None:
+    _, _, headers = get("/health", Origin="http://elsewhere.example")
+    assert headers["Access-Control-Allow-Origin"] == "*"
+    assert "Content-Disposition" in headers["Access-Control-Expose-Headers"]
+
+
+def test_an_address_in_use_is_an_error_that_names_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=f"http cannot listen on 127.0.0.1:{port}: Address already in use"):
+            asyncio.run(run(create_app(health=lambda: HEALTHY), "127.0.0.1", port))
