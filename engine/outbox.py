@@ -1,0 +1,140 @@
+"""Callbacks that must arrive: written to the database before the first attempt, repeated until they have.
+
+Status callbacks of the reference: sent once per call, retried with back-off, kept over a restart. An attempt
+counts as arrived with a 2xx status. A crash between the answer and its row can repeat a delivery; the delivery
+id, the same over all attempts, lets the application tell. What is given up stays as a row in state `failed`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
+
+from .db import Callback
+from .errors import FetchError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .db import Database
+    from .flexml.fetch import Fetched
+
+log = logging.getLogger(__name__)
+
+
+class Sender(Protocol):
+    """What the outbox needs of `webhook.Webhook`."""
+
+    async def fetch(self, url: str, method: str, data: Mapping[str, object], *, delivery: str | None = None) -> Fetched:
+        """One attempt."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Backoff:
+    """When attempts are made: after `first_s`, twice that, and so on, the last one `total_s` after the first."""
+
+    first_s: float = 1.0
+    total_s: float = 300.0
+    per_host: int = 4
+
+    def wait_s(self, attempts: int, age_s: float) -> float | None:
+        """How long to wait after that many failed attempts; None to give up."""
+        if age_s >= self.total_s:
+            return None
+        return min(self.first_s * 2 ** (attempts - 1), self.total_s - age_s)
+
+
+class Outbox:
+    """Delivers callbacks in the background, at most `backoff.per_host` at a time to one host.
+
+    `clock` gives Unix time in seconds: the age of a callback counts on over a restart.
+    """
+
+    def __init__(
+        self, database: Database, sender: Sender, *, clock: Callable[[], float], backoff: Backoff | None = None
+    ) -> None:
+        self._database, self._sender, self._clock = database, sender, clock
+        self._backoff = backoff or Backoff()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._hosts: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    async def start(self) -> None:
+        """Take up what an earlier run left undelivered; each gets an attempt at once, however old it is."""
+        pending = await self._database.load_callbacks("pending")
+        if pending:
+            log.info("%d undelivered callbacks from an earlier run", len(pending))
+        for callback in pending:
+            self._spawn(callback)
+
+    async def close(self) -> None:
+        """Stop; what is undelivered stays pending for the next start."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def idle(self) -> None:
+        """Return once nothing is under way, delivered or given up."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def put(self, url: str, method: str, data: Mapping[str, object]) -> str:
+        """Take a callback; when this returns it is in the database. Gives its delivery id."""
+        callback = Callback(
+            sid=str(uuid.uuid4()), url=url, method=method.upper(), data=dict(data), created=self._clock()
+        )
+        await self._database.save_callback(callback)
+        self._spawn(callback)
+        return callback.sid
+
+    def _spawn(self, callback: Callback) -> None:
+        task = asyncio.create_task(self._deliver(callback), name=f"callback {callback.sid}")
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s: not delivered, stays pending: %s", task.get_name(), error, exc_info=error)
+
+    async def _deliver(self, callback: Callback) -> None:
+        """Attempt until delivered or given up; every attempt is in the row before the next."""
+        while callback.state == "pending":
+            problem = await self._attempt(callback)
+            callback = replace(callback, attempts=callback.attempts + 1, error=problem)
+            if not problem:
+                callback = replace(callback, state="delivered")
+                log.debug("> callback %s to %s delivered", callback.sid, callback.url)
+                await self._database.save_callback(callback)
+                return
+            wait_s = self._backoff.wait_s(callback.attempts, self._clock() - callback.created)
+            if wait_s is None:
+                callback = replace(callback, state="failed")
+                log.error("callback %s given up after %d attempts: %s", callback.sid, callback.attempts, problem)
+            await self._database.save_callback(callback)
+            if wait_s is not None:
+                log.warning("callback %s, next attempt in %g s: %s", callback.sid, wait_s, problem)
+                await asyncio.sleep(wait_s)
+
+    async def _attempt(self, callback: Callback) -> str:
+        """What went wrong, empty when nothing did."""
+        host = _host(callback.url)
+        limit = self._hosts.setdefault(host, asyncio.Semaphore(self._backoff.per_host))
+        async with limit:
+            try:
+                answer = await self._sender.fetch(callback.url, callback.method, callback.data, delivery=callback.sid)
+            except FetchError as error:
+                return str(error)
+        return "" if 200 <= answer.status < 300 else f"{answer.url}: status {answer.status}; expected 2xx"
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return ""
