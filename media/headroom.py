@@ -1,0 +1,101 @@
+"""How much delay a jitter buffer needs, learnt from how early or late packets come.
+
+Headroom is how many samples before its time a packet comes; one that comes too late has less than none.
+The play point moves
+- back, when packets come late again and again: as far as they are late, to at most 200 ms of delay;
+- forward, when for 2 s every packet came more than 20 ms earlier than it had to: by the surplus.
+Headroom is known to the tick only, so a source whose packets waver by less than two ticks moves nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from .rows import FRAME_MS, FRAME_SAMPLES, RATE_HZ
+from .rtp import Indices, Integers
+
+MAX_DELAY: Final = 200 * RATE_HZ // 1000
+"""Samples; beyond this people begin to talk over each other, so late packets are rather lost."""
+
+REVIEW_TICKS: Final = 2000 // FRAME_MS
+"""How long packets must come early before delay is taken away, and within which late ones are `again`."""
+
+LATE_ENOUGH: Final = 2
+"""Late packets within a review before the play point moves: one alone may be a freak."""
+
+LATE_FOR_GOOD: Final = 5
+"""Late packets without one in time between them: the way has become longer, what was before says nothing."""
+
+ENOUGH: Final = 10
+"""Packets in a review without which it says nothing about the network."""
+
+_UNSEEN: Final = 1 << 40
+"""Samples; further than any packet."""
+
+
+class Headroom:
+    """Reviews of 2 s by row, and the moves that follow from them."""
+
+    def __init__(self, capacity: int) -> None:
+        self._target: Integers = np.zeros(capacity, np.int64)  # samples
+        self._end: Integers = np.zeros(capacity, np.int64)  # tick at which the review is over
+        self._seen: Integers = np.zeros(capacity, np.int64)  # packets
+        self._late: Integers = np.zeros(capacity, np.int64)  # packets
+        self._late_run: Integers = np.zeros(capacity, np.int64)  # packets
+        self._least: Integers = np.zeros(capacity, np.int64)  # samples
+        self._most: Integers = np.zeros(capacity, np.int64)  # samples
+        self._most_before: Integers = np.zeros(capacity, np.int64)  # samples, of the review before
+
+    def open(self, row: int, target: int, now_tick: int) -> None:
+        """Begin the first review of a source whose first packet has `target` samples of headroom."""
+        self._target[row] = target
+        self._end[row] = now_tick + REVIEW_TICKS
+        self._seen[row] = self._late[row] = self._late_run[row] = 0
+        self._least[row] = _UNSEEN
+        self._most[row] = self._most_before[row] = -_UNSEEN
+
+    def step(self, rows: Indices, headroom: Integers, now_tick: int) -> Integers:
+        """Take one packet a row into account; return how many samples each play point must go forward."""
+        shift = np.zeros(rows.size, np.int64)
+        over = np.flatnonzero(now_tick >= self._end[rows])
+        if over.size:
+            shift[over] = self._conclude(rows[over], now_tick)
+            headroom = headroom - shift
+        self._seen[rows] += 1
+        self._least[rows] = np.minimum(self._least[rows], headroom)
+        self._most[rows] = np.maximum(self._most[rows], headroom)
+        late = np.flatnonzero(headroom < 0)
+        self._late_run[rows] += 1
+        if late.size < rows.size:
+            self._late_run[rows[headroom >= 0]] = 0
+        if late.size:
+            shift[late] -= self._make_room(rows[late], headroom[late])
+        return shift
+
+    def _conclude(self, rows: Indices, now_tick: int) -> Integers:
+        """End the review of `rows`; return the surplus they have had throughout, else 0."""
+        surplus = self._least[rows] - self._target[rows]
+        shift = np.where((self._seen[rows] >= ENOUGH) & (surplus > FRAME_SAMPLES), surplus, 0)
+        self._end[rows] = now_tick + REVIEW_TICKS
+        self._most_before[rows] = self._most[rows] - shift
+        self._seen[rows] = self._late[rows] = 0
+        self._least[rows] = _UNSEEN
+        self._most[rows] = -_UNSEEN
+        return shift
+
+    def _make_room(self, rows: Indices, headroom: Integers) -> Integers:
+        """Return how far late rows must go back, in whole frames as the lateness is only known to the tick."""
+        self._late[rows] += 1
+        again = self._late[rows] >= LATE_ENOUGH
+        most = np.maximum(self._most[rows], self._most_before[rows])
+        most = np.where(self._late_run[rows] >= LATE_FOR_GOOD, headroom, most)
+        needed = -(headroom // FRAME_SAMPLES) * FRAME_SAMPLES
+        back = np.where(again, np.clip(MAX_DELAY - most, 0, needed), 0)
+        moved = rows[back > 0]
+        self._late[moved] = 0
+        self._most[rows] = np.where(back > 0, most + back, self._most[rows])
+        self._most_before[moved] = -_UNSEEN
+        self._least[rows] += back
+        return back

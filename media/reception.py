@@ -1,0 +1,141 @@
+"""What arrives of each source: RFC 3550 appendices A.1 (sequence numbers), A.3 (loss) and A.8 (jitter), by row.
+
+A source counts from its first packet, without the probation of A.1: signalling has announced it. Another
+SSRC, or two packets in a row far off in sequence, are a new source; the loss of a row goes on over it. Arrival
+times are those of the tick, so jitter is known to the tick as well.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from .rtcp import ReportBlock
+from .rtp import Flags, Indices, Integers, RtpBatch, rounds, timestamp_gap
+
+MAX_DROPOUT: Final = 3000
+MAX_MISORDER: Final = 100
+SEQUENCE_MODULUS: Final = 1 << 16
+
+_NONE: Final = -1
+
+
+class Reception:
+    """Statistics of the source on each row."""
+
+    def __init__(self, capacity: int) -> None:
+        self._clock_hz: Integers = np.zeros(capacity, np.int64)  # 0 while closed
+        self._ssrc: Integers = np.full(capacity, _NONE, np.int64)
+        self._base: Integers = np.zeros(capacity, np.int64)  # first sequence number
+        self._highest: Integers = np.zeros(capacity, np.int64)  # sequence number, extended by cycles
+        self._bad: Integers = np.full(capacity, _NONE, np.int64)  # what would follow one far off
+        self._received: Integers = np.zeros(capacity, np.int64)  # packets of the present source
+        self._lost_before: Integers = np.zeros(capacity, np.int64)  # packets of the sources before
+        self._expected_prior: Integers = np.zeros(capacity, np.int64)  # at the last report
+        self._received_prior: Integers = np.zeros(capacity, np.int64)
+        self._jitter = np.zeros(capacity, np.float64)  # RTP ticks
+        self._timestamp: Integers = np.zeros(capacity, np.int64)  # of the last packet
+        self._arrival = np.zeros(capacity, np.float64)  # seconds, of the last packet
+
+    def open(self, row: int, clock_hz: int) -> None:
+        """Count from zero on `row`, for timestamps of `clock_hz`."""
+        self._clock_hz[row] = clock_hz
+        self._lost_before[row] = 0
+        self._ssrc[row] = _NONE
+
+    def close(self, row: int) -> None:
+        """Count nothing more on `row`."""
+        self._clock_hz[row] = 0
+        self._ssrc[row] = _NONE
+
+    def push(self, batch: RtpBatch, now_s: float) -> None:
+        """Count the packets of `batch`, which came at `now_s`; those of closed rows are ignored."""
+        for turn in rounds(batch.rows):
+            chosen = turn[self._clock_hz[batch.rows[turn]] > 0]
+            self._push_round(batch if chosen.size == len(batch) else batch.where(chosen), now_s)
+
+    def block(self, row: int, *, last_sr: int = 0, delay_since_last_sr: int = 0) -> ReportBlock | None:
+        """Return the report block of `row`'s source, and begin the next interval; None if nothing has come.
+
+        The caller knows of the sender reports that came: the other two arguments, as ReportBlock has them.
+        """
+        if self._ssrc[row] == _NONE:
+            return None
+        expected = int(self._highest[row] - self._base[row]) + 1
+        received = int(self._received[row])
+        expected_interval = expected - int(self._expected_prior[row])
+        lost_interval = expected_interval - (received - int(self._received_prior[row]))
+        self._expected_prior[row], self._received_prior[row] = expected, received
+        fraction = (lost_interval << 8) // expected_interval if expected_interval and lost_interval > 0 else 0
+        return ReportBlock(
+            ssrc=int(self._ssrc[row]),
+            fraction_lost=min(fraction, 255),
+            lost=expected - received,
+            highest_sequence=int(self._highest[row]) % 2**32,
+            jitter=min(int(self._jitter[row]), 2**32 - 1),
+            last_sr=last_sr,
+            delay_since_last_sr=delay_since_last_sr,
+        )
+
+    def lost(self, row: int) -> int:
+        """Return how many packets never came on `row` since it was opened; never negative."""
+        return int(self._lost_before[row]) + self._lost(row)
+
+    def jitter_ms(self, row: int) -> float:
+        """Return the interarrival jitter of the source on `row`; 0 without one."""
+        return float(self._jitter[row]) * 1000 / float(self._clock_hz[row]) if self._ssrc[row] != _NONE else 0.0
+
+    def _lost(self, row: int) -> int:
+        # A packet that came twice makes up for none that did not come, but cannot be told from it (A.3).
+        if self._ssrc[row] == _NONE:
+            return 0
+        return max(0, int(self._highest[row] - self._base[row]) + 1 - int(self._received[row]))
+
+    def _push_round(self, batch: RtpBatch, now_s: float) -> None:
+        # No row occurs twice.
+        counted = self._count(batch)
+        if not counted.all():
+            batch = batch.where(counted)
+        self._received[batch.rows] += 1
+        self._measure(batch, now_s)
+
+    def _count(self, batch: RtpBatch) -> Flags:
+        """Keep up with sequence numbers as update_seq of A.1 does; say which packets are valid."""
+        rows, sequence = batch.rows, batch.sequence
+        step = (sequence - self._highest[rows]) % SEQUENCE_MODULUS
+        onward = step < MAX_DROPOUT
+        far = ~onward & (step <= SEQUENCE_MODULUS - MAX_MISORDER)
+        new = (self._ssrc[rows] != batch.ssrc) | (far & (sequence == self._bad[rows]))
+        far &= ~new
+        onward &= ~new
+        self._bad[rows[far]] = (sequence[far] + 1) % SEQUENCE_MODULUS
+        self._highest[rows[onward]] += step[onward]
+        for at in np.flatnonzero(new).tolist():
+            self._begin(int(rows[at]), int(batch.ssrc[at]), int(sequence[at]))
+        return ~far
+
+    def _begin(self, row: int, ssrc: int, sequence: int) -> None:
+        self._lost_before[row] += self._lost(row)
+        self._ssrc[row] = ssrc
+        self._base[row] = self._highest[row] = sequence
+        self._bad[row] = _NONE
+        self._received[row] = self._expected_prior[row] = self._received_prior[row] = 0
+        self._jitter[row] = 0.0
+
+    def _measure(self, batch: RtpBatch, now_s: float) -> None:
+        """Go on with the interarrival jitter of A.8.
+
+        Packets that share a timestamp are updates of one telephone event (RFC 4733 section 2.5.1.2), sent at
+        different times on purpose: only the first of them is measured.
+        """
+        rows: Indices = batch.rows
+        gap = timestamp_gap(batch.timestamp, self._timestamp[rows])
+        first = self._received[rows] == 1
+        known = rows[~first & (gap != 0)]
+        between = (now_s - self._arrival[known]) * self._clock_hz[known]
+        deviation = np.abs(between - gap[~first & (gap != 0)])
+        self._jitter[known] += (deviation - self._jitter[known]) / 16
+        fresh = first | (gap != 0)
+        self._timestamp[rows[fresh]] = batch.timestamp[fresh]
+        self._arrival[rows[fresh]] = now_s

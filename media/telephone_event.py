@@ -1,0 +1,201 @@
+"""Telephone events, RFC 4733: hear the keys that a peer presses, and press keys for a leg.
+
+An event is known by its RTP timestamp, that of its start, which all packets of it carry (section 2.2.2).
+Neither the marker nor any single packet is needed to hear it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .dial_string import EVENT_DIGITS, Kind, Program, Step, compile_digits, tone
+from .rows import FRAME_SAMPLES
+from .rtp import TIMESTAMP_MODULUS, Indices, Integers, Octets, RtpBatch
+
+PAYLOAD: Final = 4
+"""Octets: event, end flag and volume, duration (section 2.3)."""
+
+VOLUME: Final = 10
+"""-dBm0 that a gateway may play an event with."""
+
+END: Final = 0x80
+
+SEGMENT: Final = 0x8000
+"""RTP ticks; an event that goes on from here is in segments, which are 65,535 long (section 2.5.1.3).
+
+Half of that is asked for, so that a segment is known as one though its last packets were lost.
+"""
+
+SEGMENT_SLACK: Final = 1600
+"""RTP ticks by which the next segment may begin after the last duration heard."""
+
+MEMORY: Final = 0x10000 + 16000
+"""RTP ticks; what is older than this is no straggler of an earlier event but a clock that was set back."""
+
+
+@dataclass(slots=True)
+class _Press:
+    """The event heard last on a row."""
+
+    ssrc: int
+    timestamp: int
+    event: int
+    duration: int
+    ended: bool
+
+
+class EventReceiver:
+    """Hears keys. There is at most one event at a time on a row, so little goes on that arrays could speed up."""
+
+    def __init__(self, capacity: int) -> None:
+        self._open: list[bool] = [False] * capacity
+        self._last: list[_Press | None] = [None] * capacity
+
+    def open(self, row: int) -> None:
+        """Begin to listen on `row`."""
+        self._open[row] = True
+        self._last[row] = None
+
+    def close(self, row: int) -> None:
+        """Listen no more on `row`."""
+        self._open[row] = False
+        self._last[row] = None
+
+    def push(self, batch: RtpBatch) -> list[tuple[int, str]]:
+        """Take event packets; return (row, digit) for each key newly pressed, in order.
+
+        Packets of other events (flash, tones), of closed rows, or too short to be an event are ignored.
+        """
+        pressed: list[tuple[int, str]] = []
+        keep = np.flatnonzero(batch.length >= PAYLOAD)
+        index, start = batch.index[keep], batch.start[keep]
+        fields = zip(
+            batch.rows[keep].tolist(),
+            batch.ssrc[keep].tolist(),
+            batch.timestamp[keep].tolist(),
+            batch.marker[keep].tolist(),
+            batch.data[index[:, None], start[:, None] + np.arange(PAYLOAD)].tolist(),
+            strict=True,
+        )
+        for row, ssrc, timestamp, marker, (event, flags, high, low) in fields:
+            if not self._open[row] or event >= len(EVENT_DIGITS):
+                continue
+            press = _Press(ssrc, timestamp, event, high << 8 | low, bool(flags & END))
+            if self._is_new(row, press, marker=marker):
+                pressed.append((row, EVENT_DIGITS[event]))
+        return pressed
+
+    def _is_new(self, row: int, press: _Press, *, marker: bool) -> bool:
+        last = self._last[row]
+        if last is None or last.ssrc != press.ssrc:
+            self._last[row] = press
+            return True
+        gap = (press.timestamp - last.timestamp + TIMESTAMP_MODULUS // 2) % TIMESTAMP_MODULUS - TIMESTAMP_MODULUS // 2
+        if gap == 0:
+            last.duration = max(last.duration, press.duration)
+            last.ended |= press.ended
+            return False
+        if -MEMORY <= gap < 0:
+            return False
+        self._last[row] = press
+        segment = not marker and not last.ended and press.event == last.event and gap >= SEGMENT
+        return not (segment and gap <= last.duration + SEGMENT_SLACK)
+
+
+@dataclass(frozen=True, slots=True)
+class EventTick:
+    """What the keys pressed for our legs amount to in one tick; `at` and `tone_at` are positions in the rows stepped.
+
+    Those `at` are sent an event packet instead of audio, with sequence numbers that go on as ever:
+
+        build_batch(tick.payload, event_type[rows[at]], tick.marker, sequence[rows[at]],
+                    timestamp[rows[at]] - tick.age, ssrc[rows[at]])
+
+    where `timestamp` is that of the audio this tick would have sent; it goes on by a frame all the same.
+    Those `tone_at` are sent `tones` instead of what they would hear: `frames[tick.tone_at] = tick.tones`.
+    """
+
+    at: Indices  # [p]
+    payload: Octets  # [p, 4]
+    marker: NDArray[np.bool_]  # [p]
+    age: Integers  # [p] RTP ticks since the key was pressed
+    tone_at: Indices  # [t]
+    tones: NDArray[np.float32]  # [t, 160], the silence between tones included
+    finished: list[tuple[int, int]]  # row, job: all its keys went out before this tick
+
+
+@dataclass(slots=True)
+class _Job:
+    number: int
+    program: Program
+    tick: int = 0
+
+
+class EventSender:
+    """Presses keys: jobs of a row one after the other, each a program that says what to do at every tick."""
+
+    def __init__(self, capacity: int) -> None:
+        self._jobs: list[deque[_Job]] = [deque() for _ in range(capacity)]
+        self._busy: NDArray[np.bool_] = np.zeros(capacity, np.bool_)
+
+    def start(self, row: int, job: int, digits: str, on_ms: int, off_ms: int, inband: bool) -> None:
+        """Press `digits` on `row` after what is being pressed there. ValueError as compile_digits has it."""
+        self._jobs[row].append(_Job(job, compile_digits(digits, on_ms, off_ms, inband=inband)))
+        self._busy[row] = True
+
+    def stop(self, row: int) -> list[int]:
+        """Press no more on `row`; return the jobs cut short, which are not reported as finished."""
+        short = [job.number for job in self._jobs[row]]
+        self._jobs[row].clear()
+        self._busy[row] = False
+        return short
+
+    def step(self, rows: Indices) -> EventTick:
+        """Return what to send on `rows` in this tick, and go on. Rows that are not stepped stand still."""
+        busy = self._busy[rows]
+        if not busy.any():
+            return _NOTHING
+        finished: list[tuple[int, int]] = []
+        steps = [(at, self._advance(int(rows[at]), finished)) for at in np.flatnonzero(busy).tolist()]
+        reports = [(at, step) for at, step in steps if step.kind is Kind.REPORT]
+        tones = [(at, step) for at, step in steps if step.kind in (Kind.TONE, Kind.REST)]
+        return _event_tick(reports, tones, finished)
+
+    def _advance(self, row: int, finished: list[tuple[int, int]]) -> Step:
+        """Return this tick's step of the row's program; jobs with none left are finished in passing."""
+        jobs = self._jobs[row]
+        while jobs and jobs[0].tick == len(jobs[0].program):
+            finished.append((row, jobs.popleft().number))
+        if not jobs:
+            self._busy[row] = False
+            return Step(Kind.AUDIO)
+        jobs[0].tick += 1
+        return jobs[0].program[jobs[0].tick - 1]
+
+
+def _event_tick(
+    reports: list[tuple[int, Step]], tones: list[tuple[int, Step]], finished: list[tuple[int, int]]
+) -> EventTick:
+    frames = [tone(step.event, step.age) if step.kind is Kind.TONE else _SILENCE for _, step in tones]
+    return EventTick(
+        at=np.array([at for at, _ in reports], np.intp),
+        payload=np.array([_payload(step) for _, step in reports], np.uint8).reshape(-1, PAYLOAD),
+        marker=np.array([step.age == 0 for _, step in reports], np.bool_),
+        age=np.array([step.age for _, step in reports], np.int64),
+        tone_at=np.array([at for at, _ in tones], np.intp),
+        tones=np.array(frames, np.float32).reshape(-1, FRAME_SAMPLES),
+        finished=finished,
+    )
+
+
+def _payload(step: Step) -> tuple[int, int, int, int]:
+    return step.event, (END if step.end else 0) | VOLUME, step.duration >> 8, step.duration & 0xFF
+
+
+_SILENCE: Final = np.zeros(FRAME_SAMPLES, np.float32)
+_NOTHING: Final = _event_tick([], [], [])
