@@ -1,0 +1,145 @@
+"""Packet loss concealment after ITU-T G.711 Appendix I, without the delay that it adds.
+
+What is missing is the last pitch period over and over, at full level for 10 ms, fading to silence at 60 ms.
+When audio returns it is cross-faded with what would have been repeated, unless nothing was heard before.
+A frame with nothing missing and no cross-fade pending passes as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+FRAME: Final = 160
+HISTORY: Final = 3 * FRAME
+"""Samples kept of each row; the longest pitch period and a window to find it in need 280."""
+
+SHORTEST_PERIOD: Final = 40
+LONGEST_PERIOD: Final = 120
+"""Samples: pitch from 200 down to 66 Hz, the range of Appendix I."""
+
+WINDOW: Final = 160
+"""Samples compared with those one period before."""
+
+FULL: Final = 80
+SILENT: Final = 480
+"""Samples into a gap at which repetition begins to fade, and is silent."""
+
+RETURN: Final = 40
+"""Samples of the cross-fade when audio returns."""
+
+Frames = NDArray[np.float32]
+Flags = NDArray[np.bool_]
+Indices = NDArray[np.intp]
+Integers = NDArray[np.int64]
+
+_NEVER: Final = 1 << 40
+"""How long the gap is of a row that has heard nothing: silent, and nothing to cross-fade with."""
+
+_SAMPLE: Final = np.arange(FRAME)
+
+
+class Concealer:
+    """The recent past of each row, and where in a gap it is."""
+
+    def __init__(self, capacity: int) -> None:
+        self._past: Frames = np.zeros((capacity, HISTORY // FRAME, FRAME), np.float32)  # a ring of frames
+        self._oldest: Integers = np.zeros(capacity, np.int64)  # frame of the ring
+        self._elapsed: Integers = np.full(capacity, _NEVER, np.int64)  # samples since the last gap began
+        self._back: Integers = np.zeros(capacity, np.int64)  # samples since it ended, to RETURN; 0 within it
+        self._cycle: Frames = np.zeros((capacity, LONGEST_PERIOD), np.float32)  # what is repeated in it
+        self._period: Integers = np.full(capacity, LONGEST_PERIOD, np.int64)  # samples of that
+
+    def open(self, row: int) -> None:
+        """Begin on `row`, which has heard nothing."""
+        self._past[row] = 0.0
+        self._cycle[row] = 0.0
+        self._elapsed[row] = _NEVER
+        self._back[row] = 0
+
+    def close(self, row: int) -> None:
+        """Forget what `row` has heard."""
+        self.open(row)
+
+    def step(self, frames: Frames, have: Flags, rows: Indices) -> Frames:
+        """Return `frames` float32[n, 160] with what `have` bool[n, 160] says is missing made up.
+
+        `frames` is never written to, and returned itself when there is nothing to make up.
+        """
+        touched = np.flatnonzero(~have.all(axis=1) | (self._back[rows] < RETURN))
+        if touched.size:
+            frames = frames.copy()
+            frames[touched] = self._mend(frames[touched], have[touched], rows[touched])
+        self._past[rows, self._oldest[rows]] = frames
+        self._oldest[rows] = (self._oldest[rows] + 1) % (HISTORY // FRAME)
+        return frames
+
+    def _mend(self, frames: Frames, have: Flags, rows: Indices) -> Frames:
+        # Rows that have been silent for long, often many, need no arithmetic.
+        silent = (self._back[rows] == 0) & (self._elapsed[rows] >= SILENT) & ~have.any(axis=1)
+        mended = np.zeros_like(frames)
+        self._elapsed[rows[silent]] += FRAME
+        rest = np.flatnonzero(~silent)
+        if rest.size:
+            mended[rest] = self._conceal(frames[rest], have[rest], rows[rest])
+        return mended
+
+    def _conceal(self, frames: Frames, have: Flags, rows: Indices) -> Frames:
+        back_before = self._back[rows, None]
+        missed_before = np.concatenate([back_before == 0, ~have[:, :-1]], axis=1)
+        begins = ~have & ~missed_before
+        begin = _latest(begins)  # of the gap that a sample is in or returns from; -1: before this frame
+        elapsed = np.where(begin < 0, self._elapsed[rows, None] + _SAMPLE + 1, _SAMPLE - begin + 1)
+        missed = _latest(~have)
+        back = np.minimum(np.where(missed < 0, back_before + _SAMPLE + 1, _SAMPLE - missed), RETURN)
+        made_up = self._repeat(frames, begins, begin, elapsed, rows)
+        # A missing sample has `back` 0 and is made up wholly; one long returned is itself, to the bit.
+        share = np.where(have & (elapsed >= _NEVER), 1.0, back / RETURN).astype(np.float32)
+        self._elapsed[rows] = elapsed[:, -1]
+        self._back[rows] = np.where(have[:, -1] & (elapsed[:, -1] >= _NEVER), RETURN, back[:, -1])
+        return share * np.where(have, frames, np.float32(0)) + (1 - share) * made_up
+
+    def _repeat(self, frames: Frames, begins: Flags, begin: Integers, elapsed: Integers, rows: Indices) -> Frames:
+        """Return what each sample would be if the last period before its gap went on, fading."""
+        at = np.arange(rows.size)[:, None]
+        made_up = self._cycle[rows][at, (elapsed - 1) % self._period[rows, None]]
+        new = np.flatnonzero(begins.any(axis=1))
+        if new.size:
+            first = begins[new].argmax(axis=1)
+            cycle, period = _last_period(self._before(frames[new], first, rows[new]))
+            self._cycle[rows[new]], self._period[rows[new]] = cycle, period
+            fresh = cycle[np.arange(new.size)[:, None], (elapsed[new] - 1) % period[:, None]]
+            made_up[new] = np.where(begin[new] >= 0, fresh, made_up[new])
+        return made_up * np.clip((SILENT - elapsed) / (SILENT - FULL), 0, 1).astype(np.float32)
+
+    def _before(self, frames: Frames, first: Indices, rows: Indices) -> Frames:
+        """Return the HISTORY samples before sample `first` of each frame."""
+        order = (self._oldest[rows, None] + np.arange(HISTORY // FRAME)) % (HISTORY // FRAME)
+        past = self._past[rows[:, None], order].reshape(rows.size, HISTORY)
+        known = np.concatenate([past, frames], axis=1)
+        return np.take_along_axis(known, first[:, None] + np.arange(HISTORY), axis=1)
+
+
+def _latest(flags: Flags) -> Integers:
+    """Return for each sample the index of the last one up to it that is set, or -1."""
+    return np.maximum.accumulate(np.where(flags, _SAMPLE, -1), axis=1)
+
+
+def _last_period(past: Frames) -> tuple[Frames, Integers]:
+    """Return the last pitch period of `past` float32[k, HISTORY], its end bent so that it can follow itself."""
+    recent = past[:, -WINDOW:]
+    earlier = np.lib.stride_tricks.sliding_window_view(
+        past[:, -WINDOW - LONGEST_PERIOD : -SHORTEST_PERIOD], WINDOW, axis=1
+    )
+    likeness = np.einsum("kn,kpn->kp", recent, earlier)
+    energy = np.einsum("kpn,kpn->kp", earlier, earlier)
+    period = LONGEST_PERIOD - (likeness / np.sqrt(energy + 1)).argmax(axis=1)
+    place = np.arange(LONGEST_PERIOD)
+    start = HISTORY - period[:, None]
+    cycle = np.take_along_axis(past, np.minimum(start + place, HISTORY - 1), axis=1)
+    before = np.take_along_axis(past, start - period[:, None] + place, axis=1)
+    overlap = period[:, None] // 4
+    bend = np.clip((place - (period[:, None] - overlap) + 1) / overlap, 0, 1).astype(np.float32)
+    return cycle + bend * (before - cycle), period
