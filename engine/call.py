@@ -11,12 +11,12 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from ..media.protocol import LegStats, StartPlay
 from .digits import DigitQueue
 from .errors import CallEnded, FlexmlError, MediaError, PromptError, SdpError, SipError
-from .flexml.verb import Played, Prompt
+from .flexml.verb import Method, Played, Prompt
 from .leg import Leg
 from .sip.events import Acknowledged, DigitInfo, Ended, Event, SipAgent
 
@@ -48,14 +48,13 @@ class Services:
     agent: SipAgent
     speak: Callable[[str, str], Awaitable[Prompt]]
     fetch_audio: Callable[[str], Awaitable[Prompt]]
-    resolve: Callable[[str, str], str]
 
 
 @dataclass(kw_only=True)
 class Outcome:
     """How a call went; complete once it has ended."""
 
-    status: str = "failed"
+    status: Literal["busy", "cancel", "completed", "failed", "noanswer"] = "failed"
     sip_status: int = 0
     reason: str = ""
     by: str = ""
@@ -64,7 +63,7 @@ class Outcome:
     ended: datetime | None = None
     duration_s: int = 0
     played_url: str = ""
-    play_offset_s: int | None = None
+    play_offset_ms: int | None = None
     stats: LegStats = field(default_factory=LegStats)
 
 
@@ -74,11 +73,11 @@ class Call:
     def __init__(self, *, sid: str, dialog: int, services: Services) -> None:
         self.sid = sid
         self.dialog = dialog
-        self.document_url = ""
         self.storage: dict[str, str] = {}
         self.notes: list[Note] = []
         self.outcome = Outcome(started=datetime.now(UTC))
-        self.status_callback: tuple[str, str] | None = None
+        self.status_callback_url = ""
+        self.status_callback_method = "POST"
         self._services = services
         self._leg: Leg | None = None
         self._digits = DigitQueue()
@@ -293,8 +292,8 @@ class Call:
         return await self._services.speak(text, voice)
 
     async def fetch_audio(self, url: str) -> Prompt:
-        """Fetch and decode what `url` (relative to the document) names (cached). Raises PromptError."""
-        return await self._services.fetch_audio(self._services.resolve(self.document_url, url))
+        """Fetch and decode what `url` names (cached). Raises PromptError."""
+        return await self._services.fetch_audio(url)
 
     async def play(
         self, prompt: Prompt, *, loops: int = 1, loop_pause_ms: int = 0, offset_ms: int = 0, stop_keys: str = ""
@@ -326,7 +325,7 @@ class Call:
             for wait in waits[1:]:
                 wait.cancel()
             if prompt.url:
-                self.outcome.play_offset_s = position_ms // 1000
+                self.outcome.play_offset_ms = position_ms
         if finished.reason == "failed":
             raise PromptError(finished.error)
         return Played(position_ms=position_ms, key=key)
@@ -358,9 +357,10 @@ class Call:
         else:
             self.storage.pop(name, None)
 
-    def override_status_callback(self, url: str, method: str) -> None:
-        """Send the status callback there instead, for the rest of the call."""
-        self.status_callback = (self._services.resolve(self.document_url, url), method)
+    def override_status_callback(self, url: str, method: Method | None = None) -> None:
+        """Send the status callback there; an empty `url` or a `method` of None keeps what was set before."""
+        self.status_callback_url = url or self.status_callback_url
+        self.status_callback_method = method or self.status_callback_method
 
     def note(self, what: str, **details: object) -> None:
         """Put a line on the call's timeline (and the log)."""

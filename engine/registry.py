@@ -48,12 +48,12 @@ class Refusal:
 
 
 class Registry:
-    """Live calls. `admit` makes a call of an INVITE, or says why not; it starts nothing that needs the agent."""
+    """Live calls. `admit` makes a call of an INVITE, or says why not; it asks nothing of the agent by itself."""
 
-    def __init__(self, admit: Callable[[Invited], LiveCall | Refusal]) -> None:
+    def __init__(self) -> None:
         self.agent: SipAgent | None = None
         self.draining = False
-        self._admit = admit
+        self.admit: Callable[[Invited], LiveCall | Refusal] = lambda _: Refusal(status=503, why="not ready")
         self._by_dialog: dict[int, LiveCall] = {}
         self._refused: set[int] = set()
         self.total = 0
@@ -80,7 +80,7 @@ class Registry:
     def _invited(self, invite: Invited) -> None:
         self.total += 1
         try:
-            admitted = Refusal(status=503, why="shutting down") if self.draining else self._admit(invite)
+            admitted = Refusal(status=503, why="shutting down") if self.draining else self.admit(invite)
         except FlexmlError as error:
             admitted = Refusal(status=503, why=str(error))
         if isinstance(admitted, Refusal):

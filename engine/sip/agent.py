@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Concatenate, Final, Literal, ParamSpec
+from typing import Any, Concatenate, Final, ParamSpec
 
 import pjsua2 as pj
 
@@ -43,14 +43,17 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, kw_only=True)
 class AgentSettings:
-    """How the agent listens. `listen` holds `transport:address:port`, transports udp, tcp and tls."""
+    """How the agent listens. `listen` holds `transport:address:port`, transports udp, tcp and tls.
+
+    `hundred_rel` (RFC 3262) and `session_timer` (RFC 4028) are off, optional or required.
+    """
 
     listen: tuple[str, ...]
     public_address: str = ""
     user_agent: str = "flexml-engine"
     max_calls: int = 2000
-    hundred_rel: Literal["off", "optional", "required"] = "optional"
-    session_expires_s: int = 1800
+    hundred_rel: str = "optional"
+    session_timer: str = "optional"
     log_level: int = 1
     tls_certificate: str = ""
     tls_key: str = ""
@@ -225,11 +228,11 @@ class Agent:
             "optional": pj.PJSUA_100REL_OPTIONAL,
             "required": pj.PJSUA_100REL_MANDATORY,
         }[self._settings.hundred_rel]
-        if self._settings.session_expires_s:
-            config.callConfig.timerUse = pj.PJSUA_SIP_TIMER_OPTIONAL
-            config.callConfig.timerSessExpiresSec = self._settings.session_expires_s
-        else:
-            config.callConfig.timerUse = pj.PJSUA_SIP_TIMER_INACTIVE
+        config.callConfig.timerUse = {
+            "off": pj.PJSUA_SIP_TIMER_INACTIVE,
+            "optional": pj.PJSUA_SIP_TIMER_OPTIONAL,
+            "required": pj.PJSUA_SIP_TIMER_REQUIRED,
+        }[self._settings.session_timer]
         config.natConfig.contactRewriteUse = 0
         config.natConfig.viaRewriteUse = False
         config.natConfig.sipOutboundUse = 0

@@ -1,0 +1,240 @@
+"""The composition root: every service of the control process is made here, started in order, and stopped in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
+
+from ..codecs.catalog import BY_NAME
+from .api import server
+from .api.demo import demo_router
+from .api.server import Health
+from .call import Services
+from .config import Config
+from .db import AccountEntry, Database, DidEntry
+from .inbound import DocumentLimits, Inbound, close_orphans
+from .leg import LegSettings
+from .media_client import MediaClient
+from .outbox import Backoff, Outbox
+from .ports import PortPool
+from .prompts import PromptLimits, Prompts
+from .registry import Registry
+from .sip.agent import Agent, AgentSettings
+from .speech.service import Speech
+from .supervisor import Supervisor, spare_cores
+from .webhook import Limits, Webhook
+
+log = logging.getLogger("flexml.app")
+
+DRAIN_TIMEOUT_S: Final = 10.0
+MAX_DIALOGS: Final = 4000
+"""PJSUA_MAX_CALLS of scripts/config_site.h."""
+
+
+async def serve(config: Config) -> None:
+    """Run the engine until SIGINT or SIGTERM. Raises FlexmlError or OSError where it cannot start."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        inbound = await _start(config, stack)
+        print(_greeting(config), flush=True)
+        await stop.wait()
+        log.info("stopping: %d live calls", len(inbound.registry))
+        await inbound.drain(DRAIN_TIMEOUT_S)
+
+
+async def _start(config: Config, stack: AsyncExitStack) -> Inbound:
+    database = await stack.enter_async_context(_running(Database(config.database.url)))
+    if orphans := await close_orphans(database, time.time()):
+        log.warning("%d calls had been live when the last run ended; marked as ended", orphans)
+    await database.sync_config(_accounts(config), _dids(config))
+    webhook = await stack.enter_async_context(_running(_webhook(config)))
+    backoff = Backoff(total_s=config.webhook.callback_retry_s)
+    outbox = await stack.enter_async_context(_running(Outbox(database, webhook, clock=time.time, backoff=backoff)))
+    prompts = await stack.enter_async_context(_running(_prompts(config)))
+    speech = await stack.enter_async_context(_running(_speech(config)))
+    media = MediaClient()
+    supervisor = Supervisor(media, count=config.media.workers or spare_cores(), capacity=config.media.legs_per_worker)
+    supervisor.start()
+    stack.push_async_callback(supervisor.stop)
+    inbound = _inbound(config, database, webhook, outbox, prompts, speech, media)
+    inbound.set_routes(await database.load_accounts(), await database.load_dids())
+    await _start_http(config, stack, inbound, media)
+    agent = inbound.registry.agent
+    assert isinstance(agent, Agent)
+    agent.start()
+    stack.push_async_callback(agent.close)
+    return inbound
+
+
+def _webhook(config: Config) -> Webhook:
+    settings = config.webhook
+    limits = Limits(timeout_s=settings.timeout_s, retries=settings.retries, max_body=settings.max_document_bytes)
+    return Webhook(secret=settings.signing_key, clock=time.time, limits=limits)
+
+
+def _prompts(config: Config) -> Prompts:
+    settings = config.prompts
+    limits = PromptLimits(cache_bytes=settings.size_mb * 2**20)
+    return Prompts(Path(settings.path), roots=[Path(root) for root in settings.roots], limits=limits)
+
+
+def _speech(config: Config) -> Speech:
+    return Speech(Path(config.prompts.path) / "speech", processes=config.speech.processes)
+
+
+def _inbound(
+    config: Config,
+    database: Database,
+    webhook: Webhook,
+    outbox: Outbox,
+    prompts: Prompts,
+    speech: Speech,
+    media: MediaClient,
+) -> Inbound:
+    """Make the inbound side; its registry listens to the agent, and calls speak to the agent."""
+    address = config.rtp.address or config.sip.listen[0].host
+    registry = Registry()
+    agent = Agent(_agent_settings(config), registry)
+    registry.agent = agent
+    return Inbound(
+        registry=registry,
+        services=Services(agent=agent, speak=speech.say, fetch_audio=prompts.fetch),
+        leg_settings=LegSettings(
+            address=address,
+            advertised=config.sip.public_address or address,
+            codecs=tuple(BY_NAME[name] for name in config.sip.codecs),
+        ),
+        ports=PortPool(*config.rtp.ports),
+        media=media,
+        fetcher=webhook,
+        outbox=outbox,
+        database=database,
+        limits=DocumentLimits(max_bytes=config.webhook.max_document_bytes),
+        region=config.sip.default_region,
+    )
+
+
+def _agent_settings(config: Config) -> AgentSettings:
+    sip = config.sip
+    return AgentSettings(
+        listen=tuple(str(listen) for listen in sip.listen),
+        public_address=sip.public_address,
+        user_agent=sip.user_agent,
+        max_calls=MAX_DIALOGS,
+        hundred_rel=sip.hundred_rel,
+        session_timer=sip.session_timer,
+        tls_certificate=sip.tls_certificate,
+        tls_key=sip.tls_private_key,
+        log_level=4 if config.log.level == "debug" else 1,
+    )
+
+
+async def _start_http(config: Config, stack: AsyncExitStack, inbound: Inbound, media: MediaClient) -> None:
+    """Serve HTTP beside everything else, from when it listens until the engine stops."""
+    started = time.monotonic()
+
+    def health() -> Health:
+        return Health(
+            version=version("flexml-engine"),
+            uptime_s=round(time.monotonic() - started, 1),
+            live_calls=len(inbound.registry),
+            workers=sum(worker.connected for worker in media.workers),
+        )
+
+    app = server.create_app(health=health, routers=[demo_router(lambda: datetime.now().astimezone())])
+    listening: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def on_listening(_host: str, _port: int) -> None:
+        listening.set_result(None)
+
+    listen = config.http.listen
+    serving = asyncio.ensure_future(server.run(app, listen.host, listen.port, on_listening=on_listening))
+    stack.push_async_callback(_cancel, serving)
+    await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
+    if serving.done():
+        serving.result()
+
+
+async def _cancel(task: asyncio.Future[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _accounts(config: Config) -> list[AccountEntry]:
+    return [
+        AccountEntry(
+            login=account.login,
+            password=account.password,
+            name=account.name,
+            url=account.url or None,
+            method=account.method,
+            error_handler=account.error_handler,
+            fallback_url=account.fallback_url or None,
+            caller_ids=account.caller_ids,
+        )
+        for account in config.accounts
+    ]
+
+
+def _dids(config: Config) -> list[DidEntry]:
+    return [
+        DidEntry(
+            phonenumber=did.phonenumber,
+            account=did.account,
+            url=did.url or None,
+            method=did.method,
+            status_callback_url=did.status_callback_url or None,
+            status_callback_method=did.status_callback_method,
+            fallback_url=did.fallback_url or None,
+        )
+        for did in config.dids
+    ]
+
+
+def _greeting(config: Config) -> str:
+    """What the operator sees once calls are taken."""
+    sip, http = config.sip.listen[0], config.http.listen
+    lines = [
+        f"FlexML engine {version('flexml-engine')} is ready.",
+        f"  SIP   {', '.join(str(listen) for listen in config.sip.listen)}",
+        f"  HTTP  http://{http.host}:{http.port} (try /health)",
+    ]
+    if config.dids:
+        number = config.dids[0].phonenumber
+        lines += [
+            "Call it, with any softphone or with",
+            f'  .venv/bin/flexml call sip:{number}@{sip.host}:{sip.port} --dtmf ",,1" --record heard.wav --for 20',
+        ]
+    else:
+        lines.append("No [[did]] is configured: every call will get 404.")
+    return "\n".join(lines)
+
+
+class _Service(Protocol):
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+Service = TypeVar("Service", bound=_Service)
+
+
+@asynccontextmanager
+async def _running(service: Service) -> AsyncGenerator[Service]:
+    """Start a service, and close it when everything started after it has been closed."""
+    await service.start()
+    try:
+        yield service
+    finally:
+        await service.close()

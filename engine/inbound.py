@@ -1,0 +1,212 @@
+"""Inbound calls: from INVITE to number, account and document, through the call's life, to its status callback."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, cast
+
+from .call import Call, Outcome, Services
+from .db import Account, CallRecord, Database, Did
+from .flexml import interpreter
+from .flexml.document import MAX_VERBS
+from .flexml.fetch import Fetcher
+from .flexml.interpreter import Application
+from .flexml.request import CallFacts, Ending, status_callback_data
+from .flexml.verb import Method
+from .leg import Leg, LegSettings
+from .log import call_id
+from .media_client import MediaClient
+from .outbox import Outbox
+from .ports import PortPool
+from .registry import Refusal, Registry
+from .sip.address import diverting_number, normalise_number, parse_address, user_part
+from .sip.events import Invited
+
+log = logging.getLogger("flexml.inbound")
+
+NOT_FOUND: Final = 404
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Route:
+    """A number and whose it is."""
+
+    did: Did
+    account: Account
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentLimits:
+    """What a document may be at most."""
+
+    max_bytes: int
+    max_verbs: int = MAX_VERBS
+
+
+class Inbound:
+    """Admits INVITEs and lives their calls."""
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        services: Services,
+        leg_settings: LegSettings,
+        ports: PortPool,
+        media: MediaClient,
+        fetcher: Fetcher,
+        outbox: Outbox,
+        database: Database,
+        limits: DocumentLimits,
+        region: str,
+    ) -> None:
+        self.registry = registry
+        registry.admit = self.admit
+        self._services, self._leg_settings, self._ports, self._media = services, leg_settings, ports, media
+        self._fetcher, self._outbox, self._database, self._limits = fetcher, outbox, database, limits
+        self._region = region
+        self._routes: dict[str, Route] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def set_routes(self, accounts: Sequence[Account], dids: Sequence[Did]) -> None:
+        """Take the numbers to answer, and whose they are."""
+        by_sid = {account.sid: account for account in accounts}
+        self._routes = {did.phonenumber: Route(did=did, account=by_sid[did.account]) for did in dids}
+
+    def admit(self, invite: Invited) -> Call | Refusal:
+        """Make a call of an INVITE for a number of ours. Raises MediaError where there is no room."""
+        dialled = user_part(invite.request_uri)
+        number = normalise_number(dialled, self._region)
+        route = self._routes.get(number) or self._routes.get(dialled)
+        if route is None:
+            return Refusal(status=NOT_FOUND, why=f"no DID {number}")
+        url = route.did.url or route.account.url
+        if not url:
+            return Refusal(status=NOT_FOUND, why=f"neither DID {number} nor account {route.account.login} has a URL")
+        call = Call(sid=str(uuid.uuid4()), dialog=invite.dialog, services=self._services)
+        call.status_callback_url = route.did.status_callback_url or ""
+        call.status_callback_method = cast("Method", route.did.status_callback_method)
+        call.attach(Leg(self._leg_settings, self._ports, self._media, call))
+        task = asyncio.ensure_future(self._live(call, invite, route, url))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return call
+
+    async def _live(self, call: Call, invite: Invited, route: Route, url: str) -> None:
+        call_id.set(call.sid)
+        facts = self._facts(invite, route)
+        method = route.did.method if route.did.url else route.account.method
+        application = Application(
+            url=url,
+            method=cast("Method", method),
+            error_handler=cast("Literal['basic', 'none']", route.account.error_handler),
+            fallback_url=route.did.fallback_url or route.account.fallback_url or "",
+            max_bytes=self._limits.max_bytes,
+            max_verbs=self._limits.max_verbs,
+        )
+        call.note("< INVITE", to=invite.request_uri, source=invite.source, account=route.account.login)
+
+        def current() -> CallFacts:
+            return facts(call.sid, call.storage)
+
+        try:
+            saving = asyncio.ensure_future(self._database.save_call(self._record(call, current(), route)))
+            outcome = await call.live(lambda: interpreter.run(call, self._fetcher, application, current))
+            await saving
+            await self._conclude(call, outcome, current(), application, route)
+        except Exception:
+            log.exception("the call could not be concluded")
+        finally:
+            self.registry.forget(call.dialog)
+
+    def _facts(self, invite: Invited, route: Route) -> Callable[[str, Mapping[str, str]], CallFacts]:
+        """What requests say of the call; only the storage changes later."""
+        caller = parse_address(invite.from_uri)
+        original_from = caller.user if caller is not None else user_part(invite.from_uri)
+        original_to = user_part(invite.request_uri)
+
+        def facts(sid: str, storage: Mapping[str, str]) -> CallFacts:
+            return CallFacts(
+                sid=sid,
+                direction="inbound",
+                from_=normalise_number(original_from, self._region),
+                to=normalise_number(original_to, self._region),
+                original_from=original_from,
+                original_to=original_to,
+                caller_name=caller.display if caller is not None else "",
+                forwarded_from=diverting_number(invite.headers, self._region),
+                endpoint_sid=route.account.sid,
+                sip_headers=invite.headers,
+                storage=dict(storage),
+            )
+
+        return facts
+
+    def _record(self, call: Call, facts: CallFacts, route: Route, outcome: Outcome | None = None) -> CallRecord:
+        timings = outcome or call.outcome
+        return CallRecord(
+            sid=call.sid,
+            account=route.account.sid,
+            direction="inbound",
+            from_number=facts.from_,
+            to_number=facts.to,
+            state="ended" if outcome else "live",
+            started=timings.started.timestamp(),
+            answered=timings.answered.timestamp() if timings.answered else None,
+            ended=timings.ended.timestamp() if timings.ended else None,
+            status=timings.status if outcome else "",
+            duration_s=timings.duration_s,
+        )
+
+    async def _conclude(
+        self, call: Call, outcome: Outcome, facts: CallFacts, application: Application, route: Route
+    ) -> None:
+        stats = outcome.stats
+        log.info(
+            "call over: %s, SIP %d %s by %s, %d s, received %d, sent %d, lost %d, late %d",
+            outcome.status, outcome.sip_status, outcome.reason, outcome.by, outcome.duration_s,
+            stats.packets_received, stats.packets_sent, stats.lost, stats.late,
+        )  # fmt: skip
+        if call.status_callback_url:
+            ending = Ending(
+                status=outcome.status,
+                duration_s=outcome.duration_s,
+                playback_url=outcome.played_url,
+                play_offset_ms=outcome.play_offset_ms,
+            )
+            data = status_callback_data(facts, ending, request_url=application.url, request_method=application.method)
+            await self._outbox.put(call.status_callback_url, call.status_callback_method, data)
+        await self._database.save_call(self._record(call, facts, route, outcome))
+
+    async def drain(self, timeout_s: float) -> None:
+        """Refuse new calls, hang up those that live, and wait until all are concluded."""
+        self.registry.draining = True
+        for dialog in list(self.registry.calls):
+            self._services.agent.hang_up(dialog)
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=timeout_s)
+
+
+async def close_orphans(database: Database, now: float) -> int:
+    """Mark calls that an earlier run left live as ended; returns how many."""
+    orphans = await database.load_calls(state="live")
+    for orphan in orphans:
+        ended = CallRecord(
+            sid=orphan.sid,
+            account=orphan.account,
+            direction=orphan.direction,
+            from_number=orphan.from_number,
+            to_number=orphan.to_number,
+            state="ended",
+            started=orphan.started,
+            answered=orphan.answered,
+            ended=now,
+            status="failed",
+            duration_s=orphan.duration_s,
+        )
+        await database.save_call(ended)
+    return len(orphans)
