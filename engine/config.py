@@ -1,0 +1,212 @@
+"""The configuration as the engine sees it: frozen, complete and checked.
+
+Each setting is declared once: its kind (what is allowed), its default, its type. `config_file.load`
+fills these classes from a TOML file and the environment; docs/configuration.md explains every setting
+in words. A setting without a default is required. Relative paths have been resolved by then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeVar
+
+from . import config_kinds as kinds
+from .config_kinds import Kind, Listen
+
+T = TypeVar("T")
+Method = Literal["POST", "GET"]
+Dtmf = Literal["auto", "rfc4733", "inband", "info"]
+
+KIND: Final = "kind"
+"""The key of a field's metadata that holds its Kind."""
+
+MEDIA_CODECS: Final = ("PCMU", "PCMA")
+"""The codecs of `codecs.catalog` that the media workers of this version can carry."""
+
+CODECS: Final = kinds.many(kinds.choice(*MEDIA_CODECS), least=1)
+METHOD: Final[Kind[Method]] = kinds.choice("POST", "GET")
+DTMF: Final[Kind[Dtmf]] = kinds.choice("auto", "rfc4733", "inband", "info")
+REQUIRED: Final = object()
+
+
+def setting(kind: Kind[T], default: object = REQUIRED, *, secret: bool = False) -> T:
+    """Declare a setting: `default` is written as in the file; a secret does not appear in any repr."""
+    options: dict[str, Any] = {"metadata": {KIND: kind}, "repr": not secret}
+    if default is not REQUIRED:
+        options["default"] = kind.read(default)
+    return field(**options)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sip:
+    """[sip]: where calls come in, and what is offered."""
+
+    listen: tuple[Listen, ...] = setting(kinds.many(kinds.SIP_LISTEN, least=1), ["udp:127.0.0.1:5060"])
+    public_address: str = setting(kinds.optional(kinds.HOST), "")
+    user_agent: str = setting(kinds.NAME, "FlexML engine")
+    session_timer: str = setting(kinds.choice("off", "optional", "required"), "optional")
+    hundred_rel: str = setting(kinds.choice("off", "optional", "required"), "optional")
+    codecs: tuple[str, ...] = setting(CODECS, ["PCMU", "PCMA"])
+    default_region: str = setting(kinds.REGION, "US")
+    tls_certificate: str = setting(kinds.optional(kinds.PATH), "")
+    tls_private_key: str = setting(kinds.optional(kinds.PATH), "")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rtp:
+    """[rtp]: audio sockets. Each call takes an even port and the odd one after it."""
+
+    address: str = setting(kinds.optional(kinds.HOST), "")
+    ports: tuple[int, int] = setting(kinds.PORT_RANGE, [42000, 46000])
+    jitter_ms: int = setting(kinds.integer(20, 1000), 60)
+    silence_timeout_s: int = setting(kinds.integer(0, 86400), 60)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Http:
+    """[http]: the REST API, stored files and the demo application."""
+
+    listen: Listen = setting(kinds.LISTEN, "127.0.0.1:8080")
+    public_url: str = setting(kinds.optional(kinds.URL), "")
+    certificate: str = setting(kinds.optional(kinds.PATH), "")
+    private_key: str = setting(kinds.optional(kinds.PATH), "")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Database:
+    """[database]: accounts, calls, timelines, pending callbacks."""
+
+    url: str = setting(kinds.DATABASE, "sqlite:///var/flexml.db", secret=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Storage:
+    """[storage]: recordings and uploaded files."""
+
+    path: str = setting(kinds.PATH, "var/files")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Media:
+    """[media]: the worker processes. No workers means one per core but one."""
+
+    workers: int = setting(kinds.integer(0, 256), 0)
+    legs_per_worker: int = setting(kinds.integer(1, 2000), 600)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Webhook:
+    """[webhook]: requests to applications."""
+
+    timeout_s: int = setting(kinds.integer(1, 120), 10)
+    retries: int = setting(kinds.integer(0, 10), 1)
+    max_document_bytes: int = setting(kinds.integer(1024, 16 * 2**20), 65536)
+    callback_retry_s: int = setting(kinds.integer(0, 86400), 300)
+    signing_key: str = setting(kinds.TEXT, "", secret=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Speech:
+    """[speech]: synthesis, in processes of its own."""
+
+    processes: int = setting(kinds.integer(1, 64), 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompts:
+    """[prompts]: the cache of decoded audio, and directories that Play may name files of."""
+
+    path: str = setting(kinds.PATH, "var/prompts")
+    size_mb: int = setting(kinds.integer(16, 2**20), 1024)
+    roots: tuple[str, ...] = setting(kinds.many(kinds.PATH), [])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Log:
+    """[log]: one line a record, on standard error."""
+
+    level: str = setting(kinds.choice("debug", "info", "warning", "error"), "info")
+    format: str = setting(kinds.choice("plain", "json"), "plain")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """[[account]]: who uses the API, and what applies where a DID says nothing."""
+
+    login: str = setting(kinds.NAME)
+    password: str = setting(kinds.NAME, secret=True)
+    name: str = setting(kinds.TEXT, "")
+    url: str = setting(kinds.optional(kinds.URL), "")
+    method: Method = setting(METHOD, "POST")
+    error_handler: str = setting(kinds.choice("basic", "none"), "basic")
+    fallback_url: str = setting(kinds.optional(kinds.URL), "")
+    caller_ids: tuple[str, ...] = setting(kinds.many(kinds.NUMBER), [])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Did:
+    """[[did]]: a number that can be called, and the application that answers it."""
+
+    phonenumber: str = setting(kinds.NUMBER)
+    account: str = setting(kinds.NAME)
+    url: str = setting(kinds.optional(kinds.URL), "")
+    method: Method = setting(METHOD, "POST")
+    status_callback_url: str = setting(kinds.optional(kinds.URL), "")
+    status_callback_method: Method = setting(METHOD, "POST")
+    fallback_url: str = setting(kinds.optional(kinds.URL), "")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trunk:
+    """[[trunk]]: a carrier for outbound calls; the longest prefix that fits the number wins."""
+
+    name: str = setting(kinds.NAME)
+    uri: str = setting(kinds.SIP_ADDRESS)
+    username: str = setting(kinds.TEXT, "")
+    password: str = setting(kinds.TEXT, "", secret=True)
+    register: bool = setting(kinds.FLAG, False)
+    prefixes: tuple[str, ...] = setting(kinds.many(kinds.DIGITS), [])
+    dtmf: Dtmf = setting(DTMF, "auto")
+    codecs: tuple[str, ...] = setting(CODECS, ["PCMU", "PCMA"])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """Everything. `source` names the file for messages; it is empty where there was none."""
+
+    sip: Sip = Sip()
+    rtp: Rtp = Rtp()
+    http: Http = Http()
+    database: Database = Database()
+    storage: Storage = Storage()
+    media: Media = Media()
+    webhook: Webhook = Webhook()
+    speech: Speech = Speech()
+    prompts: Prompts = Prompts()
+    log: Log = Log()
+    accounts: tuple[Account, ...] = ()
+    dids: tuple[Did, ...] = ()
+    trunks: tuple[Trunk, ...] = ()
+    source: str = ""
+
+
+SECTIONS: Final[dict[str, type[Any]]] = {
+    "sip": Sip,
+    "rtp": Rtp,
+    "http": Http,
+    "database": Database,
+    "storage": Storage,
+    "media": Media,
+    "webhook": Webhook,
+    "speech": Speech,
+    "prompts": Prompts,
+    "log": Log,
+}
+"""[section] of the file, which is also the name of Config's field."""
+
+LISTS: Final[dict[str, tuple[str, type[Any]]]] = {
+    "account": ("accounts", Account),
+    "did": ("dids", Did),
+    "trunk": ("trunks", Trunk),
+}
+"""[[section]] of the file: Config's field, and what it is a tuple of."""

@@ -1,0 +1,108 @@
+"""What must fit together in a configuration whose settings are each right by themselves.
+
+A check yields (what is wrong, where): the place is a section, which of that name, and a key.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Final
+
+from .config import Config
+
+Finding = tuple[str, tuple[str, int, str]]
+
+PORTS_PER_LEG: Final = 2
+"""RTP and RTCP (RFC 3550 section 11)."""
+
+
+def check(config: Config) -> Iterator[Finding]:
+    """Everything that does not fit together."""
+    for one in (_duplicates, _references, _tls, _addresses, _ports, _trunks):
+        yield from one(config)
+
+
+def _duplicates(config: Config) -> Iterator[Finding]:
+    names = {
+        ("account", "login"): [account.login for account in config.accounts],
+        ("did", "phonenumber"): [did.phonenumber for did in config.dids],
+        ("trunk", "name"): [trunk.name for trunk in config.trunks],
+    }
+    for (section, key), values in names.items():
+        for index, value in enumerate(values):
+            if value in values[:index]:
+                yield f'[[{section}]] {key}: "{value}" is there already; each can be there once', (section, index, key)
+
+
+def _references(config: Config) -> Iterator[Finding]:
+    urls = {account.login: account.url for account in config.accounts}
+    allowed = ", ".join(urls) or "none, there is no [[account]]"
+    for index, did in enumerate(config.dids):
+        if did.account not in urls:
+            yield f'[[did]] account: found "{did.account}"; allowed: {allowed}', ("did", index, "account")
+        elif not did.url and not urls[did.account]:
+            yield f'[[did]] needs url, as its account "{did.account}" has none', ("did", index, "url")
+
+
+def _tls(config: Config) -> Iterator[Finding]:
+    pairs = (
+        ("sip", "tls_certificate", config.sip.tls_certificate, "tls_private_key", config.sip.tls_private_key),
+        ("http", "certificate", config.http.certificate, "private_key", config.http.private_key),
+    )
+    for section, certificate_key, certificate, private_key, private in pairs:
+        if bool(certificate) != bool(private):
+            missing = private_key if certificate else certificate_key
+            yield (
+                f"[{section}] {certificate_key} and {private_key} go together; {missing} is missing",
+                (section, 0, missing),
+            )
+    if any(listen.transport == "tls" for listen in config.sip.listen) and not config.sip.tls_certificate:
+        yield "[sip] listen: tls needs tls_certificate and tls_private_key", ("sip", 0, "listen")
+    host = config.http.listen.host
+    if not config.http.certificate and host != "localhost" and not _is(host, "is_loopback"):
+        yield (
+            f"[http] listen: {host} can be reached from outside, which needs certificate and private_key; "
+            "without them allowed: a loopback address",
+            ("http", 0, "listen"),
+        )
+
+
+def _addresses(config: Config) -> Iterator[Finding]:
+    if config.sip.public_address:
+        return
+    for section, key, hosts in (
+        ("sip", "listen", [listen.host for listen in config.sip.listen]),
+        ("rtp", "address", [config.rtp.address]),
+    ):
+        if any(_is(host, "is_unspecified") for host in hosts):
+            yield f"[{section}] {key}: listening on all addresses needs [sip] public_address", (section, 0, key)
+
+
+def _ports(config: Config) -> Iterator[Finding]:
+    first, last = config.rtp.ports
+    room = (last - first + 1) // PORTS_PER_LEG
+    needed = max(1, config.media.workers) * config.media.legs_per_worker
+    if room < needed:
+        yield (
+            f"[rtp] ports: {first} to {last} has room for {room} calls, but the media workers take {needed}; "
+            f"allowed: at least {needed * PORTS_PER_LEG} ports",
+            ("rtp", 0, "ports"),
+        )
+    for listen in config.sip.listen:
+        if listen.transport == "udp" and first <= listen.port <= last:
+            yield f"[sip] listen: {listen} lies within [rtp] ports {first} to {last}", ("sip", 0, "listen")
+
+
+def _trunks(config: Config) -> Iterator[Finding]:
+    for index, trunk in enumerate(config.trunks):
+        if trunk.register and not trunk.username:
+            yield "[[trunk]] register: needs username", ("trunk", index, "register")
+
+
+def _is(host: str, what: str) -> bool:
+    """A property of an IP address; a host name has none of them."""
+    try:
+        return bool(getattr(ipaddress.ip_address(host), what))
+    except ValueError:
+        return False
