@@ -1,0 +1,84 @@
+"""Fixtures of the peer tests: a real FlexML application, the real engine, SIPp, an RTP endpoint, baresip.
+
+One engine serves the whole session; each test has a number of its own, so that tests do not see each other.
+"""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # the harness modules lie beside this file
+
+from baresip import Baresip
+from engine_process import EngineProcess, tracebacks
+from flexml_app import Answer, Application, Line
+from rtp_endpoint import RtpEndpoint
+from sipp import Sipp
+
+FIRST_NUMBER = 15550001000
+NUMBERS = [str(FIRST_NUMBER + offset) for offset in range(60)]
+
+
+@pytest.fixture(scope="session")
+def application() -> Iterator[Application]:
+    with Application() as application:
+        yield application
+
+
+@pytest.fixture(scope="session")
+def engine_session(application: Application, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    engine = EngineProcess(
+        tmp_path_factory.mktemp("engine"), {number: application.url(f"/{number}/") for number in NUMBERS}
+    )
+    engine.start()
+    yield engine
+    assert engine.stop() == 0, engine.log()[-4000:]
+
+
+@pytest.fixture
+def engine(engine_session: EngineProcess) -> Iterator[EngineProcess]:
+    """The engine, which must not raise anything unforeseen during the test."""
+    start = engine_session.log_path.stat().st_size
+    yield engine_session
+    assert tracebacks(engine_session.log(start)) == []
+
+
+@pytest.fixture(scope="session")
+def free_numbers() -> Iterator[str]:
+    return iter(NUMBERS)
+
+
+@pytest.fixture
+def line(application: Application, free_numbers: Iterator[str]) -> Line:
+    number = next(free_numbers)
+    line = Line(number, application)
+    application.serve(line.path("status"), Answer(status=204))
+    return line
+
+
+@pytest.fixture
+def sipp(engine: EngineProcess, tmp_path: Path) -> Sipp:
+    need("sipp")
+    return Sipp(tmp_path, engine.target)
+
+
+@pytest.fixture
+def rtp() -> Iterator[RtpEndpoint]:
+    with RtpEndpoint() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def softphone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Baresip]:
+    need("baresip")
+    with Baresip(tmp_path_factory.mktemp("baresip")) as phone:
+        yield phone
+
+
+def need(tool: str) -> None:
+    """Skip the test where the machine has no such tool."""
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed")

@@ -1,0 +1,131 @@
+"""The real engine as a child process, on ports of its own, with a configuration as small as it may be."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+START_S: Final = 30.0
+STOP_S: Final = 15.0
+RTP_PORTS: Final = 400
+
+_CONFIG: Final = """\
+[sip]
+listen = ["udp:127.0.0.1:{sip}", "tcp:127.0.0.1:{sip}"]
+
+[rtp]
+address = "127.0.0.1"
+ports = [{rtp}, {rtp_last}]
+
+[http]
+listen = "127.0.0.1:{http}"
+
+[database]
+url = "sqlite:///{folder}/flexml.db"
+
+[storage]
+path = "{folder}/files"
+
+[webhook]
+timeout_s = 3
+retries = 0
+
+[[account]]
+login = "me"
+password = "secret"
+name = "Peer tests"
+"""
+_DID: Final = """
+[[did]]
+phonenumber = "{number}"
+account = "me"
+url = "{url}"
+status_callback_url = "{url}status"
+"""
+
+
+def free_port(kind: int = socket.SOCK_DGRAM) -> int:
+    """A port of 127.0.0.1 that is free now."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class EngineProcess:
+    """`flexml serve`, its ports and its log."""
+
+    def __init__(self, folder: Path, dids: Mapping[str, str]) -> None:
+        """`dids` maps numbers to the URLs (ending in `/`) that tell what to do with calls to them."""
+        self.sip_port, self.http_port = free_port(), free_port(socket.SOCK_STREAM)
+        self.log_path = folder / "engine.log"
+        rtp = 20000 + self.sip_port % 100 * RTP_PORTS // 2
+        config = _CONFIG.format(
+            sip=self.sip_port, http=self.http_port, rtp=rtp, rtp_last=rtp + RTP_PORTS - 1, folder=folder
+        )
+        self._config = folder / "engine.toml"
+        self._config.write_text(config + "".join(_DID.format(number=n, url=url) for n, url in dids.items()))
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def target(self) -> str:
+        return f"127.0.0.1:{self.sip_port}"
+
+    def start(self) -> None:
+        """Start, and return once /health says that calls can be taken."""
+        command = [Path(sys.executable).parent / "flexml", "serve", "--config", self._config]
+        with self.log_path.open("wb") as log:
+            self._process = subprocess.Popen(command, cwd=self._folder, stdout=log, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + START_S
+        while not self._healthy():
+            if time.monotonic() > deadline or self._exited_within(0.1):
+                code = self._process.poll()
+                self.stop()
+                raise AssertionError(f"flexml serve is not ready (exit status {code}):\n{self.log()}")
+
+    def stop(self) -> int:
+        """Ask the engine to end; its exit status."""
+        if self._process is None:
+            return 0
+        self._process.send_signal(signal.SIGTERM)
+        if not self._exited_within(STOP_S):
+            self._process.kill()
+        return self._process.wait()
+
+    def log(self, start: int = 0) -> str:
+        """What the engine has written, from octet `start`."""
+        return self.log_path.read_bytes()[start:].decode(errors="replace")
+
+    def _healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/health", timeout=2) as response:
+                return response.status == 200
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def _exited_within(self, seconds: float) -> bool:
+        if self._process is None:
+            return True
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+
+def tracebacks(log: str) -> list[str]:
+    """Where a log shows an exception that nobody foresaw."""
+    lines = log.splitlines()
+    return ["\n".join(lines[at : at + 30]) for at, line in enumerate(lines) if line.startswith("Traceback")]
+
+
+def lines_with(log: str, words: Iterable[str]) -> list[str]:
+    """The lines of a log that hold all of `words`."""
+    wanted = list(words)
+    return [line for line in log.splitlines() if all(word in line for word in wanted)]
