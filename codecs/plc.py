@@ -96,10 +96,11 @@ class Concealer:
         back = np.minimum(np.where(missed < 0, back_before + _SAMPLE + 1, _SAMPLE - missed), RETURN)
         made_up = self._repeat(frames, begins, begin, elapsed, rows)
         # A missing sample has `back` 0 and is made up wholly; one long returned is itself, to the bit.
-        share = np.where(have & (elapsed >= _NEVER), 1.0, back / RETURN).astype(np.float32)
+        share: Frames = np.where(have & (elapsed >= _NEVER), 1.0, back / RETURN).astype(np.float32)
         self._elapsed[rows] = elapsed[:, -1]
         self._back[rows] = np.where(have[:, -1] & (elapsed[:, -1] >= _NEVER), RETURN, back[:, -1])
-        return share * np.where(have, frames, np.float32(0)) + (1 - share) * made_up
+        mended = share * np.where(have, frames, np.float32(0)) + (1 - share) * made_up
+        return mended.astype(np.float32, copy=False)
 
     def _repeat(self, frames: Frames, begins: Flags, begin: Integers, elapsed: Integers, rows: Indices) -> Frames:
         """Return what each sample would be if the last period before its gap went on, fading."""
@@ -112,7 +113,8 @@ class Concealer:
             self._cycle[rows[new]], self._period[rows[new]] = cycle, period
             fresh = cycle[np.arange(new.size)[:, None], (elapsed[new] - 1) % period[:, None]]
             made_up[new] = np.where(begin[new] >= 0, fresh, made_up[new])
-        return made_up * np.clip((SILENT - elapsed) / (SILENT - FULL), 0, 1).astype(np.float32)
+        level: Frames = np.clip((SILENT - elapsed) / (SILENT - FULL), 0, 1).astype(np.float32)
+        return made_up * level
 
     def _before(self, frames: Frames, first: Indices, rows: Indices) -> Frames:
         """Return the HISTORY samples before sample `first` of each frame."""
@@ -139,7 +141,7 @@ def _last_period(past: Frames) -> tuple[Frames, Integers]:
     place = np.arange(LONGEST_PERIOD)
     start = HISTORY - period[:, None]
     cycle = np.take_along_axis(past, np.minimum(start + place, HISTORY - 1), axis=1)
-    before = np.take_along_axis(past, start - period[:, None] + place, axis=1)
+    before = np.take_along_axis(past, np.minimum(start - period[:, None] + place, HISTORY - 1), axis=1)
     overlap = period[:, None] // 4
     bend = np.clip((place - (period[:, None] - overlap) + 1) / overlap, 0, 1).astype(np.float32)
     return cycle + bend * (before - cycle), period
