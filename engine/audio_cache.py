@@ -81,6 +81,10 @@ class AudioCache:
         self._handed_out[path.name] = asyncio.get_running_loop().time()
         return Prompt(path=str(path), rate_hz=rate_hz, duration_ms=size // SAMPLE * 1000 // rate_hz, url=url)
 
+    async def discard(self, key: str) -> None:
+        """Remove what a worker that was killed left half done for that key."""
+        await asyncio.to_thread(self._remove, f"{key}.*")
+
     async def evict(self) -> None:
         """Remove the least recently used files until the rest fits."""
         oldest = asyncio.get_running_loop().time() - KEEP_S
@@ -89,9 +93,12 @@ class AudioCache:
 
     def _prepare(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        for pattern in ("*.partial", "*.source"):
-            for path in self.directory.glob(pattern):
-                path.unlink(missing_ok=True)
+        self._remove("*.partial")
+        self._remove("*.source")
+
+    def _remove(self, pattern: str) -> None:
+        for path in self.directory.glob(pattern):
+            path.unlink(missing_ok=True)
 
     def _evict(self, keep: frozenset[str]) -> None:
         with os.scandir(self.directory) as entries:

@@ -186,12 +186,12 @@ class Prompts:
     # ---- decoding --------------------------------------------------------------------------------------------
 
     async def _decode(self, source: Path, key: str, rate_hz: int, url: str) -> Prompt:
-        await self._workers.run(
-            source=str(source),
-            target=str(self._cache.path(key)),
-            rate_hz=rate_hz,
-            max_s=self._limits.max_duration_s,
-        )
+        target, max_s = str(self._cache.path(key)), self._limits.max_duration_s
+        try:
+            await self._workers.run(source=str(source), target=target, rate_hz=rate_hz, max_s=max_s)
+        except PromptError:
+            await self._cache.discard(key)
+            raise
         prompt = await self._cache.prompt(key, rate_hz, url=url)
         if prompt is None:
             raise PromptError("the decoded file has been removed")

@@ -64,7 +64,7 @@ class Workers:
         done = False
         try:
             async with asyncio.timeout(self._timeout_s):
-                answer = await worker.ask(request)
+                answer = await worker.ask_again(request)
             done = True
         except TimeoutError as error:
             raise PromptError(f"not done within {self._timeout_s:g} s") from error
@@ -97,6 +97,14 @@ class _Worker:
             limit=MAX_LINE,
             start_new_session=True,  # Ctrl-C is the parent's to handle
         )
+
+    async def ask_again(self, request: dict[str, object]) -> dict[str, Any]:
+        """Ask; once more, of a new process, when this one has ended: maybe it had before it was asked."""
+        try:
+            return await self.ask(request)
+        except (OSError, EOFError):
+            await self.kill()
+            return await self.ask(request)
 
     async def ask(self, request: dict[str, object]) -> dict[str, Any]:
         if self.process is None or self.process.returncode is not None:
