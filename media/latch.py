@@ -9,7 +9,7 @@ latched to: its last packets are still on the way when the change takes effect.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,7 @@ class Latch:
         self._previous: NDArray[np.int64] = np.zeros(capacity, np.int64)
         self._until_s: NDArray[np.float64] = np.zeros(capacity, np.float64)  # grace of the previous source
         self._signalled: list[Address | None] = [None] * capacity
+        self._heard_from: list[Address | None] = [None] * capacity
         self.audio_type: NDArray[np.int64] = np.full(capacity, NOT_NEGOTIATED, np.int64)
         self.event_type: NDArray[np.int64] = np.full(capacity, NOT_NEGOTIATED, np.int64)
 
@@ -57,17 +58,23 @@ class Latch:
         self._signalled[row] = address
         self._source[row] = source_key(address)
         self._known[row], self._free[row], self._heard[row] = True, latch, False
+        self._heard_from[row] = None
         return True
+
+    def host(self, row: int) -> str | None:
+        """Return the host that media of `row` comes from; None before any has come."""
+        address = self._heard_from[row]
+        return None if address is None else address[0]
 
     def close(self, row: int) -> None:
         """Take nothing more on `row`."""
-        self._signalled[row] = None
+        self._signalled[row] = self._heard_from[row] = None
         self._known[row] = self._free[row] = self._heard[row] = False
         self._until_s[row] = 0.0
         self.audio_type[row] = self.event_type[row] = NOT_NEGOTIATED
 
     def step(
-        self, rows: NDArray[np.intp], payload_type: NDArray[np.int64], sources: list[Address], now_s: float
+        self, rows: NDArray[np.intp], payload_type: NDArray[np.integer[Any]], sources: list[Address], now_s: float
     ) -> Accepted:
         """Judge a batch, in the order the packets came; latch what may be latched."""
         key = np.fromiter((hash(source[:2]) for source in sources), np.int64, len(sources))
@@ -81,6 +88,7 @@ class Latch:
             row = int(rows[index])
             if not self._heard[row]:
                 self._heard[row], self._free[row] = True, False
+                self._heard_from[row] = sources[index]
                 heard.append((row, sources[index]))
         return Accepted(mask, self._known[rows] & ~(mask & negotiated), heard)
 

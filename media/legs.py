@@ -74,14 +74,8 @@ class Legs:
         self.sequence[row] = message.sequence or randomness.randrange(1, SEQUENCE_SPACE)
         self.timestamp[row] = message.timestamp or randomness.randrange(1, TIMESTAMP_SPACE)
         self.flowing[row] = self.sending[row] = False
-        for count in (
-            self.packets_sent,
-            self.octets_sent,
-            self.packets_received,
-            self.octets_received,
-            self.invalid,
-            self.digits,
-        ):
+        sent, received = (self.packets_sent, self.octets_sent), (self.packets_received, self.octets_received)
+        for count in (*sent, *received, self.invalid, self.digits):
             count[row] = 0
         return row
 
@@ -113,7 +107,7 @@ class Legs:
         self.packets_sent[rows] += 1
         self.octets_sent[rows] += octets
 
-    def count_received(self, rows: NDArray[np.intp], octets: NDArray[np.int32]) -> None:
-        """Count received packets; rows may repeat."""
+    def count_received(self, rows: NDArray[np.intp], octets: NDArray[np.int64]) -> None:
+        """Count a packet of `octets[i]` payload on each of `rows`, which may repeat."""
         np.add.at(self.packets_received, rows, 1)
         np.add.at(self.octets_received, rows, octets)

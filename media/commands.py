@@ -1,0 +1,206 @@
+"""Carry out what control asks, one method a command; what cannot be done is answered by CommandFailed.
+
+Commands of later versions are in the protocol already; they are refused here by name, so that control
+learns at once and does not wait for an answer. A StopPlay or SeekPlay for a play that has just ended is
+no error: its PlayFinished is on the way.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from typing import Any, Final
+
+from .protocol import (
+    CloseLeg,
+    Command,
+    CommandFailed,
+    DigitsSent,
+    Drain,
+    Event,
+    LegClosed,
+    LegOpened,
+    Message,
+    OpenLeg,
+    PlayFinished,
+    SeekPlay,
+    SendDigits,
+    SetRemote,
+    StartPlay,
+    StartTone,
+    StopPlay,
+)
+from .rows import RATE_HZ, RowsFull
+from .sound import SoundError
+from .stages import Stages
+
+SENDING: Final = frozenset({"sendrecv", "sendonly"})
+RECEIVING: Final = frozenset({"sendrecv", "recvonly"})
+
+
+class Refused(Exception):
+    """A command cannot be carried out; the text says why."""
+
+
+class Commands:
+    """Carries out commands on `stages`; answers go to `emit`."""
+
+    def __init__(self, stages: Stages, emit: Callable[[Event], None]) -> None:
+        self.draining: bool = False
+        self._stages: Stages = stages
+        self._emit: Callable[[Event], None] = emit
+        self._on_leg: dict[type[Message], Callable[[int, Any, float], None]] = {
+            SetRemote: self._set_remote,
+            CloseLeg: self._close_leg,
+            StartPlay: self._start_play,
+            StartTone: self._start_tone,
+            StopPlay: self._stop_play,
+            SeekPlay: self._seek_play,
+            SendDigits: self._send_digits,
+        }
+
+    def carry_out(self, message: Command, now_s: float) -> None:
+        """Do what `message` says. Nothing it holds makes this raise."""
+        try:
+            self._dispatch(message, now_s)
+        except (Refused, RowsFull, OSError, ValueError) as error:
+            text = getattr(error, "strerror", None) or str(error)
+            name = type(message).__name__
+            self._emit(CommandFailed(leg=message.leg, job=message.job, command=name, error=text))
+
+    def announce_plays(self) -> None:
+        """Emit PlayFinished for every play that has ended."""
+        for player in (self._stages.foreground, self._stages.background):
+            for row, job, reason, position in player.take_finished():
+                leg = self._stages.legs.leg[row]
+                self._emit(PlayFinished(leg=leg, job=job, reason=reason, position=position))
+
+    def _dispatch(self, message: Command, now_s: float) -> None:
+        if isinstance(message, Drain):
+            self.draining = True
+            return
+        if isinstance(message, OpenLeg):
+            self._open_leg(message)
+            return
+        method = self._on_leg.get(type(message))
+        if method is None:
+            raise Refused("not available in this version")
+        row = self._stages.legs.row(message.leg)
+        if row is None:
+            raise Refused(f"leg {message.leg} is not open")
+        method(row, message, now_s)
+
+    def _open_leg(self, message: OpenLeg) -> None:
+        legs = self._stages.legs
+        if self.draining:
+            raise Refused("the worker is draining and takes no more legs")
+        if legs.row(message.leg) is not None:
+            raise Refused(f"leg {message.leg} is open already")
+        row = self._stages.open(message)
+        self._emit(
+            LegOpened(
+                leg=message.leg,
+                job=message.job,
+                port=message.port,
+                ssrc=int(legs.ssrc[row]),
+                sequence=int(legs.sequence[row]),
+                timestamp=int(legs.timestamp[row]),
+            )
+        )
+
+    def _set_remote(self, row: int, message: SetRemote, now_s: float) -> None:
+        stages = self._stages
+        reachable = _is_reachable(message)
+        stages.tune(row, message)
+        address, control = (message.address, message.port), (message.address, message.rtcp_port)
+        if stages.latch.set_remote(row, address, latch=message.latch, now_s=now_s):
+            stages.transport.aim(row, address)
+        if stages.reporter.set_remote(row, control, latch=message.latch, now_s=now_s):
+            stages.transport.aim_control(row, control)
+        stages.legs.flowing[row] = True
+        stages.legs.let_send(row, reachable and message.direction in SENDING)
+        if message.direction in RECEIVING:
+            stages.silence.expect(row, now_s)
+        else:
+            stages.silence.excuse(row)
+
+    def _close_leg(self, row: int, message: CloseLeg, now_s: float) -> None:
+        stages = self._stages
+        bye = stages.reporter.farewell(row, stages.legs, stages.reception, now_s)
+        if bye:
+            stages.transport.send_control(row, bye)
+        for job in stages.event_sender.stop(row):
+            self._emit(DigitsSent(leg=message.leg, job=job))
+        for player in (stages.foreground, stages.background):
+            player.close(row)
+        self.announce_plays()
+        stats = stages.stats(row)
+        stages.close(row)
+        self._emit(LegClosed(leg=message.leg, job=message.job, stats=stats))
+
+    def _start_play(self, row: int, message: StartPlay, now_s: float) -> None:
+        del now_s
+        stages = self._stages
+        player = stages.background if message.background else stages.foreground
+        try:
+            if message.rate_hz != RATE_HZ:
+                raise SoundError(f"{message.path}: expected {RATE_HZ} Hz, found {message.rate_hz} Hz")
+            sound = stages.sounds.file(message.path)
+        except SoundError as error:
+            self._fail_play(message, error)
+            return
+        player.start(
+            row, message.job, sound, offset=message.offset, loops=max(0, message.loops), pause=message.loop_pause
+        )
+        self.announce_plays()
+
+    def _start_tone(self, row: int, message: StartTone, now_s: float) -> None:
+        del now_s
+        try:
+            sound = self._stages.sounds.tone(message.tone)
+        except SoundError as error:
+            self._fail_play(message, error)
+            return
+        self._stages.foreground.start(row, message.job, sound, loops=0, limit=message.duration)
+        self.announce_plays()
+
+    def _stop_play(self, row: int, message: StopPlay, now_s: float) -> None:
+        del now_s
+        for player in (self._stages.foreground, self._stages.background):
+            player.stop(row, message.job)
+        self.announce_plays()
+
+    def _seek_play(self, row: int, message: SeekPlay, now_s: float) -> None:
+        del now_s
+        for player in (self._stages.foreground, self._stages.background):
+            player.seek(row, message.job, to=message.to, by=message.by, paused=message.paused)
+        self.announce_plays()
+
+    def _send_digits(self, row: int, message: SendDigits, now_s: float) -> None:
+        del now_s
+        if not self._stages.legs.flowing[row]:
+            raise Refused(f"leg {message.leg} has no remote yet")
+        negotiated = bool(self._stages.legs.event_type[row] >= 0)
+        if message.mode == "rfc4733" and not negotiated:
+            raise Refused("RFC 4733 was not negotiated on this leg")
+        inband = message.mode == "inband" or not negotiated
+        self._stages.event_sender.start(row, message.job, message.digits, message.on, message.off, inband)
+
+    def _fail_play(self, message: StartPlay | StartTone, error: SoundError) -> None:
+        self._emit(PlayFinished(leg=message.leg, job=message.job, reason="failed", error=str(error)))
+
+
+def _is_reachable(message: SetRemote) -> bool:
+    """Say whether anything can be sent there; Refused if it is not an address at all.
+
+    A name would make the tick wait for a resolver. The unspecified address and port 0 are how old peers
+    put a call on hold (RFC 2543 appendix B.5) or refuse a stream.
+    """
+    try:
+        address = ipaddress.ip_address(message.address)
+    except ValueError:
+        raise Refused(f"address: expected an IP address, found {message.address!r}") from None
+    for name, port in (("port", message.port), ("rtcp_port", message.rtcp_port)):
+        if not 0 <= port <= 65535:
+            raise Refused(f"{name}: expected 0 to 65535, found {port}")
+    return not address.is_unspecified and message.port != 0

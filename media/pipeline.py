@@ -1,0 +1,218 @@
+"""The tick: all legs, 20 ms, from the packets that have come to the packets that go.
+
+`Pipeline.tick` is the whole of it on one screen. It waits for nothing and reads no clock. Every leg whose
+remote is known and whose direction lets us send gets its packet every tick, silence too, so that NATs
+stay open and the peer's jitter buffer has nothing to guess. Events go to `emit` after the packets.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from . import mixer, rtp
+from .commands import Commands
+from .packetizer import Outgoing
+from .protocol import (
+    CloseLeg,
+    Command,
+    DigitReceived,
+    DigitsSent,
+    Event,
+    LegHeard,
+    LegReport,
+    LegSilent,
+)
+from .rtp import RtpBatch
+from .stages import Stages
+from .telephone_event import EventTick
+from .transport import ControlPacket, Received, Transport
+
+Indices = NDArray[np.intp]
+
+SILENT_AFTER_S: Final = 10.0
+REPORT_EVERY_TICKS: Final = 500
+
+
+class Pipeline:
+    """The media of up to `capacity` legs over `transport`. Answers and events go to `emit`."""
+
+    def __init__(
+        self,
+        capacity: int,
+        transport: Transport,
+        emit: Callable[[Event], None],
+        *,
+        randomness: random.Random,
+        silent_after_s: float = SILENT_AFTER_S,
+        now_s: float = 0.0,
+        wall_offset_s: float = 0.0,
+    ) -> None:
+        """`now_s` is when it begins; `wall_offset_s` added to such a time gives seconds since 1970, for RTCP."""
+        self._stages: Stages = Stages(
+            capacity,
+            transport,
+            randomness=randomness,
+            wall_offset_s=wall_offset_s,
+            silent_after_s=silent_after_s,
+        )
+        self._commands: Commands = Commands(self._stages, emit)
+        self._emit: Callable[[Event], None] = emit
+        self._now_s: float = now_s  # of the last tick
+        self._tick: int = 0
+        self._events: list[Event] = []  # of this tick
+
+    @property
+    def legs(self) -> int:
+        """How many legs are open."""
+        return len(self._stages.legs)
+
+    @property
+    def draining(self) -> bool:
+        """Whether no more legs are taken."""
+        return self._commands.draining
+
+    def command(self, message: Command) -> None:
+        """Carry out `message`; what cannot be done is answered by CommandFailed."""
+        self._commands.carry_out(message, self._now_s)
+
+    def tick(self, now_s: float) -> int:
+        """Do 20 ms of all legs; return how many RTP packets went out."""
+        self._now_s = now_s
+        self._receive(self._stages.transport.receive(), now_s)
+        rows = self._stages.legs.flowing_rows
+        packets = 0
+        if rows.size:
+            self._hear(rows)
+            packets = self._speak(rows)
+        self._report(rows, now_s)
+        self._stages.legs.advance()
+        self._tick += 1
+        return packets
+
+    def skip(self, ticks: int) -> None:
+        """Let `ticks` pass that nobody ticked: RTP timestamps go on with time."""
+        self._stages.legs.advance(ticks)
+
+    def close(self) -> None:
+        """Close every leg."""
+        for leg in self._stages.legs.open_legs:
+            self.command(CloseLeg(leg=leg))
+
+    # ---- in -----------------------------------------------------------------------------------------------------
+
+    def _receive(self, received: Received, now_s: float) -> None:
+        """Take what has come: who sent it, what it is, where it belongs."""
+        stages, legs = self._stages, self._stages.legs
+        for packet in received.control:
+            self._receive_control(packet, now_s)
+        if not received.sources:
+            return
+        batch, broken = rtp.parse_batch(received.data, received.lengths, received.rows)
+        sources = [received.sources[index] for index in batch.index.tolist()]
+        accepted = stages.latch.step(batch.rows, batch.payload_type, sources, now_s)
+        for row, source in accepted.heard:
+            stages.transport.aim(row, source)
+            self._events.append(LegHeard(leg=legs.leg[row], address=source[0], port=source[1]))
+        np.add.at(legs.invalid, broken[legs.flowing[broken]], 1)
+        np.add.at(legs.invalid, batch.rows[accepted.foreign], 1)
+        if not accepted.mask.all():
+            batch = batch.where(accepted.mask)
+        legs.count_received(batch.rows, batch.length)
+        stages.silence.push(batch.rows, now_s)
+        stages.reception.push(batch, now_s)
+        self._sort(batch)
+
+    def _receive_control(self, packet: ControlPacket, now_s: float) -> None:
+        stages, row = self._stages, packet.row
+        try:
+            latched = stages.reporter.receive(packet, int(stages.legs.ssrc[row]), stages.latch.host(row), now_s)
+        except ValueError:  # the peer's, or a stranger's, fault: counted like any packet that is not ours
+            stages.legs.invalid[row] += 1
+            return
+        if latched:
+            stages.transport.aim_control(row, packet.source)
+
+    def _sort(self, batch: RtpBatch) -> None:
+        """Hand audio to the jitter buffer and telephone events to their receiver."""
+        stages, legs = self._stages, self._stages.legs
+        audio = batch.payload_type == legs.payload_type[batch.rows]
+        if audio.all():
+            stages.jitter.push(batch, self._tick)
+            return
+        stages.jitter.push(batch.where(audio), self._tick)
+        events = batch.where(batch.payload_type == legs.event_type[batch.rows])
+        for row, digit in stages.event_receiver.push(events):
+            legs.digits[row] += 1
+            self._events.append(DigitReceived(leg=legs.leg[row], digit=digit))
+
+    def _hear(self, rows: Indices) -> None:
+        """Decode what each leg says and let the listening stages hear it."""
+        stages = self._stages
+        octets, have = stages.jitter.pull(rows)
+        heard = stages.concealer.step(stages.bank.decode(octets, rows), have, rows)
+        for listener in stages.listeners:
+            for row, event in listener.step(heard, rows):
+                self._events.append(msgspec.structs.replace(event, leg=stages.legs.leg[row]))
+
+    # ---- out ----------------------------------------------------------------------------------------------------
+
+    def _speak(self, rows: Indices) -> int:
+        """Mix, encode and send what each leg is to hear; return how many packets that took."""
+        stages, legs = self._stages, self._stages.legs
+        frames = mixer.mix(rows.size, stages.foreground.step(rows), stages.background.step(rows))
+        keys = stages.event_sender.step(rows)
+        self._events += [DigitsSent(leg=legs.leg[row], job=job) for row, job in keys.finished]
+        frames[keys.tone_at] = keys.tones
+        audio = legs.sending[rows]
+        audio[keys.at] = False
+        packets = self._press(rows, keys)
+        if not audio.all():
+            rows, frames = rows[audio], frames[audio]
+        octets = stages.bank.encode(frames, rows)
+        for outgoing in stages.packetizer.step(rows, octets, legs.timestamp[rows]):
+            packets += self._send(outgoing, legs.payload_type, legs.marker[outgoing.rows])
+            legs.marker[outgoing.rows] = False
+        return packets
+
+    def _press(self, rows: Indices, keys: EventTick) -> int:
+        """Send telephone events in place of audio (RFC 4733 section 2.2): a packet a tick, whatever the ptime."""
+        if not keys.at.size:
+            return 0
+        legs, pressing = self._stages.legs, rows[keys.at]
+        self._stages.packetizer.drop(pressing)
+        sent = legs.sending[pressing] & (legs.event_type[pressing] >= 0)
+        pressing = pressing[sent]
+        outgoing = Outgoing(pressing, keys.payload[sent], legs.timestamp[pressing] - keys.age[sent])
+        return self._send(outgoing, legs.event_type, keys.marker[sent]) if pressing.size else 0
+
+    def _send(self, outgoing: Outgoing, types: NDArray[np.int64], marker: NDArray[np.bool_]) -> int:
+        legs, rows = self._stages.legs, outgoing.rows
+        packets = rtp.build_batch(
+            outgoing.payload, types[rows], marker, legs.number(rows), outgoing.timestamp, legs.ssrc[rows]
+        )
+        self._stages.transport.send(rows, packets)
+        legs.count_sent(rows, outgoing.payload.shape[1])
+        return int(rows.size)
+
+    # ---- what is said of it -------------------------------------------------------------------------------------
+
+    def _report(self, rows: Indices, now_s: float) -> None:
+        """Send RTCP that is due, and tell control what happened, in the order in which it did."""
+        stages, legs = self._stages, self._stages.legs
+        for row in stages.reporter.due(now_s):
+            stages.transport.send_control(row, stages.reporter.report(row, legs, stages.reception, now_s))
+        for row, silent_ms in stages.silence.step(now_s):
+            self._events.append(LegSilent(leg=legs.leg[row], silent=silent_ms))
+        # Each row in its own tick of the ten seconds, so that the work is spread evenly.
+        for row in rows[rows % REPORT_EVERY_TICKS == self._tick % REPORT_EVERY_TICKS].tolist():
+            self._events.append(LegReport(leg=legs.leg[row], stats=stages.stats(row)))
+        events, self._events = self._events, []
+        for event in events:
+            self._emit(event)
+        self._commands.announce_plays()

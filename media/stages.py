@@ -1,0 +1,152 @@
+"""The stages of the tick, built once, and what the life of a leg means to each of them.
+
+A row is opened in every stage when its leg is opened, tuned when its remote is set, and closed when the
+leg is: here and nowhere else, so that a stage that joins later cannot be forgotten in one of the three.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..codecs.bank import Bank
+from ..codecs.catalog import BY_NAME
+from ..codecs.plc import Concealer
+from .jitter import JitterBuffer
+from .latch import NOT_NEGOTIATED, Latch
+from .legs import Legs
+from .packetizer import Packetizer
+from .player import Player
+from .protocol import Event, LegStats, OpenLeg, SetRemote
+from .reception import Reception
+from .reporter import Reporter
+from .rows import RATE_HZ
+from .silence import Silence
+from .sound import Sounds
+from .telephone_event import EventReceiver, EventSender
+from .transport import Transport
+
+
+class Listener(Protocol):
+    """A stage that hears what legs say and now and then has something to tell of it."""
+
+    def open(self, row: int) -> None:
+        """Begin on `row`."""
+        ...
+
+    def close(self, row: int) -> None:
+        """End on `row`."""
+        ...
+
+    def step(self, frames: NDArray[np.float32], rows: NDArray[np.intp]) -> list[tuple[int, Event]]:
+        """Hear `frames` float32[n, 160]; return events by row, whose `leg` the pipeline fills in."""
+        ...
+
+
+class Stages:
+    """Every stage, for `capacity` rows."""
+
+    def __init__(
+        self,
+        capacity: int,
+        transport: Transport,
+        randomness: random.Random,
+        wall_offset_s: float,
+        silent_after_s: float,
+    ) -> None:
+        self.transport: Transport = transport
+        self.legs: Legs = Legs(capacity)
+        self.latch: Latch = Latch(capacity)
+        self.silence: Silence = Silence(capacity, silent_after_s)
+        self.reception: Reception = Reception(capacity)
+        self.reporter: Reporter = Reporter(capacity, randomness, wall_offset_s)
+        self.jitter: JitterBuffer = JitterBuffer(capacity)
+        self.bank: Bank = Bank(capacity)
+        self.concealer: Concealer = Concealer(capacity)
+        self.listeners: tuple[Listener, ...] = ()
+        self.sounds: Sounds = Sounds()
+        self.foreground: Player = Player(capacity, self.sounds)
+        self.background: Player = Player(capacity, self.sounds)
+        self.event_receiver: EventReceiver = EventReceiver(capacity)
+        self.event_sender: EventSender = EventSender(capacity)
+        self.packetizer: Packetizer = Packetizer(capacity)
+        self._randomness: random.Random = randomness
+        self._codec: list[str] = [""] * capacity  # name in the catalog; empty before the first remote
+
+    def open(self, message: OpenLeg) -> int:
+        """Give the leg a row and bind its ports. RowsFull without a free row, OSError if a port cannot be bound."""
+        row = self.legs.open(message, self._randomness)
+        try:
+            self.transport.open(row, message.address, message.port)
+        except OSError:
+            self.legs.close(row)
+            raise
+        self.reporter.open(row, message.cname or f"{int(self.legs.ssrc[row]):08x}")
+        self.event_receiver.open(row)
+        for listener in self.listeners:
+            listener.open(row)
+        return row
+
+    def tune(self, row: int, message: SetRemote) -> None:
+        """Use what was negotiated on `row`. ValueError, and nothing changed, if the codec is not there."""
+        if message.codec != self._codec[row]:
+            self._use(row, message.codec)
+        self.latch.audio_type[row] = self.legs.payload_type[row] = message.payload_type
+        event_type = NOT_NEGOTIATED if message.telephone_event is None else message.telephone_event
+        self.latch.event_type[row] = self.legs.event_type[row] = event_type
+        self.packetizer.open(row, message.ptime)
+
+    def close(self, row: int) -> None:
+        """Take `row` out of every stage and free its ports."""
+        self.transport.close(row)
+        self.event_sender.stop(row)
+        for player in (self.foreground, self.background):
+            player.close(row)
+        for stage in (self.latch, self.reporter, self.event_receiver, self.packetizer, *self.listeners):
+            stage.close(row)
+        self.silence.excuse(row)
+        for stage in (self.bank, self.jitter, self.concealer, self.reception):
+            stage.close(row)
+        self._codec[row] = ""
+        self.legs.close(row)
+
+    def stats(self, row: int) -> LegStats:
+        """Return what was counted on `row`."""
+        legs = self.legs
+        peer = self.reporter.peer(row)
+        return LegStats(
+            packets_received=int(legs.packets_received[row]),
+            packets_sent=int(legs.packets_sent[row]),
+            octets_received=int(legs.octets_received[row]),
+            octets_sent=int(legs.octets_sent[row]),
+            lost=self.reception.lost(row),
+            late=int(self.jitter.late[row]),
+            duplicates=int(self.jitter.duplicates[row]),
+            invalid=int(legs.invalid[row]),
+            concealed_ms=int(self.jitter.concealed[row]) * 1000 // RATE_HZ,
+            jitter_ms=self.reception.jitter_ms(row),
+            peer_lost=peer.lost,
+            peer_jitter_ms=peer.jitter_ms,
+            round_trip_ms=peer.round_trip_ms,
+            digits_received=int(legs.digits[row]),
+        )
+
+    def _use(self, row: int, name: str) -> None:
+        """Let `row` use the codec; what was counted of the audio so far stays."""
+        codec = BY_NAME.get(name)
+        if codec is None:
+            raise ValueError(f"no codec {name!r}; there are {', '.join(BY_NAME)}")
+        self.bank.open(row, name)
+        jitter, begun = self.jitter, bool(self._codec[row])
+        counts = jitter.late[row], jitter.duplicates[row], jitter.concealed[row]
+        jitter.open(row, octets_per_tick=codec.octets_per_tick)
+        if begun:
+            jitter.late[row], jitter.duplicates[row], jitter.concealed[row] = counts
+        if not begun or codec.clock_hz != self.reporter.clock_hz[row]:
+            self.reception.open(row, codec.clock_hz)
+            self.reporter.clock_hz[row] = codec.clock_hz
+        self.concealer.open(row)
+        self._codec[row] = name

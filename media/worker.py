@@ -1,0 +1,167 @@
+"""A media worker: one process, one thread, one pipeline, a tick every 20 ms for as long as control lives.
+
+`python -m flexml.media.worker --fd N --name "worker 1" --capacity 1000`, where N is its end of the control
+channel. Between ticks it carries out what control asks. It ends when control's end of the channel closes,
+when a drain (Drain or SIGTERM) has come to its end, or at once on a second SIGTERM; SIGINT is control's
+affair. Ticks that are late run back to back and none is left out, unless more than a second is lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import random
+import select
+import signal
+import statistics
+import sys
+from types import FrameType
+from typing import Final
+
+from setproctitle import setproctitle
+
+from . import channel, clock
+from .channel import Channel
+from .pipeline import Pipeline
+from .protocol import Beat, Command, Drain
+from .rows import FRAME_MS
+from .transport import UdpTransport
+
+COMMANDS_AT_ONCE: Final = 16
+"""Carried out between two looks at the clock; the slowest, OpenLeg, takes a tenth of a millisecond."""
+
+TICKS_A_BEAT: Final = 1000 // FRAME_MS
+
+FIFO_PRIORITY: Final = 1
+"""The lowest real-time priority is above everything that is not real-time, which is all there is to ask."""
+
+
+class Tally:
+    """What the ticks since the last beat were like."""
+
+    def __init__(self) -> None:
+        self._work_us: list[int] = []
+        self._overruns: int = 0
+        self._late_packets: int = 0
+        self._streak: int = 0  # ticks late in a row, up to now
+        self._longest: int = 0
+
+    def add(self, work_s: float, packets: int, *, late: bool, overrun: bool) -> bool:
+        """Add a tick that sent `packets`; True when it is time for a beat."""
+        self._work_us.append(round(work_s * 1e6))
+        self._overruns += overrun
+        self._late_packets += packets if late else 0
+        self._streak = self._streak + 1 if late else 0
+        self._longest = max(self._longest, self._streak)
+        return len(self._work_us) >= TICKS_A_BEAT
+
+    def beat(self, legs: int) -> Beat:
+        """Return the sign of life and start over. Only a streak that lasts goes on into the next."""
+        beat = Beat(
+            legs=legs,
+            ticks=len(self._work_us),
+            work_p50_us=round(statistics.median(self._work_us)),
+            work_max_us=max(self._work_us),
+            overruns=self._overruns,
+            late_packets=self._late_packets,
+            streak_ms=self._longest * FRAME_MS,
+        )
+        self._work_us, self._overruns, self._late_packets, self._longest = [], 0, 0, self._streak
+        return beat
+
+
+class Worker:
+    """The loop around a pipeline."""
+
+    def __init__(self, control: Channel[Command], pipeline: Pipeline) -> None:
+        self._control: Channel[Command] = control
+        self._pipeline: Pipeline = pipeline
+        self._tally: Tally = Tally()
+        self._terminations: int = 0
+        self._poll: select.poll = select.poll()
+        self._poll.register(control.fileno(), select.POLLIN)
+
+    def terminate(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
+        """Drain at the first call, end at the second: a signal handler."""
+        self._terminations += 1
+
+    def run(self) -> None:
+        """Tick until there is no more reason to; then close what is open and say what is left to say."""
+        schedule = clock.Schedule(clock.now())
+        while not self._over():
+            self._listen(schedule.deadline_s)
+            clock.sleep_until(schedule.deadline_s)
+            self._tick(schedule)
+        self._pipeline.close()
+        self._control.flush()
+        self._control.close()
+
+    def _over(self) -> bool:
+        if self._terminations and not self._pipeline.draining:
+            self._pipeline.command(Drain())
+        drained = self._pipeline.draining and not self._pipeline.legs
+        return self._control.ended or drained or self._terminations > 1
+
+    def _listen(self, deadline_s: float) -> None:
+        """Carry out commands until the last whole millisecond before `deadline_s`; one look even if that is past."""
+        while not self._control.ended:
+            wait_ms = clock.whole_ms_until(deadline_s)
+            if self._poll.poll(wait_ms):
+                for message in self._control.receive(COMMANDS_AT_ONCE):
+                    self._pipeline.command(message)
+            if not wait_ms:
+                return
+
+    def _tick(self, schedule: clock.Schedule) -> None:
+        begun_s = clock.now()
+        missed = schedule.skip(begun_s)
+        if missed:
+            self._pipeline.skip(missed)
+            print(f"{missed} ticks skipped: {missed * FRAME_MS} ms behind", file=sys.stderr, flush=True)
+        late = schedule.is_late(begun_s)
+        packets = self._pipeline.tick(begun_s)
+        self._control.flush()
+        ended_s = clock.now()
+        if self._tally.add(ended_s - begun_s, packets, late=late, overrun=schedule.finish(ended_s)):
+            self._control.send(self._tally.beat(self._pipeline.legs))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a worker on the channel end that was inherited."""
+    parser = argparse.ArgumentParser(prog="flexml.media.worker", description="One media worker of a FlexML engine.")
+    parser.add_argument("--fd", type=int, required=True, help="descriptor of the control channel")
+    parser.add_argument("--name", default="worker", help="what the process is called")
+    parser.add_argument("--capacity", type=int, default=1000, help="legs carried at most")
+    options = parser.parse_args(arguments)
+    setproctitle(f"flexml: {options.name}")
+    control = channel.worker_end(options.fd)
+    pipeline = Pipeline(
+        options.capacity,
+        UdpTransport(options.capacity),
+        control.send,
+        randomness=random.SystemRandom(),
+        now_s=clock.now(),
+        wall_offset_s=clock.wall_offset_s(),
+    )
+    worker = Worker(control, pipeline)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, worker.terminate)
+    _prefer_punctuality()
+    worker.run()
+    return 0
+
+
+def _prefer_punctuality() -> None:
+    """Keep the collector and other processes from between a tick and its deadline, as far as we may."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()  # the tick makes no cycles; what it makes is freed by counting
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(FIFO_PRIORITY))
+    except OSError:  # not permitted here: it works without, less evenly under load
+        pass
+
+
+if __name__ == "__main__":
+    sys.exit(main())
