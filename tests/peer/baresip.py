@@ -1,4 +1,4 @@
-"""baresip as a peer: a softphone with a sine for a microphone and a WAV file for a loudspeaker."""
+"""baresip as a peer: a softphone with one WAV file for a microphone and another for a loudspeaker."""
 
 import json
 import socket
@@ -9,24 +9,24 @@ from types import TracebackType
 from typing import Final
 
 from engine_process import free_port
+from flexml_app import tone, wav
 
 MODULES: Final = Path("/usr/lib/baresip/modules")
 START_S: Final = 10.0
 _CONFIG: Final = """\
 sip_listen 127.0.0.1:{sip}
-audio_player aufile,{heard}
-audio_source ausine,{tone_hz}
-audio_alert aufile,/dev/null
+net_interface 127.0.0.1
+snd_path {folder}
+audio_source aufile,{said}
 audio_channels 1-2
 rtp_ports {rtp}-{rtp_last}
 ctrl_tcp_listen 127.0.0.1:{control}
 module_path {modules}
-module stdio.so
 module g711.so
 module auconv.so
 module auresamp.so
-module ausine.so
 module aufile.so
+module sndfile.so
 module_app account.so
 module_app menu.so
 module_app ctrl_tcp.so
@@ -37,12 +37,13 @@ class Baresip:
     """One softphone process, told what to do over its control socket."""
 
     def __init__(self, folder: Path, *, tone_hz: int = 700) -> None:
-        self.heard = folder / "heard.wav"
+        said = folder / "said.wav"
+        said.write_bytes(wav(tone(tone_hz, 30.0)))
         self._folder = folder
         self._control_port = free_port(socket.SOCK_STREAM)
         rtp = free_port() & ~1
         config = _CONFIG.format(
-            sip=free_port(), heard=self.heard, tone_hz=tone_hz, rtp=rtp, rtp_last=rtp + 20,
+            sip=free_port(), folder=folder, said=said, rtp=rtp, rtp_last=rtp + 20,
             control=self._control_port, modules=MODULES,
         )  # fmt: skip
         present = [line for line in config.splitlines() if not line.startswith("module") or self._installed(line)]
@@ -88,6 +89,10 @@ class Baresip:
                 return message
             seen.append(str(message.get("type") or message))
         raise AssertionError(f"no {kind} from baresip within {timeout_s:.0f} s, only {seen}\n{self.log()}")
+
+    def heard(self) -> Path:
+        """The WAV file of what the last call was decoded to."""
+        return max(self._folder.glob("dump-*-dec.wav"))
 
     def log(self) -> str:
         return (self._folder / "baresip.log").read_text(errors="replace")

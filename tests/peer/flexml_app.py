@@ -1,5 +1,7 @@
 """A FlexML application for the peer tests: it serves what a test gives it and keeps what the engine asked."""
 
+from __future__ import annotations
+
 import asyncio
 import io
 import json
@@ -37,16 +39,25 @@ class Received:
     data: Mapping[str, object]
 
 
-def tone_wav(hz: float, seconds: float) -> Answer:
-    """A sine at -12 dBov as an 8 kHz WAV file."""
-    samples = array("h", (round(8192 * math.sin(2 * math.pi * hz * n / 8000)) for n in range(int(8000 * seconds))))
+def tone(hz: float, seconds: float) -> array[int]:
+    """A sine at -15 dBov, 8 kHz, 16 bits."""
+    return array("h", (round(8192 * math.sin(2 * math.pi * hz * n / 8000)) for n in range(int(8000 * seconds))))
+
+
+def wav(samples: array[int]) -> bytes:
+    """8 kHz mono in a WAV container."""
     container = io.BytesIO()
     with wave.open(container, "wb") as out:
         out.setnchannels(1)
         out.setsampwidth(2)
         out.setframerate(8000)
         out.writeframes(samples.tobytes())
-    return Answer(body=container.getvalue(), content_type="audio/wav")
+    return container.getvalue()
+
+
+def tone_wav(hz: float, seconds: float) -> Answer:
+    """A tone as something to serve."""
+    return Answer(body=wav(tone(hz, seconds)), content_type="audio/wav")
 
 
 class Application:
@@ -61,7 +72,7 @@ class Application:
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),), daemon=True)
         self._port = 0
 
-    def __enter__(self) -> "Application":
+    def __enter__(self) -> Application:
         self._thread.start()
         with self._news:
             assert self._news.wait_for(lambda: self._port, WAIT_S), "the test application did not start"

@@ -20,7 +20,7 @@ def test_baresip_hears_a_tone_presses_keys_and_is_hung_up_on(
     softphone.press("42#")
     softphone.wait_for("CALL_CLOSED")
     assert line.wait_for("digits")[0].data["Digits"] == "42"
-    with wave.open(str(softphone.heard)) as heard:
+    with wave.open(str(softphone.heard())) as heard:
         rate = heard.getframerate()
         audio = np.frombuffer(heard.readframes(heard.getnframes()), np.int16)[:: heard.getnchannels()] / 32768
     tone = loud_part(audio)
