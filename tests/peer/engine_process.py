@@ -32,6 +32,10 @@ url = "sqlite:///{folder}/flexml.db"
 [storage]
 path = "{folder}/files"
 
+[media]
+workers = 1
+legs_per_worker = 100
+
 [webhook]
 timeout_s = 3
 retries = 0
@@ -64,7 +68,7 @@ class EngineProcess:
         """`dids` maps numbers to the URLs (ending in `/`) that tell what to do with calls to them."""
         self.sip_port, self.http_port = free_port(), free_port(socket.SOCK_STREAM)
         self.log_path = folder / "engine.log"
-        rtp = 20000 + self.sip_port % 100 * RTP_PORTS // 2
+        rtp = 20000 + self.sip_port % 30 * RTP_PORTS  # below what the kernel hands out
         config = _CONFIG.format(
             sip=self.sip_port, http=self.http_port, rtp=rtp, rtp_last=rtp + RTP_PORTS - 1, folder=folder
         )
@@ -122,7 +126,9 @@ class EngineProcess:
 def tracebacks(log: str) -> list[str]:
     """Where a log shows an exception that nobody foresaw."""
     lines = log.splitlines()
-    return ["\n".join(lines[at : at + 30]) for at, line in enumerate(lines) if line.startswith("Traceback")]
+    return [
+        "\n".join(lines[at : at + 30]) for at, line in enumerate(lines) if "Traceback (most recent call last)" in line
+    ]
 
 
 def lines_with(log: str, words: Iterable[str]) -> list[str]:
