@@ -64,12 +64,9 @@ class Rtp:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Http:
-    """[http]: the REST API, stored files and the demo application."""
+    """[http]: the REST API, stored files and the demo application. Plain HTTP, so on loopback only."""
 
     listen: Listen = setting(kinds.LISTEN, "127.0.0.1:8080")
-    public_url: str = setting(kinds.optional(kinds.URL), "")
-    certificate: str = setting(kinds.optional(kinds.PATH), "")
-    private_key: str = setting(kinds.optional(kinds.PATH), "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

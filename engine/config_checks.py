@@ -19,7 +19,7 @@ PORTS_PER_LEG: Final = 2
 
 def check(config: Config) -> Iterator[Finding]:
     """Everything that does not fit together."""
-    for one in (_duplicates, _references, _tls, _addresses, _ports, _trunks):
+    for one in (_duplicates, _references, _tls, _http, _addresses, _ports, _trunks):
         yield from one(config)
 
 
@@ -46,24 +46,21 @@ def _references(config: Config) -> Iterator[Finding]:
 
 
 def _tls(config: Config) -> Iterator[Finding]:
-    pairs = (
-        ("sip", "tls_certificate", config.sip.tls_certificate, "tls_private_key", config.sip.tls_private_key),
-        ("http", "certificate", config.http.certificate, "private_key", config.http.private_key),
-    )
-    for section, certificate_key, certificate, private_key, private in pairs:
-        if bool(certificate) != bool(private):
-            missing = private_key if certificate else certificate_key
-            yield (
-                f"[{section}] {certificate_key} and {private_key} go together; {missing} is missing",
-                (section, 0, missing),
-            )
-    if any(listen.transport == "tls" for listen in config.sip.listen) and not config.sip.tls_certificate:
+    sip = config.sip
+    if bool(sip.tls_certificate) != bool(sip.tls_private_key):
+        missing = "tls_private_key" if sip.tls_certificate else "tls_certificate"
+        yield f"[sip] tls_certificate and tls_private_key go together; {missing} is missing", ("sip", 0, missing)
+    elif not sip.tls_certificate and any(listen.transport == "tls" for listen in sip.listen):
         yield "[sip] listen: tls needs tls_certificate and tls_private_key", ("sip", 0, "listen")
+
+
+def _http(config: Config) -> Iterator[Finding]:
+    """Passwords of the API and what callers say must not cross a network in the clear."""
     host = config.http.listen.host
-    if not config.http.certificate and host != "localhost" and not _is(host, "is_loopback"):
+    if host != "localhost" and not _is(host, "is_loopback"):
         yield (
-            f"[http] listen: {host} can be reached from outside, which needs certificate and private_key; "
-            "without them allowed: a loopback address",
+            f'[http] listen: found "{host}"; allowed: a loopback address, with an HTTPS proxy before it '
+            "for clients elsewhere",
             ("http", 0, "listen"),
         )
 

@@ -1,0 +1,115 @@
+"""The command `flexml`. Each command imports what it needs when it runs, so that --help and check-config stay quick.
+
+Exit status: 0 all well, 1 what was asked for failed, 2 it was asked for wrongly (arguments, configuration).
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import Annotated, Final, NoReturn
+
+import typer
+
+from .config import Config
+from .config_file import load
+from .errors import ConfigError, FlexmlError
+from .log import logging_to
+
+DEFAULT_CONFIG: Final = Path("config/engine.toml")
+DEFAULT_FROM: Final = "sip:softphone@127.0.0.1"
+
+app = typer.Typer(help="FlexML engine: a SIP media server.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@app.command("check-config")
+def check_config(file: Annotated[Path, typer.Argument(help="The configuration file.")] = DEFAULT_CONFIG) -> None:
+    """Check a configuration file and the FLEXML_ variables, and say everything that is wrong with them."""
+    config = _load(file, status=1)
+    typer.echo(
+        f"{file}: OK. SIP on {', '.join(map(str, config.sip.listen))}; HTTP on {config.http.listen}; "
+        f"{_count(config.accounts, 'account')}, {_count(config.dids, 'number')}, {_count(config.trunks, 'trunk')}."
+    )
+
+
+@app.command()
+def serve(
+    config: Annotated[Path, typer.Option("--config", help="The configuration file.")] = DEFAULT_CONFIG,
+) -> None:
+    """Start the server; it runs until SIGINT or SIGTERM."""
+    import asyncio
+
+    import setproctitle
+
+    settings = _load(config, status=2)
+    from .app import serve as run
+
+    setproctitle.setproctitle("flexml: control")
+    _raise_file_limit()
+    with logging_to(sys.stderr, level=settings.log.level, style=settings.log.format):
+        try:
+            asyncio.run(run(settings))
+        except (FlexmlError, OSError) as error:
+            _fail(f"flexml: cannot serve: {error}", status=1)
+
+
+@app.command()
+def call(
+    target: Annotated[str, typer.Argument(help="Whom to call, as sip:NUMBER@ADDRESS[:PORT].")],
+    dtmf: Annotated[str, typer.Option(help="Keys to press once the call is answered; a comma waits 500 ms.")] = "",
+    record: Annotated[Path | None, typer.Option(help="Write what is heard to this WAV file.")] = None,
+    duration_s: Annotated[float, typer.Option("--for", min=0.1, help="Hang up after so many seconds.")] = 30.0,
+    from_uri: Annotated[str, typer.Option("--from", help="Who is calling.")] = DEFAULT_FROM,
+) -> None:
+    """Place one call and show how it goes: a softphone for trying things out."""
+    import asyncio
+
+    from .softphone import CallPlan, Report, place_call
+
+    live = sys.stderr.isatty()
+
+    def watch(report: Report) -> None:
+        if live:
+            sys.stderr.write(f"\r\x1b[K{report.line()}")
+            sys.stderr.flush()
+
+    plan = CallPlan(target=target, from_uri=from_uri, digits=dtmf, record=record, duration_s=duration_s)
+    try:
+        report = asyncio.run(place_call(plan, watch))
+    except (FlexmlError, OSError) as error:
+        _fail(f"flexml: cannot call {target}: {error}", status=1)
+    if live:
+        sys.stderr.write("\r\x1b[K")
+    typer.echo(report.line())
+    for problem in report.problems:
+        typer.echo(problem, err=True)
+    raise typer.Exit(0 if report.ok else 1)
+
+
+def _load(file: Path, *, status: int) -> Config:
+    try:
+        return load(file, os.environ)
+    except ConfigError as error:
+        _fail("\n".join(error.problems), status=status)
+
+
+def _fail(message: str, *, status: int) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(status)
+
+
+def _count(items: tuple[object, ...], noun: str) -> str:
+    return f"{len(items)} {noun}" if len(items) == 1 else f"{len(items)} {noun}s"
+
+
+def _raise_file_limit() -> None:
+    """Every call takes sockets and files; the soft limit is a habit of the shell, the hard one is the machine's."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,148 @@
+"""Logging of the control process: one line a record, with the call it is about, never blocking the loop.
+
+    2026-01-31T12:00:00.123Z INFO    3f2c... flexml.call answered codec=PCMU
+
+The call id travels in a context variable, so that it is in the records of libraries too. What a record
+carries in `extra=` is appended as `key=value`. A full queue drops records and says how many.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from logging.handlers import QueueHandler, QueueListener
+from typing import Final, TextIO
+
+QUEUE_SIZE: Final = 10_000
+"""Records; what accumulates in a second or so of a blocked terminal under load."""
+
+QUIET: Final = ("asyncio", "aiosqlite", "sqlalchemy", "uvicorn", "aiohttp", "flexml.pjsip")
+"""Loggers that are heard from WARNING on, unless the level is debug."""
+
+call_id: Final[ContextVar[str]] = ContextVar("call_id", default="-")
+"""The call that the running task works for."""
+
+_PLAIN_ATTRIBUTES: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "call"}
+
+
+@contextmanager
+def about_call(call: str) -> Generator[None]:
+    """Let every record that is made inside say that it is about `call`."""
+    token = call_id.set(call)
+    try:
+        yield
+    finally:
+        call_id.reset(token)
+
+
+def _extras(record: logging.LogRecord) -> dict[str, object]:
+    return {key: value for key, value in vars(record).items() if key not in _PLAIN_ATTRIBUTES}
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class PlainFormatter(logging.Formatter):
+    """Lines to read; what would break a line is escaped, so that nobody can forge one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        parts = [_time(record), f"{record.levelname:<7}", str(vars(record).get("call", "-")), record.name]
+        parts.append(_one_line(record.getMessage()))
+        parts += [f"{key}={_one_line(_quoted(value))}" for key, value in _extras(record).items()]
+        if record.exc_info:
+            parts.append(f"traceback={json.dumps(self.formatException(record.exc_info), ensure_ascii=False)}")
+        return " ".join(parts)
+
+
+class JsonFormatter(logging.Formatter):
+    """Lines to feed to something."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, object] = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "call": vars(record).get("call", "-"),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_extras(record),
+        }
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False, default=str)
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if text == "" or any(c in text for c in ' "=') else text
+
+
+def _one_line(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class DroppingQueueHandler(QueueHandler):
+    """Puts records into a bounded queue, dropping them when it is full."""
+
+    def __init__(self, records: queue.Queue[logging.LogRecord]) -> None:
+        super().__init__(records)
+        self.records = records
+        self.dropped = 0
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        """Note the call while its context is at hand. Nothing is formatted here: that is the listener's work."""
+        record.call = call_id.get()
+        record.msg, record.args = record.getMessage(), None
+        return record
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        try:
+            self.records.put_nowait(record)
+            if self.dropped:
+                count, self.dropped = self.dropped, 0
+                self.handle(logging.makeLogRecord(_dropped_record(record, count)))
+        except queue.Full:
+            self.dropped += 1
+
+
+def _dropped_record(after: logging.LogRecord, count: int) -> dict[str, object]:
+    return {
+        "name": "flexml.log",
+        "levelno": logging.WARNING,
+        "levelname": "WARNING",
+        "msg": f"{count} records were dropped: the log could not be written fast enough",
+        "created": after.created,
+    }
+
+
+@contextmanager
+def logging_to(stream: TextIO, *, level: str = "info", style: str = "plain", size: int = QUEUE_SIZE) -> Generator[None]:
+    """Write every record of `level` and above to `stream` from a thread of its own; at the end, write what is left.
+
+    `level` and `style` are [log] level and format of the configuration.
+    """
+    writer = logging.StreamHandler(stream)
+    writer.setFormatter(JsonFormatter() if style == "json" else PlainFormatter())
+    records: queue.Queue[logging.LogRecord] = queue.Queue(size)
+    handler = DroppingQueueHandler(records)
+    listener = QueueListener(records, writer)
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(level.upper())
+    root.addHandler(handler)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.NOTSET if level == "debug" else logging.WARNING)
+    listener.start()
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(before)
+        listener.stop()

@@ -1,0 +1,38 @@
+"""The command line: what it prints, and its exit status."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from flexml.engine.cli import app
+
+EMBEDDED = Path(__file__).parents[2] / "config" / "engine.toml"
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, list(arguments))
+    return result.exit_code, result.output
+
+
+def test_check_config_sums_up_a_good_file() -> None:
+    assert run("check-config", str(EMBEDDED)) == (
+        0,
+        f"{EMBEDDED}: OK. SIP on udp:127.0.0.1:5060; HTTP on 127.0.0.1:8080; 1 account, 1 number, 0 trunks.\n",
+    )
+
+
+def test_check_config_prints_every_problem_and_fails(tmp_path: Path) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text('[log]\nlevel = "loud"\nshape = 1\n')
+    status, output = run("check-config", str(file))
+    assert status == 1
+    assert [line.partition(" ")[0] for line in output.splitlines()] == [f"{file}:2:", f"{file}:3:"]
+
+
+def test_serve_refuses_a_bad_configuration_with_another_status(tmp_path: Path) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text("[media]\nworkers = -1\n")
+    status, output = run("serve", "--config", str(file))
+    assert (status, output.startswith(f"{file}:2: [media] workers: found -1")) == (2, True)

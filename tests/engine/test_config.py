@@ -1,0 +1,203 @@
+"""Reading and checking the configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from flexml.codecs.catalog import BY_NAME
+from flexml.engine.config import LISTS, MEDIA_CODECS, SECTIONS, Config, Listen
+from flexml.engine.config_file import load
+from flexml.engine.errors import ConfigError
+
+EMBEDDED = Path(__file__).parents[2] / "config" / "engine.toml"
+ACCOUNT = '[[account]]\nlogin = "a"\npassword = "hush"\nurl = "http://app/"\n'
+
+
+def read(tmp_path: Path, text: str, environment: dict[str, str] | None = None) -> Config:
+    path = tmp_path / "engine.toml"
+    path.write_text(text, encoding="utf-8")
+    return load(path, environment or {})
+
+
+def problems(tmp_path: Path, text: str, environment: dict[str, str] | None = None) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text, environment)
+    return [line.replace(str(tmp_path / "engine.toml"), "FILE") for line in caught.value.problems]
+
+
+def test_nothing_configured_gives_the_defaults() -> None:
+    config = load(None, {})
+    assert config.sip.listen == (Listen(transport="udp", host="127.0.0.1", port=5060),)
+    assert config.storage.path == str(Path.cwd() / "var/files")
+
+
+def test_the_embedded_configuration_names_every_setting_with_its_default() -> None:
+    config, defaults = load(EMBEDDED, {}), load(None, {})
+    text = EMBEDDED.read_text(encoding="utf-8")
+    for name, shape in SECTIONS.items():
+        part = text.split(f"\n[{name}]\n")[1].split("\n[")[0]
+        for field in dataclasses.fields(shape):
+            assert f"\n{field.name} = " in f"\n{part}", f"[{name}] {field.name}"
+        if name not in ("database", "storage", "prompts"):
+            assert getattr(config, name) == getattr(defaults, name)
+    for name, (_, shape) in LISTS.items():
+        for field in dataclasses.fields(shape):
+            assert f"{field.name} = " in text.split(f"[[{name}]]\n")[1], f"[[{name}]] {field.name}"
+
+
+def test_the_embedded_configuration_keeps_its_data_below_the_checkout() -> None:
+    config = load(EMBEDDED, {})
+    var = EMBEDDED.parents[1] / "var"
+    assert config.database.url == f"sqlite:///{var}/flexml.db"
+    assert (config.storage.path, config.prompts.path) == (str(var / "files"), str(var / "prompts"))
+    assert config.dids[0].phonenumber == "15550001000"
+    assert config.dids[0].url == "http://127.0.0.1:8080/demo/"
+
+
+def test_codecs_that_can_be_configured_are_in_the_catalog() -> None:
+    assert set(MEDIA_CODECS) <= set(BY_NAME)
+
+
+PATHS = [
+    ('[storage]\npath = "files"', "{dir}/files"),
+    ('[storage]\npath = "../files"', "{up}/files"),
+    ('[storage]\npath = "/srv/files"', "/srv/files"),
+    ("", "{dir}/var/files"),
+]
+
+
+@pytest.mark.parametrize(("text", "path"), PATHS)
+def test_relative_paths_start_at_the_directory_of_the_file(tmp_path: Path, text: str, path: str) -> None:
+    assert read(tmp_path, text).storage.path == path.format(dir=tmp_path, up=tmp_path.parent)
+
+
+DATABASES = [
+    ("sqlite:///a.db", "sqlite:///{dir}/a.db"),
+    ("sqlite:////srv/a.db", "sqlite:////srv/a.db"),
+    ("sqlite+aiosqlite:///a.db?timeout=5", "sqlite+aiosqlite:///{dir}/a.db?timeout=5"),
+    ("sqlite:///:memory:", "sqlite:///:memory:"),
+    ("postgresql+asyncpg://host/base", "postgresql+asyncpg://host/base"),
+]
+
+
+@pytest.mark.parametrize(("url", "resolved"), DATABASES)
+def test_the_file_of_a_database_url_is_resolved_too(tmp_path: Path, url: str, resolved: str) -> None:
+    assert read(tmp_path, f'[database]\nurl = "{url}"').database.url == resolved.format(dir=tmp_path)
+
+
+LISTENERS = [
+    ("udp:127.0.0.1:5060", Listen(transport="udp", host="127.0.0.1", port=5060)),
+    ("tcp:[::1]:5060", Listen(transport="tcp", host="::1", port=5060)),
+    ("udp:sip.example.com:5062", Listen(transport="udp", host="sip.example.com", port=5062)),
+]
+
+
+@pytest.mark.parametrize(("text", "listen"), LISTENERS)
+def test_a_listener_is_read_and_written_alike(tmp_path: Path, text: str, listen: Listen) -> None:
+    (found,) = read(tmp_path, f'[sip]\nlisten = ["{text}"]').sip.listen
+    assert found == listen
+    assert str(found) == text
+
+
+VARIABLES = [
+    ("FLEXML_RTP_PORTS", "20000,30000", "rtp", "ports", (20000, 30000)),
+    ("FLEXML_MEDIA_WORKERS", "3", "media", "workers", 3),
+    ("FLEXML_WEBHOOK_SIGNING_KEY", "123", "webhook", "signing_key", "123"),
+    ("FLEXML_LOG_LEVEL", "debug", "log", "level", "debug"),
+    ("FLEXML_STORAGE_PATH", "files", "storage", "path", str(Path.cwd() / "files")),
+]
+
+
+@pytest.mark.parametrize(("variable", "text", "section", "key", "value"), VARIABLES)
+def test_a_variable_overrides_the_file(
+    tmp_path: Path, variable: str, text: str, section: str, key: str, value: object
+) -> None:
+    config = read(tmp_path, '[media]\nworkers = 1\n[log]\nlevel = "error"', {variable: text})
+    assert getattr(getattr(config, section), key) == value
+
+
+def test_a_list_in_a_variable_is_separated_by_commas() -> None:
+    config = load(None, {"FLEXML_SIP_LISTEN": "udp:127.0.0.1:5070, tcp:127.0.0.1:5070"})
+    assert [str(listen) for listen in config.sip.listen] == ["udp:127.0.0.1:5070", "tcp:127.0.0.1:5070"]
+
+
+def test_variables_that_name_no_section_are_left_alone() -> None:
+    assert load(None, {"FLEXML_CACHE": "/tmp", "SIP_LISTEN": "x"}) == load(None, {})
+
+
+DID = '[[did]]\nphonenumber = "+15550001000"\naccount = "a"\n'
+WRONG = [
+    ("[sip]\nlisten = 5060", "FILE:2: [sip] listen: found 5060; allowed: a list"),
+    ('[sip]\nlisten = ["sctp:1.2.3.4:5060"]', "FILE:2: [sip] listen: found ['sctp:1.2.3.4:5060']; allowed: a list"),
+    ('[sip]\nlisten = ["udp:1.2.3.4.5:5060"]', "FILE:2: [sip] listen: found"),
+    ('[sip]\nlisten = ["udp:::1:5060"]', "FILE:2: [sip] listen: found"),
+    ('[sip]\nlisten = ["udp:127.0.0.1:65536"]', "FILE:2: [sip] listen: found"),
+    ("[sip]\nlisten = []", "FILE:2: [sip] listen: found []; allowed: a list (at least 1)"),
+    ('[sip]\nlisten = ["tls:127.0.0.1:5061"]', "FILE:2: [sip] listen: tls needs tls_certificate"),
+    ('[sip]\ntls_certificate = "a.pem"', "FILE:1: [sip] tls_certificate and tls_private_key go together"),
+    ('[sip]\nlisten = ["udp:0.0.0.0:5060"]', "FILE:2: [sip] listen: listening on all addresses needs [sip] public"),
+    ('[sip]\nlisten = ["udp:127.0.0.1:42002"]', "FILE:2: [sip] listen: udp:127.0.0.1:42002 lies within [rtp] ports"),
+    ('[sip]\ncodecs = ["opus"]', "FILE:2: [sip] codecs: found ['opus']; allowed: a list (at least 1), nothing twice"),
+    ('\n[sip]\n# x\nlistn = ["x"]', 'FILE:4: [sip] unknown setting "listn"; did you mean "listen"?'),
+    ("[spi]\n", 'FILE:1: unknown section "spi"; did you mean "sip"?'),
+    ("spi = 1\n", 'FILE:1: unknown section "spi"; did you mean "sip"?'),
+    ("sip = 1\n", "FILE:1: sip: must be a table, [sip]"),
+    ("[did]\nx = 1\n", "FILE:1: did: must be tables, each under [[did]]"),
+    ("[rtp]\nports = [42001, 46000]", "FILE:2: [rtp] ports: found [42001, 46000]; allowed: [first, last]"),
+    ("[rtp]\nports = [42000, 42100]", "FILE:2: [rtp] ports: 42000 to 42100 has room for 50 calls, but"),
+    ('[http]\nlisten = "0.0.0.0:8080"', 'FILE:2: [http] listen: found "0.0.0.0"; allowed: a loopback address'),
+    ("[webhook]\ntimeout_s = true", "FILE:2: [webhook] timeout_s: found True; allowed: a whole number from 1 to 120"),
+    ("[media]\nworkers = -1", "FILE:2: [media] workers: found -1; allowed: a whole number from 0 to 256"),
+    ("[media\nworkers = 1", "FILE:1: not TOML: Expected ']' at the end of a table declaration"),
+    ('[[account]]\nlogin = "a"', "FILE:1: [[account]] needs password; allowed: text that is not empty"),
+    (ACCOUNT + ACCOUNT, 'FILE:6: [[account]] login: "a" is there already'),
+    (ACCOUNT + 'method = "PUT"', 'FILE:5: [[account]] method: found \'PUT\'; allowed: one of "POST", "GET"'),
+    (ACCOUNT + 'fallback_url = "ftp://x/"', "FILE:5: [[account]] fallback_url: found 'ftp://x/'; allowed: an absolute"),
+    (ACCOUNT + 'fallback_url = "http://[x/"', "FILE:5: [[account]] fallback_url: found 'http://[x/'; allowed: an"),
+    (DID, 'FILE:3: [[did]] account: found "a"; allowed: none, there is no [[account]]'),
+    (ACCOUNT + DID.replace('"a"', '"b"'), 'FILE:7: [[did]] account: found "b"; allowed: a'),
+    (ACCOUNT + DID + DID, 'FILE:9: [[did]] phonenumber: "15550001000" is there already'),
+    (ACCOUNT.replace("url", "fallback_url") + DID, "FILE:5: [[did]] needs url, as its account"),
+    ('[[trunk]]\nname = "t"\nuri = "carrier"', "FILE:3: [[trunk]] uri: found 'carrier'; allowed: a sip: or sips: URI"),
+    ('[[trunk]]\nname = "t"\nuri = "sip:c"\nregister = true', "FILE:4: [[trunk]] register: needs username"),
+]
+
+
+@pytest.mark.parametrize(("text", "start"), WRONG)
+def test_a_problem_names_its_place_what_was_found_and_what_is_allowed(tmp_path: Path, text: str, start: str) -> None:
+    (line,) = problems(tmp_path, text)
+    assert line.startswith(start)
+
+
+def test_all_problems_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = '[log]\nlevel = "loud"\n\n[sip]\nlisten = 1\ncodecs = 2\n\n[[did]]\naccount = 3\n'
+    assert [line.partition(": ")[0] for line in problems(tmp_path, text, {"FLEXML_MEDIA_WORKERS": "many"})] == [
+        "FLEXML_MEDIA_WORKERS (environment)",
+        "FILE:2",
+        "FILE:5",
+        "FILE:6",
+        "FILE:8",
+        "FILE:9",
+    ]
+
+
+def test_a_variable_with_an_unknown_setting_is_a_problem(tmp_path: Path) -> None:
+    assert problems(tmp_path, "", {"FLEXML_SIP_LISTN": "x"}) == [
+        'FLEXML_SIP_LISTN (environment): unknown setting "listn"; did you mean "listen"?'
+    ]
+
+
+def test_a_secret_is_neither_in_problems_nor_in_the_representation(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, '[[account]]\nlogin = "a"\npassword = ["hush"]')
+    assert "hush" not in line
+    assert "hush" not in repr(read(tmp_path, ACCOUNT))
+
+
+def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.toml: cannot be read: No such file"):
+        load(tmp_path / "none.toml", {})
+    (tmp_path / "latin.toml").write_bytes(b"# \xe9")
+    with pytest.raises(ConfigError, match="is not UTF-8 at octet 2"):
+        load(tmp_path / "latin.toml", {})

@@ -1,0 +1,76 @@
+"""Log lines: what is in them, and that writing them holds nobody up."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import queue
+import re
+
+import pytest
+
+from flexml.engine.log import DroppingQueueHandler, about_call, logging_to
+
+log = logging.getLogger("flexml.test")
+
+
+def written(style: str, level: str = "info") -> io.StringIO:
+    stream = io.StringIO()
+    with logging_to(stream, level=level, style=style):
+        log.debug("hidden")
+        with about_call("c1"):
+            log.info("< %s", "INVITE", extra={"codec": "PCMU", "reason": "Not Here"})
+        log.warning("two\nlines \x1b[31m")
+    return stream
+
+
+def test_a_plain_line_has_time_level_call_logger_message_and_values() -> None:
+    first, second = written("plain").getvalue().splitlines()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO    c1 flexml\.test < INVITE .*", first)
+    assert first.endswith('codec=PCMU reason="Not Here"')
+    assert second.endswith(r"WARNING - flexml.test two\nlines \x1b[31m")
+
+
+def test_a_json_line_has_the_same() -> None:
+    first, second = map(json.loads, written("json").getvalue().splitlines())
+    assert {**first, "time": ""} == {
+        "time": "",
+        "level": "info",
+        "call": "c1",
+        "logger": "flexml.test",
+        "message": "< INVITE",
+        "codec": "PCMU",
+        "reason": "Not Here",
+    }
+    assert (second["call"], second["message"]) == ("-", "two\nlines \x1b[31m")
+
+
+@pytest.mark.parametrize("style", ["plain", "json"])
+def test_a_traceback_stays_on_the_line_of_its_record(style: str) -> None:
+    stream = io.StringIO()
+    with logging_to(stream, style=style):
+        try:
+            raise ValueError("broken")
+        except ValueError:
+            log.exception("failed")
+    (line,) = stream.getvalue().splitlines()
+    assert "ValueError: broken" in line
+    assert line.count("Traceback") == 1
+
+
+def test_debug_is_written_where_it_is_asked_for() -> None:
+    assert "hidden" in written("plain", "debug").getvalue()
+
+
+def test_a_full_queue_drops_records_and_tells_how_many() -> None:
+    records: queue.Queue[logging.LogRecord] = queue.Queue(2)
+    handler = DroppingQueueHandler(records)
+    for number in range(5):
+        handler.handle(logging.makeLogRecord({"msg": f"record {number}"}))
+    assert [records.get_nowait().msg for _ in range(2)] == ["record 0", "record 1"]
+    handler.handle(logging.makeLogRecord({"msg": "record 5"}))
+    assert [records.get_nowait().msg for _ in range(2)] == [
+        "record 5",
+        "3 records were dropped: the log could not be written fast enough",
+    ]
