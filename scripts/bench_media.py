@@ -1,0 +1,181 @@
+"""Load one real media worker with calls that play a prompt, and measure what leaves it and what that costs.
+
+    scripts/bench_media.py [--calls 50] [--seconds 10]
+
+Each call is a leg of the worker that plays noise and a socket here that sends silence to it and stamps
+what comes (in the kernel, so that this process may be late without it showing). Printed: the deviation of
+packet intervals from 20 ms, losses, and the worker's CPU time a call, all in the middle of the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import array
+import json
+import os
+import select
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from flexml.media import channel
+from flexml.media.channel import Channel
+from flexml.media.protocol import Beat, CloseLeg, CommandFailed, Event, OpenLeg, SetRemote, StartPlay
+
+HERE: Final = "127.0.0.1"
+FIRST_PORT: Final = 21_000
+DISCARD_PORT: Final = 9
+SO_TIMESTAMPNS: Final = 35
+TIMESPEC: Final = struct.Struct("@qq")
+TICK_S: Final = 0.020
+SETTLE_S: Final = 2.0
+
+
+class Meter:
+    """Sockets that say nothing but silence, and when each packet came to each of them."""
+
+    def __init__(self, calls: int) -> None:
+        self.sockets: list[socket.socket] = []
+        self.stamps: list[array.array[float]] = [array.array("d") for _ in range(calls)]
+        self.sequences: list[array.array[int]] = [array.array("H") for _ in range(calls)]
+        self._poll: select.epoll = select.epoll()
+        self._call: dict[int, int] = {}
+        for call in range(calls):
+            end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            end.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+            end.setblocking(False)
+            end.bind((HERE, 0))
+            self.sockets.append(end)
+            self._call[end.fileno()] = call
+            self._poll.register(end.fileno(), select.EPOLLIN)
+
+    def port(self, call: int) -> int:
+        """Return where `call` receives."""
+        return int(self.sockets[call].getsockname()[1])
+
+    def take(self, wait_s: float) -> None:
+        """Take packets that come within `wait_s`."""
+        for descriptor, _ in self._poll.poll(wait_s, len(self.sockets)):
+            call = self._call[descriptor]
+            octets, ancillary, _, _ = self.sockets[call].recvmsg(200, 64)
+            seconds, nanoseconds = TIMESPEC.unpack(ancillary[0][2])
+            self.stamps[call].append(seconds + nanoseconds / 1e9)
+            self.sequences[call].append(int.from_bytes(octets[2:4], "big"))
+
+    def clear(self) -> None:
+        """Forget what came so far."""
+        for stamps, sequences in zip(self.stamps, self.sequences, strict=True):
+            del stamps[:], sequences[:]
+
+    def speak(self, number: int) -> None:
+        """Send packet `number` of silence on every call."""
+        header = struct.pack("!BBHII", 0x80, 0, number % 65536, number * 160 % 2**32, 4242)
+        packet = header + b"\xff" * 160
+        for call, end in enumerate(self.sockets):
+            end.sendto(packet, (HERE, FIRST_PORT + 2 * call))
+
+
+def cpu_s(process: int) -> float:
+    """Return the CPU time `process` has used."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def start_calls(control: Channel[Event], meter: Meter, calls: int, prompt: str) -> None:
+    """Open `calls` legs, each towards its socket, and let them play `prompt` on and on from different places."""
+    for call in range(calls):
+        leg, port = call + 1, meter.port(call)
+        control.send(OpenLeg(leg=leg, address=HERE, port=FIRST_PORT + 2 * call))
+        # Reports go where nobody measures: they would pass for media out of time.
+        remote = SetRemote(leg=leg, address=HERE, port=port, rtcp_port=DISCARD_PORT, codec="PCMU", payload_type=0)
+        control.send(remote)
+        control.send(StartPlay(leg=leg, job=leg, path=prompt, loops=0, offset=call * 37 % 4000))
+
+
+def run(control: Channel[Event], meter: Meter, seconds: float) -> list[Event]:
+    """Receive and speak for `seconds`; return what the worker said."""
+    events: list[Event] = []
+    begun_s = time.monotonic()
+    number = 0
+    while (now_s := time.monotonic()) - begun_s < seconds:
+        if now_s - begun_s >= number * TICK_S:
+            meter.speak(number)
+            number += 1
+        meter.take(0.001)
+        control.flush()
+        events += control.receive()
+    return events
+
+
+def summary(meter: Meter, beats: list[Beat], cpu: float, seconds: float, calls: int) -> dict[str, Any]:
+    """Return the figures: times in ms, CPU in percent of one core."""
+    intervals = np.concatenate([np.diff(np.asarray(stamps)) for stamps in meter.stamps if len(stamps) > 1])
+    deviation_ms = np.abs(intervals - TICK_S) * 1000
+    steps = np.concatenate([np.diff(np.asarray(each, np.uint16)) for each in meter.sequences])
+    return {
+        "calls": calls,
+        "packets": int(intervals.size),
+        "missing": int((steps.astype(np.int64) - 1).sum()),
+        "deviation_ms": {
+            "p50": round(float(np.percentile(deviation_ms, 50)), 3),
+            "p99": round(float(np.percentile(deviation_ms, 99)), 3),
+            "max": round(float(deviation_ms.max()), 3),
+        },
+        "work_ms": {
+            "p50": round(float(np.median([beat.work_p50_us for beat in beats])) / 1000, 2),
+            "max": round(max(beat.work_max_us for beat in beats) / 1000, 2),
+        },
+        "overruns": sum(beat.overruns for beat in beats),
+        "late_packets": sum(beat.late_packets for beat in beats),
+        "cpu_percent": round(100 * cpu / seconds, 1),
+        "cpu_percent_per_call": round(100 * cpu / seconds / calls, 4),
+    }
+
+
+def measure(calls: int, seconds: float) -> dict[str, Any]:
+    """Run a worker with `calls` calls for `seconds` after it has settled; return the figures."""
+    control, end = channel.pair()
+    command = [sys.executable, "-m", "flexml.media.worker", "--fd", str(end.fileno()), "--name", "bench"]
+    with tempfile.NamedTemporaryFile(suffix=".s16") as prompt:
+        noise = np.random.default_rng(1).integers(-8000, 8000, 8000 * 30).astype(np.int16)
+        prompt.write(noise.tobytes())
+        prompt.flush()
+        worker = subprocess.Popen([*command, "--capacity", str(calls)], pass_fds=[end.fileno()])
+        end.close()
+        try:
+            meter = Meter(calls)
+            start_calls(control, meter, calls, prompt.name)
+            events = run(control, meter, SETTLE_S)
+            meter.clear()
+            before = cpu_s(worker.pid)
+            late_events = run(control, meter, seconds)
+            used = cpu_s(worker.pid) - before
+            for leg in range(1, calls + 1):
+                control.send(CloseLeg(leg=leg))
+        finally:
+            control.close()
+            worker.wait(10)
+    for event in [*events, *late_events]:
+        if isinstance(event, CommandFailed):
+            raise SystemExit(f"leg {event.leg}: {event.command}: {event.error}")
+    beats = [event for event in late_events if isinstance(event, Beat)]
+    return summary(meter, beats, used, seconds, calls)
+
+
+def main() -> None:
+    """Print the figures as JSON."""
+    parser = argparse.ArgumentParser(description="Load one media worker and measure it.")
+    parser.add_argument("--calls", type=int, default=50)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    options = parser.parse_args()
+    print(json.dumps(measure(options.calls, options.seconds), indent=2))
+
+
+if __name__ == "__main__":
+    main()
