@@ -90,7 +90,7 @@ def _prompts(config: Config) -> Prompts:
 
 
 def _speech(config: Config) -> Speech:
-    return Speech(Path(config.prompts.path) / "speech", processes=config.speech.processes)
+    return Speech(Path(config.prompts.path) / "speech", workers=config.speech.processes)
 
 
 def _inbound(

@@ -18,6 +18,7 @@ from .digits import DigitQueue
 from .errors import CallEnded, FlexmlError, MediaError, PromptError, SdpError, SipError
 from .flexml.verb import Method, Played, Prompt
 from .leg import Leg
+from .log import about_call
 from .sip.events import Acknowledged, DigitInfo, Ended, Event, SipAgent
 
 log = logging.getLogger("flexml.call")
@@ -366,4 +367,5 @@ class Call:
         """Put a line on the call's timeline (and the log)."""
         if len(self.notes) < MAX_NOTES:
             self.notes.append(Note(datetime.now(UTC), what, details))
-        log.info("%s%s", what, "".join(f" {name}={value}" for name, value in details.items()))
+        with about_call(self.sid):
+            log.info("%s%s", what, "".join(f" {name}={value}" for name, value in details.items()))

@@ -13,15 +13,20 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
+from .call_command import call
 from .config import Config
 from .config_file import load
 from .errors import ConfigError, FlexmlError
 from .log import logging_to
 
 DEFAULT_CONFIG: Final = Path("config/engine.toml")
-DEFAULT_FROM: Final = "sip:softphone@127.0.0.1"
 
-app = typer.Typer(help="FlexML engine: a SIP media server.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="FlexML engine: a SIP media server.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
 
 def main() -> None:
@@ -60,37 +65,7 @@ def serve(
             _fail(f"flexml: cannot serve: {error}", status=1)
 
 
-@app.command()
-def call(
-    target: Annotated[str, typer.Argument(help="Whom to call, as sip:NUMBER@ADDRESS[:PORT].")],
-    dtmf: Annotated[str, typer.Option(help="Keys to press once the call is answered; a comma waits 500 ms.")] = "",
-    record: Annotated[Path | None, typer.Option(help="Write what is heard to this WAV file.")] = None,
-    duration_s: Annotated[float, typer.Option("--for", min=0.1, help="Hang up after so many seconds.")] = 30.0,
-    from_uri: Annotated[str, typer.Option("--from", help="Who is calling.")] = DEFAULT_FROM,
-) -> None:
-    """Place one call and show how it goes: a softphone for trying things out."""
-    import asyncio
-
-    from .softphone import CallPlan, Report, place_call
-
-    live = sys.stderr.isatty()
-
-    def watch(report: Report) -> None:
-        if live:
-            sys.stderr.write(f"\r\x1b[K{report.line()}")
-            sys.stderr.flush()
-
-    plan = CallPlan(target=target, from_uri=from_uri, digits=dtmf, record=record, duration_s=duration_s)
-    try:
-        report = asyncio.run(place_call(plan, watch))
-    except (FlexmlError, OSError) as error:
-        _fail(f"flexml: cannot call {target}: {error}", status=1)
-    if live:
-        sys.stderr.write("\r\x1b[K")
-    typer.echo(report.line())
-    for problem in report.problems:
-        typer.echo(problem, err=True)
-    raise typer.Exit(0 if report.ok else 1)
+app.command()(call)
 
 
 def _load(file: Path, *, status: int) -> Config:

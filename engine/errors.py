@@ -46,9 +46,7 @@ class DocumentError(FlexmlError):
         self.found, self.url, self.line = found, url, line
         self.verb, self.attribute, self.value, self.allowed = verb, attribute, value, allowed
         where = ", ".join(
-            part
-            for part in (url, f"line {line}" if line else "", verb, attribute and f"attribute {attribute}")
-            if part
+            part for part in (url, f"line {line}" if line else "", verb, attribute and f"attribute {attribute}") if part
         )
         what = found + (f" {value!r}" if value else "") + (f"; allowed: {allowed}" if allowed else "")
         super().__init__(f"{where}: {what}" if where else what)

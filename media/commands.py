@@ -27,8 +27,10 @@ from .protocol import (
     SendDigits,
     SetRemote,
     StartPlay,
+    StartRecording,
     StartTone,
     StopPlay,
+    StopRecording,
 )
 from .rows import RATE_HZ, RowsFull
 from .sound import SoundError
@@ -57,6 +59,8 @@ class Commands:
             StopPlay: self._stop_play,
             SeekPlay: self._seek_play,
             SendDigits: self._send_digits,
+            StartRecording: self._start_recording,
+            StopRecording: self._stop_recording,
         }
 
     def carry_out(self, message: Command, now_s: float) -> None:
@@ -185,6 +189,15 @@ class Commands:
             raise Refused("RFC 4733 was not negotiated on this leg")
         inband = message.mode == "inband" or not negotiated
         self._stages.event_sender.start(row, message.job, message.digits, message.on, message.off, inband)
+
+    def _start_recording(self, row: int, message: StartRecording, now_s: float) -> None:
+        del now_s
+        self._stages.recorder.start(row, leg=message.leg, job=message.job, path=message.path, sides=message.sides)
+
+    def _stop_recording(self, row: int, message: StopRecording, now_s: float) -> None:
+        del now_s
+        if not self._stages.recorder.stop(row, message.job):
+            raise Refused(f"leg {message.leg} has no recording {message.job}")
 
     def _fail_play(self, message: StartPlay | StartTone, error: SoundError) -> None:
         self._emit(PlayFinished(leg=message.leg, job=message.job, reason="failed", error=str(error)))

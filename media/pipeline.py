@@ -33,6 +33,7 @@ from .stages import Stages
 from .telephone_event import EventTick
 from .transport import ControlPacket, Received, Transport
 
+Frames = NDArray[np.float32]
 Indices = NDArray[np.intp]
 
 SILENT_AFTER_S: Final = 10.0
@@ -88,8 +89,7 @@ class Pipeline:
         rows = self._stages.legs.flowing_rows
         packets = 0
         if rows.size:
-            self._hear(rows)
-            packets = self._speak(rows)
+            packets = self._speak(rows, self._hear(rows))
         self._report(rows, now_s)
         self._stages.legs.advance()
         self._tick += 1
@@ -151,24 +151,26 @@ class Pipeline:
             legs.digits[row] += 1
             self._events.append(DigitReceived(leg=legs.leg[row], digit=digit))
 
-    def _hear(self, rows: Indices) -> None:
-        """Decode what each leg says and let the listening stages hear it."""
+    def _hear(self, rows: Indices) -> Frames:
+        """Decode what each leg says and let the listening stages hear it; return it."""
         stages = self._stages
         octets, have = stages.jitter.pull(rows)
         heard = stages.concealer.step(stages.bank.decode(octets, rows), have, rows)
         for listener in stages.listeners:
             for row, event in listener.step(heard, rows):
                 self._events.append(msgspec.structs.replace(event, leg=stages.legs.leg[row]))
+        return heard
 
     # ---- out ----------------------------------------------------------------------------------------------------
 
-    def _speak(self, rows: Indices) -> int:
-        """Mix, encode and send what each leg is to hear; return how many packets that took."""
+    def _speak(self, rows: Indices, heard: Frames) -> int:
+        """Mix, record, encode and send what each leg is to hear; return how many packets that took."""
         stages, legs = self._stages, self._stages.legs
         frames = mixer.mix(rows.size, stages.foreground.step(rows), stages.background.step(rows))
         keys = stages.event_sender.step(rows)
         self._events += [DigitsSent(leg=legs.leg[row], job=job) for row, job in keys.finished]
         frames[keys.tone_at] = keys.tones
+        stages.recorder.step(heard, frames, rows)
         audio = legs.sending[rows]
         audio[keys.at] = False
         packets = self._press(rows, keys)
@@ -212,6 +214,7 @@ class Pipeline:
         # Each row in its own tick of the ten seconds, so that the work is spread evenly.
         for row in rows[rows % REPORT_EVERY_TICKS == self._tick % REPORT_EVERY_TICKS].tolist():
             self._events.append(LegReport(leg=legs.leg[row], stats=stages.stats(row)))
+        self._events += stages.recorder.finished()
         events, self._events = self._events, []
         for event in events:
             self._emit(event)

@@ -22,6 +22,7 @@ from .packetizer import Packetizer
 from .player import Player
 from .protocol import Event, LegStats, OpenLeg, SetRemote
 from .reception import Reception
+from .recorder import Recorder, SpoolWriter
 from .reporter import Reporter
 from .rows import RATE_HZ
 from .silence import Silence
@@ -70,6 +71,7 @@ class Stages:
         self.sounds: Sounds = Sounds()
         self.foreground: Player = Player(capacity, self.sounds)
         self.background: Player = Player(capacity, self.sounds)
+        self.recorder: Recorder = Recorder(SpoolWriter())
         self.event_receiver: EventReceiver = EventReceiver(capacity)
         self.event_sender: EventSender = EventSender(capacity)
         self.packetizer: Packetizer = Packetizer(capacity)
@@ -103,6 +105,7 @@ class Stages:
         """Take `row` out of every stage and free its ports."""
         self.transport.close(row)
         self.event_sender.stop(row)
+        self.recorder.close(row)
         for player in (self.foreground, self.background):
             player.close(row)
         for stage in (self.latch, self.reporter, self.event_receiver, self.packetizer, *self.listeners):

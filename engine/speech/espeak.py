@@ -8,6 +8,7 @@ the sign that is looked for.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any, Final
@@ -36,7 +37,8 @@ def speak(engine: Any, request: dict[str, Any]) -> dict[str, Any]:
         engine.setProperty("rate", request["speed"])
         engine.setProperty("pitch", request["pitch"])
         engine.save_to_file(request["text"], str(spoken))
-        engine.runAndWait()
+        with contextlib.redirect_stdout(None), contextlib.redirect_stderr(None):  # it announces the file
+            engine.runAndWait()
         if not spoken.exists():
             raise PromptError("espeak-ng wrote no audio")
         samples = decode(spoken, target, rate_hz=request["rate_hz"], max_s=MAX_S, trim=True)

@@ -1,0 +1,97 @@
+"""`flexml call`: the softphone on the command line."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from .errors import FlexmlError
+from .flexml.verb import Prompt
+
+if TYPE_CHECKING:
+    from .softphone import Report
+
+
+def call(
+    target: Annotated[str, typer.Argument(help="Whom to call, e.g. sip:15550001000@127.0.0.1:5060")],
+    *,
+    dtmf: Annotated[str, typer.Option(help="Keys to send once answered; , and w wait 0.5 s, W 1 s")] = "",
+    say: Annotated[str, typer.Option(help="Text to speak once answered")] = "",
+    play: Annotated[Path | None, typer.Option(help="Audio file to play once answered (after --say)")] = None,
+    record: Annotated[Path | None, typer.Option(help="WAV file to write what is heard to")] = None,
+    duration: Annotated[float, typer.Option("--for", min=0, help="Seconds to stay in the call")] = 30.0,
+    caller: Annotated[str, typer.Option("--from", help="SIP URI to call from")] = "sip:flexml@127.0.0.1",
+    name: Annotated[str, typer.Option(help="Display name to call with")] = "",
+    address: Annotated[str, typer.Option(help="Local address for SIP and RTP")] = "127.0.0.1",
+) -> None:
+    """Place a call, with real SIP and RTP. The exit status is 1 where the call failed."""
+    console = Console()
+    try:
+        report = asyncio.run(
+            _call(console, target, dtmf, say, play, record, duration, caller, name, address),
+        )
+    except FlexmlError as error:
+        console.print(f"The call was not placed: {error}", style="red", markup=False)
+        raise typer.Exit(1) from None
+    console.print(report.line(), markup=False, soft_wrap=True)
+    if record is not None and report.recorded_s:
+        console.print(f"heard {report.recorded_s:.1f} s, written to {record}", markup=False, soft_wrap=True)
+    for problem in report.problems:
+        console.print(problem, style="red", markup=False, soft_wrap=True)
+    raise typer.Exit(0 if report.ok else 1)
+
+
+async def _call(
+    console: Console,
+    target: str,
+    dtmf: str,
+    say: str,
+    play: Path | None,
+    record: Path | None,
+    duration: float,
+    caller: str,
+    name: str,
+    address: str,
+) -> Report:
+    from .softphone import CallPlan, place_call
+
+    async with AsyncExitStack() as stack:
+        plan = CallPlan(
+            target=target if target.startswith(("sip:", "sips:")) else f"sip:{target}",
+            from_uri=caller,
+            display_name=name,
+            address=address,
+            digits=dtmf,
+            prompts=await _prompts(stack, say, play),
+            record=record,
+            duration_s=duration,
+        )
+        live = stack.enter_context(Live(console=console, refresh_per_second=4, transient=True))
+        return await place_call(plan, lambda report: live.update(report.line()))
+
+
+async def _prompts(stack: AsyncExitStack, say: str, play: Path | None) -> tuple[Prompt, ...]:
+    """Speak and decode what is to be played, before the call."""
+    from .prompts import Prompts
+    from .speech.service import Speech
+
+    cache = Path.home() / ".cache" / "flexml" / "softphone"
+    prompts: list[Prompt] = []
+    if say:
+        speech = Speech(cache / "speech")
+        await speech.start()
+        stack.push_async_callback(speech.close)
+        prompts.append(await speech.say(say, "woman"))
+    if play is not None:
+        source = await asyncio.to_thread(play.resolve)
+        fetcher = Prompts(cache / "prompts", roots=[source.parent])
+        await fetcher.start()
+        stack.push_async_callback(fetcher.close)
+        prompts.append(await fetcher.fetch(str(source)))
+    return tuple(prompts)
