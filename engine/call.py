@@ -187,7 +187,11 @@ class Call:
 
     def on_offer(self, offer: str | None) -> str:
         """Give our SDP. Raises SdpError or NotAcceptable."""
-        return self.leg.on_offer(offer)
+        try:
+            return self.leg.on_offer(offer)
+        except SdpError as error:
+            self.note("offer refused", error=str(error))
+            raise
 
     def on_answer(self, answer: str) -> None:
         """Take the peer's answer. Raises SdpError or NotAcceptable."""

@@ -316,7 +316,7 @@ class Agent:
         try:
             return self._listener.on_offer(call.dialog, remote)
         except SdpError as error:
-            log.warning("offer refused: %s", error)
+            log.debug("offer refused: %s", error)
             if self._loop is not None:
                 self._loop.call_soon(self._refuse_offer, call.dialog)
             return None
@@ -331,7 +331,7 @@ class Agent:
         try:
             call.first_sdp = self._listener.on_offer(call.dialog, offer)
         except NotAcceptable as error:
-            log.warning("re-offer refused: %s", error)
+            log.debug("re-offer refused: %s", error)
             return False
         return True
 

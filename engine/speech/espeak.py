@@ -32,6 +32,7 @@ def speak(engine: Any, request: dict[str, Any]) -> dict[str, Any]:
     """Say `text` with `voice`, `speed` (words a minute) and `pitch` into the file `target` at `rate_hz`."""
     target = Path(request["target"])
     spoken = target.with_suffix(f".{os.getpid()}.source")
+    target.parent.mkdir(parents=True, exist_ok=True)  # somebody may have emptied the cache
     try:
         engine.setProperty("voice", request["voice"])
         engine.setProperty("rate", request["speed"])
