@@ -13,7 +13,6 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from .call_command import call
 from .config import Config
 from .config_file import load
 from .errors import ConfigError, FlexmlError
@@ -31,7 +30,16 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line."""
+    if sys.argv[1:2] not in (["serve"], ["check-config"]):
+        add_call()
     app()
+
+
+def add_call() -> None:
+    """Add the softphone, whose speech and decoding neither the server nor a check has to load."""
+    from .call_command import call
+
+    app.command()(call)
 
 
 @app.command("check-config")
@@ -63,9 +71,6 @@ def serve(
             asyncio.run(run(settings))
         except (FlexmlError, OSError) as error:
             _fail(f"flexml: cannot serve: {error}", status=1)
-
-
-app.command()(call)
 
 
 def _load(file: Path, *, status: int) -> Config:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from typer.testing import CliRunner
-
 from flexml.engine.cli import app
+from typer.testing import CliRunner
 
 EMBEDDED = Path(__file__).parents[2] / "config" / "engine.toml"
 

@@ -9,7 +9,6 @@ import queue
 import re
 
 import pytest
-
 from flexml.engine.log import DroppingQueueHandler, about_call, logging_to
 
 log = logging.getLogger("flexml.test")

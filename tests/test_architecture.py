@@ -1,0 +1,175 @@
+"""Dependencies point one way. The table is here; what the modules import is read, not run."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("engine", "media", "codecs")
+CLOCK_READERS = {"time", "monotonic", "perf_counter", "time_ns", "monotonic_ns", "perf_counter_ns"}
+
+MODULES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+class Import(NamedTuple):
+    """One import: the absolute dotted name of a module (or of a thing in it), and where."""
+
+    name: str
+    line: int
+
+
+def parse(module: Path) -> ast.Module:
+    return ast.parse((ROOT / module).read_text(encoding="utf-8"), str(module))
+
+
+def dotted(module: Path) -> str:
+    """The name inside the checkout: `engine.sip.agent`; a package goes by the name of its directory."""
+    return ".".join(module.with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(module: Path) -> Iterator[Import]:
+    """Everything imported, relative names made absolute. `from x import y` gives `x.y`."""
+    package = module.parent.parts
+    for node in ast.walk(parse(module)):
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            prefix = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (Import(f"{prefix}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def within(name: str, *modules: str) -> bool:
+    return any(name == module or name.startswith(module + ".") for module in modules)
+
+
+def complaints(rule: str, forbidden: Iterator[tuple[Path, Import]]) -> str:
+    found = [f"{module}:{line}: imports {name}; {rule}" for module, (name, line) in forbidden]
+    return "\n".join(found)
+
+
+# Importers, what they may not import, exceptions among either, and why.
+FORBIDDEN = [
+    (("media", "codecs"), ("engine", "flexml.engine"), (), "media and codecs do not know the engine"),
+    (("codecs",), ("media",), (), "codecs know nothing of how audio moves"),
+    (("media", "codecs"), ("asyncio",), (), "nothing may stand between a tick and its deadline"),
+    (("engine",), ("numpy",), (), "control never touches samples"),
+    (("engine",), ("media",), ("media.protocol", "media.channel"), "only messages and their channel are shared"),
+    (("engine",), ("codecs",), ("codecs.catalog",), "only names and numbers of codecs are shared"),
+    (("engine", "media"), ("pjsua2",), ("engine.sip.agent",), "one module owns the SIP stack"),
+    (PACKAGES, ("flexml",), (), "inside the packages imports are relative"),
+]
+
+
+@pytest.mark.parametrize(("importers", "forbidden", "exceptions", "reason"), FORBIDDEN)
+def test_packages_keep_apart(
+    importers: tuple[str, ...], forbidden: tuple[str, ...], exceptions: tuple[str, ...], reason: str
+) -> None:
+    wrong = (
+        (module, found)
+        for module in MODULES
+        if within(dotted(module), *importers) and not within(dotted(module), *exceptions)
+        for found in imports(module)
+        if within(found.name, *forbidden) and not within(found.name, *exceptions)
+    )
+    text = complaints(reason, wrong)
+    assert not text, text
+
+
+# From the top down: a module imports from its own layer and those below it, and every module has a layer. The
+# longest name that fits decides: `engine.flexml.verb` is a seam although `engine.flexml` sits high.
+LAYERS = [
+    # engine
+    ("engine.cli",),
+    ("engine.call_command",),
+    ("engine.app", "engine.softphone"),
+    ("engine.api", "engine.inbound"),
+    ("engine.flexml",),
+    ("engine.registry",),
+    ("engine.call",),
+    ("engine.leg", "engine.digits", "engine.supervisor"),
+    ("engine.media_client", "engine.webhook", "engine.outbox", "engine.speech", "engine.prompts", "engine.storage"),
+    ("engine.sip.agent", "engine.sip.negotiation", "engine.sip.trunks"),
+    ("engine.sip", "engine.audio_cache", "engine.download", "engine.decode", "engine.db"),
+    ("engine.config_file",),
+    ("engine.config_checks", "engine.config_tables"),
+    ("engine.config",),
+    ("engine.config_kinds", "engine.metrics", "engine.log", "engine.workers", "engine.tables", "engine.password"),
+    ("engine.ports", "engine.freshness", "engine.flexml.verb", "engine.flexml.fetch"),
+    ("engine.errors",),
+    # media: what is not named is a stage
+    ("media.worker",),
+    ("media.pipeline",),
+    ("media.commands",),
+    ("media.stages",),
+    ("media",),
+    ("media.rtp", "media.rtcp", "media.rows", "media.clock", "media.channel"),
+    ("media.protocol",),
+    # codecs
+    ("codecs",),
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+NAMES = {dotted(module) for module in MODULES}
+
+
+def rank(name: str) -> int | None:
+    """The layer of the longest listed name that `name` is or lies within; None where there is none."""
+    parts = name.split(".")
+    return next((RANK[n] for n in (".".join(parts[:end]) for end in range(len(parts), 0, -1)) if n in RANK), None)
+
+
+def target(name: str) -> str:
+    """The module that the imported `name` is, or is in."""
+    return name if name in NAMES else name.rpartition(".")[0]
+
+
+def ours(module: Path) -> Iterator[Import]:
+    """The imports from modules of this project, as module names."""
+    return (Import(target(name), line) for name, line in imports(module) if target(name) in NAMES)
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m != Path("engine/__init__.py")], ids=str)
+def test_a_module_imports_only_from_its_layer_and_below(module: Path) -> None:
+    own = rank(dotted(module))
+    assert own is not None, f"{module} has no layer: give it one in LAYERS"
+    wrong = [
+        f"{module}:{line}: imports {name}, which is a layer above it"
+        for name, line in ours(module)
+        if name.partition(".")[0] == module.parts[0] and (rank(name) or 0) < own
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {dotted(module): {name for name, _ in ours(module)} - {dotted(module)} for module in MODULES}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" > ".join(error.args[1]))
+
+
+def clock_reads(module: Path) -> Iterator[int]:
+    """The lines that read a clock: `time.monotonic` and its kin, called or handed on, or imported by name."""
+    for node in ast.walk(parse(module)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.value.id == "time" and node.attr in CLOCK_READERS:
+                yield node.lineno
+        elif isinstance(node, ast.ImportFrom) and node.module == "time":
+            yield node.lineno
+
+
+def test_clocks_are_read_in_one_module_and_handed_on_by_the_composition_root() -> None:
+    allowed = {Path("media/clock.py"), Path("engine/app.py")}
+    found = [f"{m}:{n}: reads a clock; take `now` instead" for m in MODULES if m not in allowed for n in clock_reads(m)]
+    assert not found, "\n".join(found)
+
+
+def test_codecs_is_no_package_of_its_own() -> None:
+    """With an __init__.py, a checkout on the path would shadow the standard library's codecs: Python cannot start."""
+    assert not (ROOT / "codecs" / "__init__.py").exists()
