@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -302,3 +303,16 @@ def test_any_packet_of_any_timestamp_is_survived() -> None:
         buffer.push(batch_of(packets), tick)
         octets, have = buffer.pull(np.array([0]))
         assert octets.shape == have.shape == (1, 160)
+
+
+def test_a_captured_stream_comes_out_to_the_octet(sipp_capture: Callable[[str], list[tuple[float, bytes]]]) -> None:
+    packets = sipp_capture("g711a.pcap")
+    began = packets[0][0]
+    arrivals: Arrivals = defaultdict(list)
+    for seconds, octets in packets:
+        arrivals[int(np.ceil((seconds - began) / 0.02))].append((0, octets))
+    buffer = opened()
+    heard, have = play(arrivals, max(arrivals) + 20, buffer)
+    sent = np.frombuffer(b"".join(octets[12:] for _, octets in packets), np.uint8)
+    assert (heard[have] == sent).all()
+    assert buffer.late[0] == buffer.duplicates[0] == 0
