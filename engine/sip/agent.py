@@ -35,6 +35,7 @@ MEDIA_PARKING: Final = "127.0.0.2"
 """Where pjsua's idle media sockets are bound."""
 IDLE_POLL_S: Final = 0.05
 BUSY_POLL_S: Final = 0.01
+CANCELLED: Final = 487
 BURST: Final = 64
 """How many rounds of pjsip events are handled before the event loop gets its turn."""
 
@@ -369,6 +370,8 @@ class Agent:
         self._finished.append(call)
         by = "local" if call.ended_by_us else "remote" if received else "stack"
         status = call.final_status or info.lastStatusCode
+        if by == "stack" and call.inbound and status == CANCELLED:
+            by = "remote"  # what ended it was the CANCEL; the event is of our 487 to the INVITE
         if call.confirmed and by == "remote":
             status = 200
         self.tell(Ended(dialog=call.dialog, status=status, reason=info.lastReason, by=by))
