@@ -1,0 +1,66 @@
+"""The scripts and the files that they make: what can be checked without running a set-up."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from flexml.engine.config import LISTS, SECTIONS
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ["scripts/setup", "scripts/serve", "scripts/test", "scripts/lock", "scripts/build-pjsua2", ".ci/run"]
+LOCKS = ["requirements.lock", "requirements-dev.lock"]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_can_be_executed_and_is_valid_bash(name: str) -> None:
+    assert os.access(ROOT / name, os.X_OK)
+    done = subprocess.run(["bash", "-n", ROOT / name], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def logical_lines(name: str) -> list[str]:
+    text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ")
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_pins_everything_by_hash_and_names_no_index(name: str) -> None:
+    for line in logical_lines(name):
+        assert re.match(r"[a-z0-9.-]+==[^ ]+ .*--hash=sha256:[0-9a-f]{64}", line), line
+        assert "://" not in line
+        assert set(re.findall(r"--([a-z-]+)", line)) == {"hash"}
+
+
+def test_the_lock_of_the_tests_contains_the_lock_of_the_server() -> None:
+    server, tests = (set(logical_lines(name)) for name in LOCKS)
+    assert server <= tests
+
+
+def test_every_dependency_is_locked_and_explained() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    block = (
+        project.partition("\ndependencies = [")[2].partition("\n]")[0]
+        + project.partition("\ndev = ")[2].partition("\n")[0]
+    )
+    names = re.findall(r'"([a-z0-9-]+)(?:\[[a-z]+\])?>=', block)
+    locked = {line.partition("==")[0] for line in logical_lines(LOCKS[1])}
+    explained = set(
+        re.findall(r"^\| ([a-z0-9-]+) \|", (ROOT / "docs/dependencies.md").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    assert len(names) > 15
+    assert set(names) <= locked
+    assert set(names) <= explained
+
+
+def test_every_setting_is_documented() -> None:
+    text = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    shapes = {f"[{name}]": shape for name, shape in SECTIONS.items()}
+    shapes |= {f"[[{name}]]": shape for name, (_, shape) in LISTS.items()}
+    for label, shape in shapes.items():
+        part = text.partition(f"## {label}\n")[2].partition("\n## ")[0]
+        assert re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE) == [field.name for field in dataclasses.fields(shape)]
