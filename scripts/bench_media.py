@@ -87,6 +87,11 @@ def cpu_s(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def steal_s() -> float:
+    """Return the CPU time that the hypervisor has given to others: none of it is the worker's fault."""
+    return int(Path("/proc/stat").read_text().split("\n", 1)[0].split()[8]) / os.sysconf("SC_CLK_TCK")
+
+
 def start_calls(control: Channel[Event], meter: Meter, calls: int, prompt: str) -> None:
     """Open `calls` legs, each towards its socket, and let them play `prompt` on and on from different places."""
     for call in range(calls):
@@ -113,15 +118,17 @@ def run(control: Channel[Event], meter: Meter, seconds: float) -> list[Event]:
     return events
 
 
-def summary(meter: Meter, beats: list[Beat], cpu: float, seconds: float, calls: int) -> dict[str, Any]:
+def summary(meter: Meter, beats: list[Beat], cpu: float, stolen: float, seconds: float) -> dict[str, Any]:
     """Return the figures: times in ms, CPU in percent of one core."""
+    calls = len(meter.sockets)
     intervals = np.concatenate([np.diff(np.asarray(stamps)) for stamps in meter.stamps if len(stamps) > 1])
     deviation_ms = np.abs(intervals - TICK_S) * 1000
-    steps = np.concatenate([np.diff(np.asarray(each, np.uint16)) for each in meter.sequences])
+    steps = np.concatenate([np.diff(np.asarray(each, np.uint16)).astype(np.int16) for each in meter.sequences])
     return {
         "calls": calls,
         "packets": int(intervals.size),
-        "missing": int((steps.astype(np.int64) - 1).sum()),
+        "missing": int(np.maximum(steps.astype(np.int64) - 1, 0).sum()),
+        "out_of_order": int((steps <= 0).sum()),
         "deviation_ms": {
             "p50": round(float(np.percentile(deviation_ms, 50)), 3),
             "p99": round(float(np.percentile(deviation_ms, 99)), 3),
@@ -133,6 +140,7 @@ def summary(meter: Meter, beats: list[Beat], cpu: float, seconds: float, calls: 
         },
         "overruns": sum(beat.overruns for beat in beats),
         "late_packets": sum(beat.late_packets for beat in beats),
+        "stolen_percent": round(100 * stolen / seconds, 1),
         "cpu_percent": round(100 * cpu / seconds, 1),
         "cpu_percent_per_call": round(100 * cpu / seconds / calls, 4),
     }
@@ -153,9 +161,9 @@ def measure(calls: int, seconds: float) -> dict[str, Any]:
             start_calls(control, meter, calls, prompt.name)
             events = run(control, meter, SETTLE_S)
             meter.clear()
-            before = cpu_s(worker.pid)
+            before, stolen_before = cpu_s(worker.pid), steal_s()
             late_events = run(control, meter, seconds)
-            used = cpu_s(worker.pid) - before
+            used, stolen = cpu_s(worker.pid) - before, steal_s() - stolen_before
             for leg in range(1, calls + 1):
                 control.send(CloseLeg(leg=leg))
         finally:
@@ -165,7 +173,7 @@ def measure(calls: int, seconds: float) -> dict[str, Any]:
         if isinstance(event, CommandFailed):
             raise SystemExit(f"leg {event.leg}: {event.command}: {event.error}")
     beats = [event for event in late_events if isinstance(event, Beat)]
-    return summary(meter, beats, used, seconds, calls)
+    return summary(meter, beats, used, stolen, seconds)
 
 
 def main() -> None:

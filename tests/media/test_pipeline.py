@@ -33,9 +33,9 @@ from flexml.media.protocol import (
     SendDigits,
     SetRemote,
     StartPlay,
-    StartRecording,
     StartTone,
     StopPlay,
+    Watch,
 )
 from flexml.media.transport import Address, ControlPacket, FakeNetwork
 from numpy.typing import NDArray
@@ -507,7 +507,7 @@ REFUSED: list[tuple[Command, str]] = [
     (Rig.remote(address="media.example.com"), "address: expected an IP address, found 'media.example.com'"),
     (Rig.remote(port=70_000), "port: expected 0 to 65535, found 70000"),
     (SendDigits(leg=1, job=1, digits="1", mode="rfc4733"), "RFC 4733 was not negotiated"),
-    (StartRecording(leg=1, job=1, path="/r"), "not available in this version"),
+    (Watch(leg=1, job=1, noise=100), "not available in this version"),
     (Join(leg=1, room=1), "not available in this version"),
 ]
 

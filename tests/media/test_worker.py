@@ -170,7 +170,7 @@ def test_the_worker_beats_every_second_and_bears_its_name(worker: Process) -> No
     assert name == b"flexml: worker 7"
 
 
-def test_the_worker_ends_when_control_does_and_says_goodbye(worker: Process) -> None:
+def test_the_worker_ends_cleanly_when_control_does(worker: Process) -> None:
     ports = free_pairs(2)
     connect(worker, ports)
     worker.control.close()
