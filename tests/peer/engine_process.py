@@ -1,19 +1,21 @@
 """The real engine as a child process, on ports of its own, with a configuration as small as it may be."""
 
+import json
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 START_S: Final = 30.0
 STOP_S: Final = 15.0
 RTP_PORTS: Final = 400
+DEMO: Final = "15550001999"
 
 _CONFIG: Final = """\
 [sip]
@@ -34,7 +36,7 @@ path = "{folder}/files"
 
 [media]
 workers = 1
-legs_per_worker = 100
+legs_per_worker = {legs}
 
 [webhook]
 timeout_s = 3
@@ -61,25 +63,50 @@ def free_port(kind: int = socket.SOCK_DGRAM) -> int:
         return probe.getsockname()[1]
 
 
+def free_block(count: int) -> int:
+    """An even port from which on `count` are free: SIPp binds RTP and RTCP for audio and for video in a row."""
+    for _ in range(100):
+        base = free_port() & ~1
+        with ExitStack() as probes:
+            try:
+                for port in range(base, base + count):
+                    probe = probes.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                    probe.bind(("127.0.0.1", port))
+            except (OSError, OverflowError):
+                continue
+            return base
+    raise AssertionError(f"no {count} free ports in a row")
+
+
 class EngineProcess:
     """`flexml serve`, its ports and its log."""
 
-    def __init__(self, folder: Path, dids: Mapping[str, str]) -> None:
-        """`dids` maps numbers to the URLs (ending in `/`) that tell what to do with calls to them."""
+    def __init__(self, folder: Path, dids: Mapping[str, str], *, legs: int = 100) -> None:
+        """`dids` maps numbers to the URLs (ending in `/`) that tell what to do with calls; DEMO goes to the demo."""
         self.sip_port, self.http_port = free_port(), free_port(socket.SOCK_STREAM)
         self.log_path = folder / "engine.log"
-        rtp = 20000 + self.sip_port % 30 * RTP_PORTS  # below what the kernel hands out
+        ports = max(RTP_PORTS, 2 * legs)
+        rtp = 20000 + self.sip_port % (12000 // ports) * ports  # below what the kernel hands out
         config = _CONFIG.format(
-            sip=self.sip_port, http=self.http_port, rtp=rtp, rtp_last=rtp + RTP_PORTS - 1, folder=folder
+            sip=self.sip_port, http=self.http_port, rtp=rtp, rtp_last=rtp + ports - 1, folder=folder, legs=legs
         )
         self._config = folder / "engine.toml"
-        self._config.write_text(config + "".join(_DID.format(number=n, url=url) for n, url in dids.items()))
+        urls = {**dids, DEMO: self.url("/demo/")}
+        self._config.write_text(config + "".join(_DID.format(number=n, url=url) for n, url in urls.items()))
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def target(self) -> str:
         return f"127.0.0.1:{self.sip_port}"
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.http_port}{path}"
+
+    def get(self, path: str) -> bytes:
+        """The body of a GET; raises OSError for anything but success."""
+        with urllib.request.urlopen(self.url(path), timeout=5) as response:
+            return response.read()
 
     def start(self) -> None:
         """Start, and return once /health says that calls can be taken."""
@@ -102,15 +129,26 @@ class EngineProcess:
             self._process.kill()
         return self._process.wait()
 
+    @property
+    def pids(self) -> list[int]:
+        """The control process and its children, media workers first among them by age."""
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text()
+        return [self._process.pid, *map(int, children.split())]
+
+    def live_calls(self) -> int:
+        """How many calls /health counts."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/health", timeout=5) as response:
+            return json.load(response)["live_calls"]
+
     def log(self, start: int = 0) -> str:
         """What the engine has written, from octet `start`."""
         return self.log_path.read_bytes()[start:].decode(errors="replace")
 
     def _healthy(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/health", timeout=2) as response:
-                return response.status == 200
-        except (OSError, urllib.error.URLError):
+            return bool(self.get("/health"))
+        except OSError:
             return False
 
     def _exited_within(self, seconds: float) -> bool:
@@ -129,9 +167,3 @@ def tracebacks(log: str) -> list[str]:
     return [
         "\n".join(lines[at : at + 30]) for at, line in enumerate(lines) if "Traceback (most recent call last)" in line
     ]
-
-
-def lines_with(log: str, words: Iterable[str]) -> list[str]:
-    """The lines of a log that hold all of `words`."""
-    wanted = list(words)
-    return [line for line in log.splitlines() if all(word in line for word in wanted)]

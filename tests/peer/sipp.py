@@ -2,16 +2,15 @@
 
 import re
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from engine_process import free_port
+from engine_process import free_block, free_port
 
 CAPTURES: Final = Path("/usr/share/sip-tester")
 TIMEOUT_S: Final = 30
-_MESSAGE: Final = re.compile(r"^-{20,}.*\nUDP message (sent|received)[^\n]*\n\n", re.MULTILINE)
+_MESSAGE: Final = re.compile(r"^-{20,}.*\n(?:UDP|TCP) message (sent|received)[^\n]*\n\n", re.MULTILINE)
 _DIALOG: Final = """\
 Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
 From: "Peer" <sip:15162065338@[local_ip]:[local_port]>;tag=[pid]peer[call_number]
@@ -152,20 +151,19 @@ class Sipp:
     def __init__(self, folder: Path, target: str) -> None:
         self._folder, self._target = folder, target
 
-    def run(self, steps: str, *, number: str, rtp_port: int = 9, keys: Mapping[str, str] | None = None) -> Outcome:
-        """Play `steps` once, to the end or for 30 s."""
+    def run(self, steps: str, *, number: str, rtp_port: int = 9, tcp: bool = False) -> Outcome:
+        """Play `steps` once, to the end or for 30 s. `rtp_port` is what `[rtp_port]` in an SDP stands for."""
         scenario = self._folder / "scenario.xml"
         log, errors = self._folder / "messages.log", self._folder / "errors.log"
         scenario.write_text(f'<?xml version="1.0" encoding="UTF-8"?>\n<scenario name="peer">\n{steps}</scenario>\n')
         for old in (log, errors):
             old.unlink(missing_ok=True)
-        pairs = {"rtp_port": str(rtp_port), **(keys or {})}
         command = [
             "sipp", self._target, "-sf", str(scenario), "-s", number, "-m", "1", "-nostdin", "-i", "127.0.0.1",
-            "-p", str(free_port()), "-mi", "127.0.0.1", "-mp", str(free_port() & ~1),
+            "-p", str(free_port()), "-mi", "127.0.0.1", "-mp", str(free_block(4)),
             "-timeout", f"{TIMEOUT_S}s", "-timeout_error", "-trace_msg", "-message_file", str(log),
             "-trace_err", "-error_file", str(errors),
-            *(word for name, value in pairs.items() for word in ("-key", name, value)),
+            "-key", "rtp_port", str(rtp_port), "-t", "t1" if tcp else "u1",
         ]  # fmt: skip
         done = subprocess.run(command, cwd=self._folder, capture_output=True, timeout=TIMEOUT_S + 15, check=False)
         said = errors.read_text(errors="replace") if errors.exists() else ""

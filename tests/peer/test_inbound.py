@@ -1,9 +1,11 @@
 """Inbound calls by SIPp, with the audio and the HTTP requests that come of them (decisions, sections 2 to 4)."""
 
+import json
 import re
 from itertools import pairwise
 
 import pytest
+from engine_process import DEMO, EngineProcess
 from flexml_app import Answer, Line, tone_wav
 from rtp_endpoint import RtpEndpoint, level_dbov, loud_part, share_at
 from sipp import (
@@ -49,6 +51,36 @@ def test_rtp_is_one_stream_without_gaps(line: Line, sipp: Sipp, rtp: RtpEndpoint
     assert {len(packet.payload) for packet in packets} == {160}
     steps = {((b.sequence - a.sequence) % 65536, (b.timestamp - a.timestamp) % 2**32) for a, b in pairwise(packets)}
     assert steps == {(1, 160)}
+
+
+@pytest.mark.parametrize(("ptime", "octets"), [(10, 80), (20, 160), (30, 240), (40, 320)])
+def test_packets_are_as_long_as_asked_for(line: Line, sipp: Sipp, rtp: RtpEndpoint, ptime: int, octets: int) -> None:
+    line.serve("<Play>tone.wav</Play>")
+    line.serve(tone_wav(1000, 1.2), at="tone.wav")
+    outcome = sipp.run(call(offer=sdp(f"a=ptime:{ptime}"), hang_up=False), number=line.number, rtp_port=rtp.port)
+    assert outcome.status == 0, outcome.errors
+    assert {len(packet.payload) for packet in rtp.packets} == {octets}
+    tone = loud_part(rtp.heard())
+    assert 1.16 <= len(tone) / 8000 <= 1.24
+    assert share_at(tone, 1000) > 0.95
+
+
+def test_a_law_is_spoken_where_it_is_offered_first(line: Line, sipp: Sipp, rtp: RtpEndpoint) -> None:
+    line.serve("<Play>tone.wav</Play>")
+    line.serve(tone_wav(1000, 1.0), at="tone.wav")
+    outcome = sipp.run(call(offer=sdp(formats="18 8 0 101"), hang_up=False), number=line.number, rtp_port=rtp.port)
+    assert outcome.status == 0, outcome.errors
+    assert {packet.payload_type for packet in rtp.packets} == {8}
+    assert share_at(loud_part(rtp.heard()), 1000) > 0.95
+
+
+def test_a_call_over_tcp(line: Line, sipp: Sipp, rtp: RtpEndpoint) -> None:
+    line.serve("<Play>tone.wav</Play>")
+    line.serve(tone_wav(1000, 1.0), at="tone.wav")
+    outcome = sipp.run(call(hang_up=False), number=line.number, rtp_port=rtp.port, tcp=True)
+    assert outcome.status == 0, outcome.errors
+    assert share_at(loud_part(rtp.heard()), 1000) > 0.95
+    assert line.final_status().data["CallStatus"] == "completed"
 
 
 def test_the_first_request_tells_of_the_call(line: Line, sipp: Sipp) -> None:
@@ -214,6 +246,16 @@ def test_an_application_error_is_said_to_the_caller(line: Line, sipp: Sipp, rtp:
     assert outcome.status == 0, outcome.errors
     assert len(loud_part(rtp.heard())) / 8000 > 1.5
     line.final_status()
+
+
+def test_the_demo_tells_the_time_to_who_presses_1(engine: EngineProcess, sipp: Sipp, rtp: RtpEndpoint) -> None:
+    rtp.press("1")
+    outcome = sipp.run(call(pause(4000)), number=DEMO, rtp_port=rtp.port)
+    assert outcome.status == 0, outcome.errors
+    assert len(loud_part(rtp.heard())) / 8000 > 2
+    calls = json.loads(engine.get("/demo/log"))["calls"]
+    asked = [(one["path"], one["data"].get("Digits")) for one in calls[-1]["requests"]]
+    assert asked[:3] == [("/demo/", None), ("/demo/choice", "1"), ("/demo/", None)]
 
 
 def test_speech_is_heard(line: Line, sipp: Sipp, rtp: RtpEndpoint) -> None:
