@@ -37,6 +37,8 @@ log = logging.getLogger("flexml.app")
 DRAIN_TIMEOUT_S: Final = 10.0
 MAX_DIALOGS: Final = 4000
 """PJSUA_MAX_CALLS of scripts/config_site.h."""
+SPARE_DIALOGS: Final = 64
+"""For INVITEs that get no leg: they are refused, but need a place to be refused from."""
 
 
 async def serve(config: Config) -> None:
@@ -64,7 +66,7 @@ async def _start(config: Config, stack: AsyncExitStack) -> Inbound:
     prompts = await stack.enter_async_context(_running(_prompts(config)))
     speech = await stack.enter_async_context(_running(_speech(config)))
     media = MediaClient()
-    supervisor = Supervisor(media, count=config.media.workers or spare_cores(), capacity=config.media.legs_per_worker)
+    supervisor = Supervisor(media, count=_workers(config), capacity=config.media.legs_per_worker)
     supervisor.start()
     stack.push_async_callback(supervisor.stop)
     inbound = _inbound(config, database, webhook, outbox, prompts, speech, media)
@@ -125,13 +127,17 @@ def _inbound(
     )
 
 
+def _workers(config: Config) -> int:
+    return config.media.workers or spare_cores()
+
+
 def _agent_settings(config: Config) -> AgentSettings:
     sip = config.sip
     return AgentSettings(
         listen=tuple(str(listen) for listen in sip.listen),
         public_address=sip.public_address,
         user_agent=sip.user_agent,
-        max_calls=MAX_DIALOGS,
+        max_calls=min(MAX_DIALOGS, _workers(config) * config.media.legs_per_worker + SPARE_DIALOGS),
         hundred_rel=sip.hundred_rel,
         session_timer=sip.session_timer,
         tls_certificate=sip.tls_certificate,

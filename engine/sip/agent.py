@@ -193,7 +193,7 @@ class Agent:
         config.uaConfig.userAgent = self._settings.user_agent
         config.uaConfig.natTypeInSdp = 0
         config.medConfig.threadCnt = 0
-        config.medConfig.hasIoqueue = False
+        config.medConfig.hasIoqueue = True  # of its own, which nothing polls: the sockets stay deaf
         config.medConfig.noVad = True
         config.medConfig.clockRate = config.medConfig.sndClockRate = 8000
         config.logConfig.level = self._settings.log_level

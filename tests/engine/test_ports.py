@@ -1,7 +1,6 @@
 """RTP port pairs."""
 
 import pytest
-
 from flexml.engine.errors import MediaError
 from flexml.engine.ports import PortPool
 

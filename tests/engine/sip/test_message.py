@@ -1,14 +1,14 @@
 """Taking fields out of SIP messages."""
 
 import pytest
-
 from flexml.engine.sip.message import parse
 
 INVITE = (
     "INVITE sip:15550001000@127.0.0.1;user=phone SIP/2.0\r\n"
     "v: SIP/2.0/TCP 127.0.0.1:5090;branch=z9hG4bK1\r\n"
     'f: "A. G. Bell" <sip:bell@example.com>\r\n ;tag=88\r\n'
-    "i: abc@example\r\nX-Customer: 42\r\nX-Customer: 43\r\nc: application/sdp\r\n\r\nv=0\r\no=- 1 1 IN IP4 127.0.0.1\r\n"
+    "i: abc@example\r\nX-Customer: 42\r\nX-Customer: 43\r\nc: application/sdp\r\n\r\n"
+    "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\n"
 )
 
 
@@ -29,7 +29,8 @@ def test_headers_keep_their_order_and_repetitions():
 def test_sdp_is_found_in_a_multipart_body():
     text = (
         "INVITE sip:a@b SIP/2.0\r\nContent-Type: multipart/mixed;boundary=x\r\n\r\n"
-        "--x\r\nContent-Type: text/plain\r\n\r\nhello\r\n--x\r\nContent-Type: application/sdp\r\n\r\nv=0\r\ns=-\r\n--x--\r\n"
+        "--x\r\nContent-Type: text/plain\r\n\r\nhello\r\n"
+        "--x\r\nContent-Type: application/sdp\r\n\r\nv=0\r\ns=-\r\n--x--\r\n"
     )
     assert (parse(text).sdp or "").startswith("v=0")
 
