@@ -35,6 +35,7 @@ from .webhook import Limits, Webhook
 log = logging.getLogger("flexml.app")
 
 DRAIN_TIMEOUT_S: Final = 10.0
+NEVER_S: Final = 1e9
 MAX_DIALOGS: Final = 4000
 """PJSUA_MAX_CALLS of scripts/config_site.h."""
 SPARE_DIALOGS: Final = 64
@@ -66,7 +67,13 @@ async def _start(config: Config, stack: AsyncExitStack) -> Inbound:
     prompts = await stack.enter_async_context(_running(_prompts(config)))
     speech = await stack.enter_async_context(_running(_speech(config)))
     media = MediaClient()
-    supervisor = Supervisor(media, count=_workers(config), capacity=config.media.legs_per_worker)
+    supervisor = Supervisor(
+        media,
+        count=_workers(config),
+        capacity=config.media.legs_per_worker,
+        jitter_ms=config.rtp.jitter_ms,
+        silent_after_s=config.rtp.silence_timeout_s or NEVER_S,
+    )
     supervisor.start()
     stack.push_async_callback(supervisor.stop)
     inbound = _inbound(config, database, webhook, outbox, prompts, speech, media)

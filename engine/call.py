@@ -220,8 +220,9 @@ class Call:
         self._heard.set()
 
     def on_silent(self, silent_ms: int) -> None:
-        """No packet has come for that long."""
-        self.note("no RTP", silent_ms=silent_ms)
+        """No packet has come for as long as `[rtp] silence_timeout_s` allows: the peer is gone."""
+        self.note("no RTP, hanging up", silent_ms=silent_ms)
+        self._services.agent.hang_up(self.dialog, reason='Q.850;cause=102;text="no RTP"')
 
     # ---- what verbs see ---------------------------------------------------------------------------------------
 

@@ -58,7 +58,7 @@ class Rtp:
 
     address: str = setting(kinds.optional(kinds.HOST), "")
     ports: tuple[int, int] = setting(kinds.PORT_RANGE, [42000, 46000])
-    jitter_ms: int = setting(kinds.integer(20, 1000), 60)
+    jitter_ms: int = setting(kinds.integer(20, 200), 40)
     silence_timeout_s: int = setting(kinds.integer(0, 86400), 60)
 
 

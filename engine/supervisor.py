@@ -25,10 +25,13 @@ STOP_TIMEOUT_S: Final = 3.0
 class Supervisor:
     """Keeps `count` workers running for `client`."""
 
-    def __init__(self, client: MediaClient, *, count: int, capacity: int) -> None:
+    def __init__(
+        self, client: MediaClient, *, count: int, capacity: int, jitter_ms: int = 40, silent_after_s: float = 10.0
+    ) -> None:
         self._client = client
         self._count = count
         self._capacity = capacity
+        self._options = ["--jitter-ms", str(jitter_ms), "--silent-after", str(silent_after_s)]
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -49,7 +52,7 @@ class Supervisor:
         self._processes[link.name] = subprocess.Popen(
             [
                 sys.executable, "-m", "flexml.media.worker",
-                "--fd", str(descriptor), "--name", link.name, "--capacity", str(self._capacity),
+                "--fd", str(descriptor), "--name", link.name, "--capacity", str(self._capacity), *self._options,
             ],
             pass_fds=[descriptor],
             stdin=subprocess.DEVNULL,

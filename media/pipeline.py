@@ -37,6 +37,7 @@ Frames = NDArray[np.float32]
 Indices = NDArray[np.intp]
 
 SILENT_AFTER_S: Final = 10.0
+JITTER_MS: Final = 40
 REPORT_EVERY_TICKS: Final = 500
 
 
@@ -51,16 +52,21 @@ class Pipeline:
         *,
         randomness: random.Random,
         silent_after_s: float = SILENT_AFTER_S,
+        jitter_ms: int = JITTER_MS,
         now_s: float = 0.0,
         wall_offset_s: float = 0.0,
     ) -> None:
-        """`now_s` is when it begins; `wall_offset_s` added to such a time gives seconds since 1970, for RTCP."""
+        """Make the stages. `jitter_ms` is the delay that a stream starts with to even out arrival.
+
+        `now_s` is when it begins; `wall_offset_s` added to such a time gives seconds since 1970, for RTCP.
+        """
         self._stages: Stages = Stages(
             capacity,
             transport,
             randomness=randomness,
             wall_offset_s=wall_offset_s,
             silent_after_s=silent_after_s,
+            jitter_ms=jitter_ms,
         )
         self._commands: Commands = Commands(self._stages, emit)
         self._emit: Callable[[Event], None] = emit

@@ -57,7 +57,9 @@ class Stages:
         randomness: random.Random,
         wall_offset_s: float,
         silent_after_s: float,
+        jitter_ms: int,
     ) -> None:
+        self._jitter_ms: int = jitter_ms
         self.transport: Transport = transport
         self.legs: Legs = Legs(capacity)
         self.latch: Latch = Latch(capacity)
@@ -145,7 +147,7 @@ class Stages:
         self.bank.open(row, name)
         jitter, begun = self.jitter, bool(self._codec[row])
         counts = jitter.late[row], jitter.duplicates[row], jitter.concealed[row]
-        jitter.open(row, octets_per_tick=codec.octets_per_tick)
+        jitter.open(row, octets_per_tick=codec.octets_per_tick, delay_ms=self._jitter_ms)
         if begun:
             jitter.late[row], jitter.duplicates[row], jitter.concealed[row] = counts
         if not begun or codec.clock_hz != self.reporter.clock_hz[row]:

@@ -23,7 +23,7 @@ from setproctitle import setproctitle
 
 from . import channel, clock
 from .channel import Channel
-from .pipeline import Pipeline
+from .pipeline import JITTER_MS, SILENT_AFTER_S, Pipeline
 from .protocol import Beat, Command, Drain
 from .rows import FRAME_MS
 from .transport import UdpTransport
@@ -133,6 +133,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--fd", type=int, required=True, help="descriptor of the control channel")
     parser.add_argument("--name", default="worker", help="what the process is called")
     parser.add_argument("--capacity", type=int, default=1000, help="legs carried at most")
+    parser.add_argument("--jitter-ms", type=int, default=JITTER_MS, help="delay to even out arrival with, at first")
+    parser.add_argument("--silent-after", type=float, default=SILENT_AFTER_S, help="seconds without packets to tell of")
     options = parser.parse_args(arguments)
     setproctitle(f"flexml: {options.name}")
     control = channel.worker_end(options.fd)
@@ -141,6 +143,8 @@ def main(arguments: list[str] | None = None) -> int:
         UdpTransport(options.capacity),
         control.send,
         randomness=random.SystemRandom(),
+        silent_after_s=options.silent_after,
+        jitter_ms=options.jitter_ms,
         now_s=clock.now(),
         wall_offset_s=clock.wall_offset_s(),
     )
