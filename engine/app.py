@@ -29,7 +29,7 @@ from .prompts import PromptLimits, Prompts
 from .registry import Registry
 from .sip.agent import Agent, AgentSettings
 from .speech.service import Speech
-from .supervisor import Supervisor, spare_cores
+from .supervisor import Supervisor, WorkerSettings, spare_cores
 from .webhook import Limits, Webhook
 
 log = logging.getLogger("flexml.app")
@@ -70,9 +70,11 @@ async def _start(config: Config, stack: AsyncExitStack) -> Inbound:
     supervisor = Supervisor(
         media,
         count=_workers(config),
-        capacity=config.media.legs_per_worker,
-        jitter_ms=config.rtp.jitter_ms,
-        silent_after_s=config.rtp.silence_timeout_s or NEVER_S,
+        settings=WorkerSettings(
+            capacity=config.media.legs_per_worker,
+            jitter_ms=config.rtp.jitter_ms,
+            silent_after_s=config.rtp.silence_timeout_s or NEVER_S,
+        ),
     )
     supervisor.start()
     stack.push_async_callback(supervisor.stop)

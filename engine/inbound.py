@@ -6,7 +6,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, cast
 
 from .call import Call, Outcome, Services
@@ -195,18 +195,5 @@ async def close_orphans(database: Database, now: float) -> int:
     """Mark calls that an earlier run left live as ended; returns how many."""
     orphans = await database.load_calls(state="live")
     for orphan in orphans:
-        ended = CallRecord(
-            sid=orphan.sid,
-            account=orphan.account,
-            direction=orphan.direction,
-            from_number=orphan.from_number,
-            to_number=orphan.to_number,
-            state="ended",
-            started=orphan.started,
-            answered=orphan.answered,
-            ended=now,
-            status="failed",
-            duration_s=orphan.duration_s,
-        )
-        await database.save_call(ended)
+        await database.save_call(replace(orphan, state="ended", status="failed", ended=now))
     return len(orphans)

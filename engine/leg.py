@@ -44,7 +44,8 @@ class Leg:
             raise
         self.agreed: Agreed | None = None
         self._flowing = False
-        self._offer = ""
+        self._closed = False
+        self._said = ""  # our description as the peer has it
         self._local = LocalMedia(
             address=settings.advertised,
             port=self.port,
@@ -60,21 +61,24 @@ class Leg:
     def on_offer(self, offer: str | None) -> str:
         """Answer `offer`, or make one where there is none. Raises SdpError or NotAcceptable."""
         local = self._next_version()
-        if offer is None:
-            self._local = local
-            self._offer = renew_offer(self.agreed, local) if self.agreed else make_offer(local)
-            return self._offer
-        agreed = negotiate_answer(offer, local)
-        if self.agreed is not None and _same_but_version(agreed.sdp, self.agreed.sdp):
+        said, agreed = self._describe(offer, local)
+        if _same_but_version(said, self._said):
             local = self._local
-            agreed = negotiate_answer(offer, local)
-        self._local = local
-        self._agree(agreed)
-        return agreed.sdp
+            said, agreed = self._describe(offer, local)
+        self._local, self._said = local, said
+        if agreed is not None:
+            self._agree(agreed)
+        return said
+
+    def _describe(self, offer: str | None, local: LocalMedia) -> tuple[str, Agreed | None]:
+        if offer is None:
+            return (renew_offer(self.agreed, local) if self.agreed else make_offer(local)), None
+        agreed = negotiate_answer(offer, local)
+        return agreed.sdp, agreed
 
     def on_answer(self, answer: str) -> None:
         """Take the answer to our offer. Raises SdpError or NotAcceptable."""
-        self._agree(accept_answer(answer, self._local, offer=self._offer))
+        self._agree(accept_answer(answer, self._local, offer=self._said))
 
     def _next_version(self) -> LocalMedia:
         local = self._local
@@ -111,9 +115,10 @@ class Leg:
         )
 
     async def close(self) -> LegStats:
-        """Close the media and give the port back."""
-        if self.media.closed:
+        """Close the media and give the port back, once."""
+        if self._closed:
             return self.media.stats
+        self._closed = True
         try:
             return await self.media.close()
         finally:

@@ -45,6 +45,7 @@ from ..media.protocol import (
     StopRecording,
 )
 from .errors import MediaError
+from .stream import WORKER_START_S, Stream
 
 log = logging.getLogger("flexml.media")
 
@@ -72,11 +73,27 @@ class LegListener(Protocol):
 
 @dataclass(slots=True)
 class _Job:
-    """A play that is under way: its command, and when it started on the loop's clock."""
+    """A play that is under way: its command, when it started on the loop's clock, whether it is to stop."""
 
     command: StartPlay | StartTone
     started: float
     playback: Playback
+    stopping: bool = False
+
+    def position(self, now: float) -> int:
+        """Where in its file it is, in ms, as far as that follows from the time."""
+        command = self.command
+        if isinstance(command, StartTone):
+            return 0
+        return command.offset + (int((now - self.started) * 1000) if command.loops == 1 else 0)
+
+
+@dataclass(slots=True)
+class _Recording:
+    """A recording under way, or to be stopped."""
+
+    command: StartRecording
+    stopping: bool = False
 
 
 class Playback:
@@ -108,12 +125,17 @@ class MediaLeg:
         self._jobs: dict[int, asyncio.Future[Message]] = {}
         self._plays: dict[int, _Job] = {}
         self._numbers = itertools.count(1)
-        self._opened: LegOpened | None = None
-        self._opened_at = 0.0
+        self._recordings: dict[int, _Recording] = {}
+        self._stream = Stream()
         self._open: OpenLeg | None = None
         self._remote: SetRemote | None = None
-        self.stats = LegStats()
+        self._closing = False
         self.closed = False
+
+    @property
+    def stats(self) -> LegStats:
+        """What was counted so far; final once the leg is closed."""
+        return self._stream.stats
 
     # ---- commands ---------------------------------------------------------------------------------------------
 
@@ -127,11 +149,11 @@ class MediaLeg:
             raise MediaError(f"the media worker did not open port {port} within {OPEN_TIMEOUT_S:g} s") from None
         if not isinstance(event, LegOpened):
             raise MediaError(event.error if isinstance(event, CommandFailed) else "the media worker is gone")
-        self._opened, self._opened_at = event, self._worker.loop.time()
 
     def set_remote(self, remote: SetRemote) -> None:
         """Say what was negotiated; `leg` and `job` are filled in."""
         self._remote = _addressed(remote, self._leg, next(self._numbers))
+        self._stream.flow(remote.ptime, self._worker.loop.time())
         self._worker.send(self._remote)
 
     def start(self, command: StartPlay | StartTone) -> Playback:
@@ -152,23 +174,31 @@ class MediaLeg:
 
     def stop(self, job: int) -> None:
         """Stop a play; nothing happens where it has ended."""
-        if job in self._plays:
+        play = self._plays.get(job)
+        if play is not None:
+            play.stopping = True
             self._worker.send(StopPlay(leg=self._leg, job=job))
 
     def start_recording(self, path: str, sides: Literal["heard", "sent", "mixed", "dual"]) -> int:
         """Record into the spool file `path`; returns the job to stop it with."""
         job = next(self._numbers)
+        command = StartRecording(leg=self._leg, job=job, path=path, sides=sides)
         self._jobs[job] = self._worker.loop.create_future()
-        self._worker.send(StartRecording(leg=self._leg, job=job, path=path, sides=sides))
+        self._recordings[job] = _Recording(command)
+        self._worker.send(command)
         return job
 
     async def stop_recording(self, job: int) -> RecordingFinished:
         """End a recording; returns once its spool file is complete. Raises MediaError."""
-        self._worker.send(StopRecording(leg=self._leg, job=job))
+        recording = self._recordings.get(job)
+        if recording is not None:
+            recording.stopping = True
+            self._worker.send(StopRecording(leg=self._leg, job=job))
         try:
             event = await self._jobs[job]
         finally:
             self._jobs.pop(job, None)
+            self._recordings.pop(job, None)
         if not isinstance(event, RecordingFinished):
             raise MediaError(event.error if isinstance(event, CommandFailed) else "the media worker is gone")
         return event
@@ -178,12 +208,15 @@ class MediaLeg:
         event = await self._ask(SendDigits(leg=self._leg, job=next(self._numbers), digits=digits, on=on_ms, off=off_ms))
         if isinstance(event, CommandFailed):
             raise MediaError(event.error)
+        if not isinstance(event, DigitsSent):
+            raise MediaError("the leg was closed before all digits were out")
 
     async def close(self) -> LegStats:
         """Close the leg and return its final statistics. Closing twice is harmless."""
         if self.closed:
             return self.stats
-        if self._opened is None and self._open is None:
+        self._closing = True
+        if self._open is None or not self._worker.connected:
             self._finish()
             return self.stats
         try:
@@ -194,10 +227,6 @@ class MediaLeg:
         finally:
             self._finish()
         return self.stats
-
-    def abandon(self) -> None:
-        """Give up a leg that could not be opened."""
-        self._finish()
 
     async def _ask(self, command: Message) -> Message:
         if self.closed:
@@ -234,14 +263,17 @@ class MediaLeg:
             case LegSilent():
                 self._listener.on_silent(event.silent)
             case LegReport():
-                self.stats = event.stats
+                self._stream.count(event.stats, self._worker.loop.time())
             case LegClosed():
-                self.stats = event.stats
+                self._stream.count(event.stats, self._worker.loop.time())
                 self._resolve(event)
                 self._finish()
             case PlayFinished():
                 self._play_finished(event)
-            case LegOpened() | DigitsSent() | RecordingFinished():
+            case LegOpened():
+                self._stream.open(event)
+                self._resolve(event)
+            case DigitsSent() | RecordingFinished():
                 self._resolve(event)
             case CommandFailed():
                 log.warning("media worker: %s: %s", event.command, event.error)
@@ -261,32 +293,36 @@ class MediaLeg:
             future.set_result(event)
 
     def reopen(self) -> None:
-        """Open the leg again in a worker that replaces the one it was in."""
-        if self._open is None or self._opened is None:
+        """Go on in a worker that replaces the one the leg was in; what cannot go on ends."""
+        if self._closing:
             self._finish()
             return
-        elapsed = self._worker.loop.time() - self._opened_at
-        packets = int(elapsed * 50)
-        opened = self._opened
-        self._worker.send(
-            OpenLeg(
-                leg=self._leg,
-                address=self._open.address,
-                port=self._open.port,
-                cname=self._open.cname,
-                ssrc=opened.ssrc,
-                sequence=(opened.sequence + packets) & 0xFFFF,
-                timestamp=(opened.timestamp + packets * 160) & 0xFFFFFFFF,
-            )
-        )
+        if self._open is None:
+            return
+        now = self._worker.loop.time()
+        self._worker.send(self._stream.resume(self._open, now))
         if self._remote is not None:
             self._worker.send(self._remote)
-        for play in self._plays.values():
-            command = play.command
-            if isinstance(command, StartPlay) and command.loops == 1:
-                passed = int((self._worker.loop.time() - play.started) * 1000)
-                command = _addressed(command, self._leg, command.job, offset=command.offset + passed)
-            self._worker.send(command)
+            self._stream.flow(self._remote.ptime, now)
+        for play in list(self._plays.values()):
+            self._replay(play, now)
+        for job, recording in self._recordings.items():
+            self._worker.send(recording.command)
+            if recording.stopping:
+                self._worker.send(StopRecording(leg=self._leg, job=job))
+        for job in self._jobs.keys() - self._recordings.keys() - {self._open.job}:
+            self._resolve(CommandFailed(leg=self._leg, job=job, command="", error="the media worker was replaced"))
+
+    def _replay(self, play: _Job, now: float) -> None:
+        """Let a play go on where it will be once the worker is there; one that was to stop has stopped."""
+        command, position = play.command, play.position(now)
+        if play.stopping:
+            self._play_finished(PlayFinished(leg=self._leg, job=command.job, reason="stopped", position=position))
+            return
+        if isinstance(command, StartPlay) and command.loops == 1:
+            ahead = position + int(WORKER_START_S * 1000) if self._remote else position
+            command = _addressed(command, self._leg, command.job, offset=ahead)
+        self._worker.send(command)
 
 
 class WorkerLink:
@@ -311,7 +347,7 @@ class WorkerLink:
     def connect(self, channel: Channel[Event], on_end: Callable[[], None]) -> None:
         """Talk to a worker through `channel`, and open the legs of its predecessor there."""
         self._channel, self._on_end = channel, on_end
-        self.beat_at = self.loop.time()
+        self.beat, self.beat_at = None, self.loop.time()
         self.loop.add_reader(channel.fileno(), self._read)
         for leg in list(self.legs.values()):
             leg.reopen()

@@ -23,7 +23,7 @@ from .media_client import MediaClient
 from .ports import PortPool
 from .sip.agent import Agent, AgentSettings
 from .sip.events import Accepted, Ended, Event, Invited, Progressed
-from .supervisor import Supervisor
+from .supervisor import Supervisor, WorkerSettings
 
 RATE_HZ = 8000
 
@@ -142,10 +142,16 @@ class Softphone:
 
     # ---- the call ---------------------------------------------------------------------------------------------
 
+    def look(self) -> Report:
+        """The report, with the statistics that the worker told last."""
+        if self._leg is not None:
+            self._report.stats = self._leg.media.stats
+        return self._report
+
     async def run(self) -> Report:
         """Place the call and see it through."""
         media = MediaClient()
-        supervisor = Supervisor(media, count=1, capacity=8)
+        supervisor = Supervisor(media, count=1, settings=WorkerSettings(capacity=8, report_s=0.5))
         supervisor.start()
         try:
             self._agent.start()
@@ -250,5 +256,5 @@ async def place_call(plan: CallPlan, watch: Callable[[Report], None] | None = No
     while not run.done():
         await asyncio.wait({run}, timeout=0.25)
         if watch is not None:
-            watch(report)
+            watch(phone.look())
     return run.result()

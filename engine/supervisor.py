@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Final
 
 from ..media import channel
@@ -22,16 +23,30 @@ RESTART_PAUSE_S: Final = (0.0, 0.1, 0.5, 1.0, 2.0)
 STOP_TIMEOUT_S: Final = 3.0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerSettings:
+    """What every worker is started with."""
+
+    capacity: int
+    jitter_ms: int = 40
+    silent_after_s: float = 10.0
+    report_s: float = 10.0
+
+    def arguments(self) -> list[str]:
+        """The worker's command line."""
+        return [
+            "--capacity", str(self.capacity), "--jitter-ms", str(self.jitter_ms),
+            "--silent-after", str(self.silent_after_s), "--report", str(self.report_s),
+        ]  # fmt: skip
+
+
 class Supervisor:
     """Keeps `count` workers running for `client`."""
 
-    def __init__(
-        self, client: MediaClient, *, count: int, capacity: int, jitter_ms: int = 40, silent_after_s: float = 10.0
-    ) -> None:
+    def __init__(self, client: MediaClient, *, count: int, settings: WorkerSettings) -> None:
         self._client = client
         self._count = count
-        self._capacity = capacity
-        self._options = ["--jitter-ms", str(jitter_ms), "--silent-after", str(silent_after_s)]
+        self._settings = settings
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -41,7 +56,7 @@ class Supervisor:
     def start(self) -> None:
         """Start the workers."""
         for number in range(1, self._count + 1):
-            link = WorkerLink(f"worker {number}", self._capacity)
+            link = WorkerLink(f"worker {number}", self._settings.capacity)
             self._client.workers.append(link)
             self._spawn(link)
         self._later(self._watch())
@@ -52,8 +67,9 @@ class Supervisor:
         self._processes[link.name] = subprocess.Popen(
             [
                 sys.executable, "-m", "flexml.media.worker",
-                "--fd", str(descriptor), "--name", link.name, "--capacity", str(self._capacity), *self._options,
+                "--fd", str(descriptor), "--name", link.name, *self._settings.arguments(),
             ],
+            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # its threads would only stand in each other's way
             pass_fds=[descriptor],
             stdin=subprocess.DEVNULL,
         )  # fmt: skip

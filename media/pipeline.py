@@ -28,6 +28,7 @@ from .protocol import (
     LegReport,
     LegSilent,
 )
+from .rows import FRAME_MS
 from .rtp import RtpBatch
 from .stages import Stages
 from .telephone_event import EventTick
@@ -38,7 +39,7 @@ Indices = NDArray[np.intp]
 
 SILENT_AFTER_S: Final = 10.0
 JITTER_MS: Final = 40
-REPORT_EVERY_TICKS: Final = 500
+REPORT_S: Final = 10.0
 
 
 class Pipeline:
@@ -53,6 +54,7 @@ class Pipeline:
         randomness: random.Random,
         silent_after_s: float = SILENT_AFTER_S,
         jitter_ms: int = JITTER_MS,
+        report_s: float = REPORT_S,
         now_s: float = 0.0,
         wall_offset_s: float = 0.0,
     ) -> None:
@@ -72,6 +74,7 @@ class Pipeline:
         self._emit: Callable[[Event], None] = emit
         self._now_s: float = now_s  # of the last tick
         self._tick: int = 0
+        self._ticks_a_report: int = max(1, round(report_s * 1000 / FRAME_MS))
         self._events: list[Event] = []  # of this tick
 
     @property
@@ -217,8 +220,8 @@ class Pipeline:
             stages.transport.send_control(row, stages.reporter.report(row, legs, stages.reception, now_s))
         for row, silent_ms in stages.silence.step(now_s):
             self._events.append(LegSilent(leg=legs.leg[row], silent=silent_ms))
-        # Each row in its own tick of the ten seconds, so that the work is spread evenly.
-        for row in rows[rows % REPORT_EVERY_TICKS == self._tick % REPORT_EVERY_TICKS].tolist():
+        # Each row in its own tick of the period, so that the work is spread evenly.
+        for row in rows[rows % self._ticks_a_report == self._tick % self._ticks_a_report].tolist():
             self._events.append(LegReport(leg=legs.leg[row], stats=stages.stats(row)))
         self._events += stages.recorder.finished()
         events, self._events = self._events, []

@@ -23,7 +23,7 @@ from setproctitle import setproctitle
 
 from . import channel, clock
 from .channel import Channel
-from .pipeline import JITTER_MS, SILENT_AFTER_S, Pipeline
+from .pipeline import JITTER_MS, REPORT_S, SILENT_AFTER_S, Pipeline
 from .protocol import Beat, Command, Drain
 from .rows import FRAME_MS
 from .transport import UdpTransport
@@ -135,6 +135,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--capacity", type=int, default=1000, help="legs carried at most")
     parser.add_argument("--jitter-ms", type=int, default=JITTER_MS, help="delay to even out arrival with, at first")
     parser.add_argument("--silent-after", type=float, default=SILENT_AFTER_S, help="seconds without packets to tell of")
+    parser.add_argument("--report", type=float, default=REPORT_S, help="seconds between two reports of a leg")
     options = parser.parse_args(arguments)
     setproctitle(f"flexml: {options.name}")
     control = channel.worker_end(options.fd)
@@ -145,6 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
         randomness=random.SystemRandom(),
         silent_after_s=options.silent_after,
         jitter_ms=options.jitter_ms,
+        report_s=options.report,
         now_s=clock.now(),
         wall_offset_s=clock.wall_offset_s(),
     )

@@ -1,0 +1,84 @@
+"""Where a leg's RTP stream is by now, so that another worker can go on with it (RFC 3550 section 5.1).
+
+Control never sees a packet. It knows what the stream began with, since when media flows, and every ten seconds how
+many packets went out; the rest is time that has passed. An estimate that is a little ahead is a short loss to the
+peer; one that is behind would make packets that it has seen already, so the estimate errs ahead.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from ..media.protocol import LegOpened, LegStats, OpenLeg
+
+CLOCK_HZ: Final = 8000
+"""What RTP timestamps count in every codec that the media workers have (RFC 3551 table 4)."""
+WORKER_START_S: Final = 0.3
+"""About what a new process needs until its first packet."""
+_COUNTS: Final = (
+    "packets_received", "packets_sent", "octets_received", "octets_sent",
+    "lost", "late", "duplicates", "invalid", "concealed_ms", "digits_received",
+)  # fmt: skip
+
+
+class Stream:
+    """One leg's stream, over all workers that carry it. Times are the loop's, in seconds."""
+
+    def __init__(self) -> None:
+        self._opened: LegOpened | None = None
+        self._flowing_since: float | None = None
+        self._counted_at = 0.0
+        self._ptime_s = 0.02
+        self._stats = LegStats()
+        self._earlier = LegStats()
+
+    @property
+    def opened(self) -> bool:
+        """True once a worker has opened the leg."""
+        return self._opened is not None
+
+    @property
+    def stats(self) -> LegStats:
+        """What was counted last, in all workers together."""
+        summed = {name: getattr(self._earlier, name) + getattr(self._stats, name) for name in _COUNTS}
+        return msgspec.structs.replace(self._stats, **summed)
+
+    def open(self, event: LegOpened) -> None:
+        """Take what the stream begins with, or goes on with in another worker."""
+        self._opened = event
+
+    def flow(self, ptime_ms: int, now: float) -> None:
+        """Media flows from now on, if it did not already, in packets of `ptime_ms`."""
+        if self._flowing_since is None:
+            self._flowing_since = self._counted_at = now
+        self._ptime_s = ptime_ms / 1000
+
+    def count(self, stats: LegStats, now: float) -> None:
+        """Take a count of the worker that carries the stream now."""
+        self._stats, self._counted_at = stats, now
+
+    def resume(self, command: OpenLeg, now: float) -> OpenLeg:
+        """Return `command` such that a worker starting now goes on with the stream."""
+        opened = self._opened
+        if opened is None:
+            return command
+        sequence, timestamp = opened.sequence, opened.timestamp
+        if self._flowing_since is not None:
+            resumed = now + WORKER_START_S
+            sequence += self._stats.packets_sent + int((resumed - self._counted_at) / self._ptime_s)
+            timestamp += int((resumed - self._flowing_since) * 50) * (CLOCK_HZ // 50)
+            self._flowing_since = self._counted_at = now
+        self._earlier, self._stats = self.stats, LegStats()
+        # In the command, zero means: at random.
+        going_on = msgspec.structs.replace(
+            command, ssrc=opened.ssrc, sequence=sequence % 65536 or 1, timestamp=timestamp % 2**32 or 1
+        )
+        self._opened = _as_opened(going_on)
+        return going_on
+
+
+def _as_opened(command: OpenLeg) -> LegOpened:
+    """What the worker will answer."""
+    return LegOpened(port=command.port, ssrc=command.ssrc, sequence=command.sequence, timestamp=command.timestamp)
