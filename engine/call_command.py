@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.live import Live
+from rich.text import Text
 
 from .errors import FlexmlError
 from .flexml.verb import Prompt
@@ -73,7 +74,9 @@ async def _call(
             duration_s=duration,
         )
         live = stack.enter_context(Live(console=console, refresh_per_second=4, transient=True))
-        return await place_call(plan, lambda report: live.update(report.line()))
+        return await place_call(
+            plan, lambda report: live.update(Text(report.line(), no_wrap=True, overflow="ellipsis"))
+        )
 
 
 async def _prompts(stack: AsyncExitStack, say: str, play: Path | None) -> tuple[Prompt, ...]:
