@@ -30,6 +30,8 @@ HANG_UP_TIMEOUT_S: Final = 40.0
 ERROR_MESSAGE: Final = "We are sorry, an application error has occurred. Goodbye."
 BUSY_STATUSES: Final = frozenset({486, 600})
 NO_ANSWER_STATUSES: Final = frozenset({408, 480})
+NOT_ACCEPTABLE: Final = 'SIP;cause=488;text="Not Acceptable Here"'
+"""Why we hang up on an answer that nothing comes of: the Reason of RFC 3326."""
 MAX_NOTES: Final = 1000
 
 
@@ -86,6 +88,7 @@ class Call:
         self._acknowledged = asyncio.Event()
         self._heard = asyncio.Event()
         self._answered_at: float | None = None
+        self._ended_at: float | None = None
         self._early = False
         self._rejected: int | None = None
 
@@ -135,7 +138,7 @@ class Call:
         try:
             await asyncio.wait({over, work}, return_when=asyncio.FIRST_COMPLETED)
             if not self._over.is_set():
-                self._services.agent.hang_up(self.dialog)
+                self._end_dialog()
                 await asyncio.wait({over}, timeout=HANG_UP_TIMEOUT_S)
         finally:
             over.cancel()
@@ -143,21 +146,29 @@ class Call:
     def _fail(self) -> None:
         if self._over.is_set():
             return
+        if self.answered:
+            self._end_dialog()
+            return
+        self._rejected = 500
         try:
-            if self._answered_at is None:
-                self._rejected = 500
-                self._services.agent.reject(self.dialog, status=500)
-            else:
-                self._services.agent.hang_up(self.dialog)
+            self._services.agent.reject(self.dialog, status=500)
+        except SipError as error:
+            log.debug("%s", error)
+
+    def _end_dialog(self, reason: str = "") -> None:
+        """Hang up; a dialog that has ended meanwhile needs no ending."""
+        try:
+            self._services.agent.hang_up(self.dialog, reason=reason)
         except SipError as error:
             log.debug("%s", error)
 
     def _conclude(self) -> None:
         outcome = self.outcome
-        outcome.ended = datetime.now(UTC)
+        outcome.ended = outcome.ended or datetime.now(UTC)
         if self._answered_at is not None:
             outcome.status = "completed"
-            outcome.duration_s = round(asyncio.get_running_loop().time() - self._answered_at)
+            ended_at = asyncio.get_running_loop().time() if self._ended_at is None else self._ended_at
+            outcome.duration_s = round(ended_at - self._answered_at)
         elif outcome.by == "remote":
             outcome.status = "cancel"
         elif self._rejected in BUSY_STATUSES:
@@ -179,11 +190,17 @@ class Call:
                 if agreed is None or agreed.telephone_event is None:
                     self.on_digit(event.digit)
             case Ended():
-                self.outcome.sip_status, self.outcome.reason, self.outcome.by = event.status, event.reason, event.by
-                self.note("call ended", by=event.by, status=event.status, reason=event.reason)
-                self._over.set()
+                if not self.over:
+                    self._take_end(event)
             case _:
                 log.debug("SIP event without a taker: %s", event)
+
+    def _take_end(self, event: Ended) -> None:
+        outcome = self.outcome
+        outcome.sip_status, outcome.reason, outcome.by = event.status, event.reason, event.by
+        outcome.ended, self._ended_at = datetime.now(UTC), asyncio.get_running_loop().time()
+        self.note("call ended", by=event.by, status=event.status, reason=event.reason)
+        self._over.set()
 
     def on_offer(self, offer: str | None) -> str:
         """Give our SDP. Raises SdpError or NotAcceptable."""
@@ -198,16 +215,16 @@ class Call:
         self.leg.on_answer(answer)
 
     def _take_acknowledgement(self, event: Acknowledged) -> None:
-        if event.sdp is not None and self.leg.agreed is None:
+        """Take the answer to an offer of ours that the ACK brings; without one there is nothing to talk over."""
+        if self.leg.agreed is None:
             try:
+                if event.sdp is None:
+                    raise SdpError("ACK brought no answer to our offer")
                 self.leg.on_answer(event.sdp)
             except SdpError as error:
                 self.note("answer refused", error=str(error))
                 log.warning("the answer in ACK cannot be used: %s", error)
-                self._services.agent.hang_up(self.dialog, reason='SIP;cause=488;text="Not Acceptable Here"')
-        elif self.leg.agreed is None:
-            log.warning("ACK brought no answer to our offer")
-            self._services.agent.hang_up(self.dialog, reason='SIP;cause=488;text="Not Acceptable Here"')
+                asyncio.get_running_loop().call_soon(self._end_dialog, NOT_ACCEPTABLE)
         self._acknowledged.set()
 
     def on_digit(self, digit: str) -> None:
@@ -222,7 +239,7 @@ class Call:
     def on_silent(self, silent_ms: int) -> None:
         """No packet has come for as long as `[rtp] silence_timeout_s` allows: the peer is gone."""
         self.note("no RTP, hanging up", silent_ms=silent_ms)
-        self._services.agent.hang_up(self.dialog, reason='Q.850;cause=102;text="no RTP"')
+        self._end_dialog('Q.850;cause=102;text="no RTP"')
 
     # ---- what verbs see ---------------------------------------------------------------------------------------
 
@@ -283,7 +300,7 @@ class Call:
     async def hang_up(self) -> None:
         """End the call from our side."""
         self.note("hanging up")
-        self._services.agent.hang_up(self.dialog)
+        self._tell_agent(lambda: self._services.agent.hang_up(self.dialog), "hang up")
         await self._over.wait()
 
     def _tell_agent(self, act: Callable[[], None], what: str) -> None:
@@ -324,7 +341,9 @@ class Call:
             position_ms = finished.position
         except asyncio.CancelledError:
             position_ms += int((asyncio.get_running_loop().time() - started) * 1000)
-            position_ms = min(position_ms, prompt.duration_ms) if loops == 1 else position_ms
+            if loops != 1:
+                position_ms %= max(1, prompt.duration_ms + loop_pause_ms)
+            position_ms = min(position_ms, prompt.duration_ms)
             raise
         finally:
             playback.stop()

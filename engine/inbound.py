@@ -11,6 +11,7 @@ from typing import Final, Literal, cast
 
 from .call import Call, Outcome, Services
 from .db import Account, CallRecord, Database, Did
+from .errors import SipError
 from .flexml import interpreter
 from .flexml.document import MAX_VERBS
 from .flexml.fetch import Fetcher
@@ -114,7 +115,7 @@ class Inbound:
             return facts(call.sid, call.storage)
 
         try:
-            saving = asyncio.ensure_future(self._database.save_call(self._record(call, current(), route)))
+            saving = asyncio.ensure_future(self._save(self._record(call, current(), route)))
             outcome = await call.live(lambda: interpreter.run(call, self._fetcher, application, current))
             await saving
             await self._conclude(call, outcome, current(), application, route)
@@ -122,6 +123,13 @@ class Inbound:
             log.exception("the call could not be concluded")
         finally:
             self.registry.forget(call.dialog)
+
+    async def _save(self, record: CallRecord) -> None:
+        """Save what is known so far; the call goes on without."""
+        try:
+            await self._database.save_call(record)
+        except Exception:
+            log.exception("the call's row could not be saved")
 
     def _facts(self, invite: Invited, route: Route) -> Callable[[str, Mapping[str, str]], CallFacts]:
         """What requests say of the call; only the storage changes later."""
@@ -186,7 +194,10 @@ class Inbound:
         """Refuse new calls, hang up those that live, and wait until all are concluded."""
         self.registry.draining = True
         for dialog in list(self.registry.calls):
-            self._services.agent.hang_up(dialog)
+            try:
+                self._services.agent.hang_up(dialog)
+            except SipError as error:
+                log.debug("%s", error)
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=timeout_s)
 

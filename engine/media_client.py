@@ -228,6 +228,10 @@ class MediaLeg:
             self._finish()
         return self.stats
 
+    def abandon(self) -> None:
+        """Give up a leg that could not be opened."""
+        self._finish()
+
     async def _ask(self, command: Message) -> Message:
         if self.closed:
             return PlayFinished(leg=self._leg, job=command.job, reason="closed")

@@ -62,19 +62,27 @@ class Supervisor:
         self._later(self._watch())
 
     def _spawn(self, link: WorkerLink) -> None:
+        """Start the process behind `link`. Raises OSError."""
         control, worker = channel.pair()
-        descriptor = worker.fileno()
-        self._processes[link.name] = subprocess.Popen(
+        try:
+            self._processes[link.name] = self._process(link.name, worker.fileno())
+        except OSError:
+            control.close()
+            raise
+        finally:
+            worker.close()
+        link.connect(control, lambda: self._lost(link))
+
+    def _process(self, name: str, descriptor: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             [
                 sys.executable, "-m", "flexml.media.worker",
-                "--fd", str(descriptor), "--name", link.name, *self._settings.arguments(),
+                "--fd", str(descriptor), "--name", name, *self._settings.arguments(),
             ],
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # its threads would only stand in each other's way
             pass_fds=[descriptor],
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
-        worker.close()
-        link.connect(control, lambda: self._lost(link))
 
     def _lost(self, link: WorkerLink) -> None:
         if self._stopping:
@@ -90,9 +98,14 @@ class Supervisor:
         self._later(self._respawn(link, pause))
 
     async def _respawn(self, link: WorkerLink, pause: float) -> None:
-        await asyncio.sleep(pause)
-        if not self._stopping:
-            self._spawn(link)
+        while not self._stopping:
+            await asyncio.sleep(pause)
+            try:
+                self._spawn(link)
+                return
+            except OSError as error:
+                pause = RESTART_PAUSE_S[-1]
+                log.error("%s cannot be started, trying again in %g s: %s", link.name, pause, error)
 
     async def _watch(self) -> None:
         while True:

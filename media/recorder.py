@@ -78,8 +78,8 @@ class SpoolWriter:
         while (request := self._requests.get()) is not None:
             try:
                 self._write(request)
-            except OSError as error:
-                self._failed[request.path] = f"{request.path}: {error.strerror}"
+            except (OSError, ValueError) as error:  # ValueError: a path that no file can have
+                self._failed[request.path] = f"{request.path}: {getattr(error, 'strerror', None) or error}"
             if request.finished is not None:
                 self._complete(request.path, request.finished)
         for file in self._files.values():
@@ -91,12 +91,17 @@ class SpoolWriter:
         file = self._files.get(request.path)
         if file is None:
             file = self._files[request.path] = Path(request.path).open("ab", buffering=0)  # noqa: SIM115
-        file.write(request.octets)
+        rest = memoryview(request.octets)
+        while rest:  # a disk that fills up may take a part
+            rest = rest[file.write(rest) :]
 
     def _complete(self, path: str, event: RecordingFinished) -> None:
         file = self._files.pop(path, None)
         if file is not None:
-            file.close()
+            try:
+                file.close()
+            except OSError as error:  # network file systems tell of a full disk here
+                self._failed.setdefault(path, f"{path}: {error.strerror}")
         error = self._failed.pop(path, "")
         if error:
             event = RecordingFinished(leg=event.leg, job=event.job, duration=event.duration, error=error)

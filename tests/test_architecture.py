@@ -101,7 +101,7 @@ LAYERS = [
     ("engine.config_checks", "engine.config_tables"),
     ("engine.config",),
     ("engine.config_kinds", "engine.metrics", "engine.log", "engine.workers", "engine.tables", "engine.password"),
-    ("engine.ports", "engine.freshness", "engine.flexml.verb", "engine.flexml.fetch"),
+    ("engine.ports", "engine.stream", "engine.freshness", "engine.flexml.verb", "engine.flexml.fetch"),
     ("engine.errors",),
     # media: what is not named is a stage
     ("media.worker",),
