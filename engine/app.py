@@ -49,14 +49,20 @@ async def serve(config: Config) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        inbound = await _start(config, stack)
+        media = MediaClient()
+        supervisor = Supervisor(media, count=_workers(config), settings=_worker_settings(config))
+        supervisor.start()
+        stack.push_async_callback(supervisor.stop)
+        inbound = await _start(config, stack, media)
+        await supervisor.ready()
         print(_greeting(config), flush=True)
         await stop.wait()
+        supervisor.wind_down()
         log.info("stopping: %d live calls", len(inbound.registry))
         await inbound.drain(DRAIN_TIMEOUT_S)
 
 
-async def _start(config: Config, stack: AsyncExitStack) -> Inbound:
+async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> Inbound:
     database = await stack.enter_async_context(_running(Database(config.database.url)))
     if orphans := await close_orphans(database, time.time()):
         log.warning("%d calls had been live when the last run ended; marked as ended", orphans)
@@ -66,18 +72,6 @@ async def _start(config: Config, stack: AsyncExitStack) -> Inbound:
     outbox = await stack.enter_async_context(_running(Outbox(database, webhook, clock=time.time, backoff=backoff)))
     prompts = await stack.enter_async_context(_running(_prompts(config)))
     speech = await stack.enter_async_context(_running(_speech(config)))
-    media = MediaClient()
-    supervisor = Supervisor(
-        media,
-        count=_workers(config),
-        settings=WorkerSettings(
-            capacity=config.media.legs_per_worker,
-            jitter_ms=config.rtp.jitter_ms,
-            silent_after_s=config.rtp.silence_timeout_s or NEVER_S,
-        ),
-    )
-    supervisor.start()
-    stack.push_async_callback(supervisor.stop)
     inbound = _inbound(config, database, webhook, outbox, prompts, speech, media)
     inbound.set_routes(await database.load_accounts(), await database.load_dids())
     await _start_http(config, stack, inbound, media)
@@ -133,6 +127,14 @@ def _inbound(
         database=database,
         limits=DocumentLimits(max_bytes=config.webhook.max_document_bytes),
         region=config.sip.default_region,
+    )
+
+
+def _worker_settings(config: Config) -> WorkerSettings:
+    return WorkerSettings(
+        capacity=config.media.legs_per_worker,
+        jitter_ms=config.rtp.jitter_ms,
+        silent_after_s=config.rtp.silence_timeout_s or NEVER_S,
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..media import channel
+from .errors import MediaError
 from .media_client import MediaClient, WorkerLink
 
 log = logging.getLogger("flexml.supervisor")
@@ -20,6 +21,7 @@ log = logging.getLogger("flexml.supervisor")
 BEAT_TIMEOUT_S: Final = 5.0
 """A worker that has been silent for that long hangs, and is replaced."""
 RESTART_PAUSE_S: Final = (0.0, 0.1, 0.5, 1.0, 2.0)
+START_TIMEOUT_S: Final = 15.0
 STOP_TIMEOUT_S: Final = 3.0
 
 
@@ -60,6 +62,18 @@ class Supervisor:
             self._client.workers.append(link)
             self._spawn(link)
         self._later(self._watch())
+
+    async def ready(self) -> None:
+        """Return once every worker has given a sign. Raises MediaError where one has not in time."""
+        end = asyncio.get_running_loop().time() + START_TIMEOUT_S
+        while silent := [link.name for link in self._client.workers if link.beat is None]:
+            if asyncio.get_running_loop().time() > end:
+                raise MediaError(f"no sign of {', '.join(silent)} within {START_TIMEOUT_S:g} s of its start")
+            await asyncio.sleep(0.02)
+
+    def wind_down(self) -> None:
+        """Replace no more workers: a service manager may be ending them together with us."""
+        self._stopping = True
 
     def _spawn(self, link: WorkerLink) -> None:
         """Start the process behind `link`. Raises OSError."""

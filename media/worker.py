@@ -37,6 +37,10 @@ FIFO_PRIORITY: Final = 1
 """The lowest real-time priority is above everything that is not real-time, which is all there is to ask."""
 
 
+FIRST_BEAT: Final = Beat(legs=0, ticks=0, work_p50_us=0, work_max_us=0, overruns=0, late_packets=0)
+"""The sign that the worker is up, before anything was measured."""
+
+
 class Tally:
     """What the ticks since the last beat were like."""
 
@@ -88,6 +92,7 @@ class Worker:
 
     def run(self) -> None:
         """Tick until there is no more reason to; then close what is open and say what is left to say."""
+        self._control.send(FIRST_BEAT)
         schedule = clock.Schedule(clock.now())
         while not self._over():
             self._listen(schedule.deadline_s)
