@@ -46,6 +46,7 @@ retries = 0
 login = "me"
 password = "secret"
 name = "Peer tests"
+error_handler = "{error_handler}"
 """
 _DID: Final = """
 [[did]]
@@ -81,15 +82,16 @@ def free_block(count: int) -> int:
 class EngineProcess:
     """`flexml serve`, its ports and its log."""
 
-    def __init__(self, folder: Path, dids: Mapping[str, str], *, legs: int = 100) -> None:
+    def __init__(self, folder: Path, dids: Mapping[str, str], *, legs: int = 100, error_handler: str = "basic") -> None:
         """`dids` maps numbers to the URLs (ending in `/`) that tell what to do with calls; DEMO goes to the demo."""
         self.sip_port, self.http_port = free_port(), free_port(socket.SOCK_STREAM)
         self.log_path = folder / "engine.log"
         ports = max(RTP_PORTS, 2 * legs)
         rtp = 20000 + self.sip_port % (12000 // ports) * ports  # below what the kernel hands out
         config = _CONFIG.format(
-            sip=self.sip_port, http=self.http_port, rtp=rtp, rtp_last=rtp + ports - 1, folder=folder, legs=legs
-        )
+            sip=self.sip_port, http=self.http_port, rtp=rtp, rtp_last=rtp + ports - 1, folder=folder, legs=legs,
+            error_handler=error_handler,
+        )  # fmt: skip
         self._config = folder / "engine.toml"
         urls = {**dids, DEMO: self.url("/demo/")}
         self._config.write_text(config + "".join(_DID.format(number=n, url=url) for n, url in urls.items()))

@@ -21,12 +21,13 @@ WAIT_S: Final = 15.0
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a path answers. `hang` never answers at all."""
+    """What a path answers, after `delay_s`. `hang` never answers at all."""
 
     body: str | bytes = ""
     status: int = 200
     content_type: str = "application/xml"
     hang: bool = False
+    delay_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +133,7 @@ class Application:
             self._news.notify_all()
         if answer.hang:
             await self._stop.wait()
+        await asyncio.sleep(answer.delay_s)
         content = answer.body.encode() if isinstance(answer.body, str) else answer.body
         return web.Response(body=content, status=answer.status, content_type=answer.content_type)
 

@@ -71,6 +71,17 @@ class RtpEndpoint:
         with self._news:
             self._digits += digits
 
+    @property
+    def remote(self) -> tuple[str, int]:
+        """Where the first packet came from."""
+        self.wait_for(1)
+        assert self._remote is not None
+        return self._remote
+
+    def send(self, datagram: bytes) -> None:
+        """Send something else to where the first packet came from."""
+        self._socket.sendto(datagram, self.remote)
+
     def heard(self) -> NDArray[np.float64]:
         """What was heard as samples in -1..1, in the order of the RTP timestamps, without telephone events."""
         with self._news:
