@@ -1,0 +1,155 @@
+"""Doubles at the seams of the control process: a SIP agent that keeps what it is told, a worker that a test plays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from flexml.engine.errors import SipError
+from flexml.engine.media_client import MediaClient, WorkerLink
+from flexml.media import channel
+from flexml.media.protocol import CloseLeg, Command, Event, LegClosed, LegOpened, LegStats, OpenLeg
+
+from . import virtual_time
+
+OFFER = "\r\n".join(
+    [
+        "v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "c=IN IP4 127.0.0.1", "t=0 0",
+        "m=audio 9000 RTP/AVP 0 101", "a=rtpmap:101 telephone-event/8000", "",
+    ]
+)  # fmt: skip
+OFFER_WITHOUT_EVENTS = OFFER.replace(" 101\r\na=rtpmap:101 telephone-event/8000", "")
+
+
+_started: ContextVar[list[FakeWorker]] = ContextVar("workers of this run")
+
+
+def run(main: Coroutine[None, None, None]) -> None:
+    """Run `main` in virtual time, then close the workers that it made."""
+
+    async def closing() -> None:
+        _started.set([])
+        try:
+            await main
+        finally:
+            for worker in _started.get():
+                worker.close()
+
+    virtual_time.run(closing())
+
+
+@dataclass
+class FakeAgent:
+    """Implements `events.SipAgent`. Once `gone`, it refuses, as pjsip does for a dialog that has ended."""
+
+    said: list[str] = field(default_factory=list[str])
+    gone: bool = False
+
+    def _say(self, what: str) -> None:
+        if self.gone:
+            raise SipError("no such dialog")
+        self.said.append(what)
+
+    def ring(self, dialog: int, *, early_media: bool = False) -> None:
+        self._say("183" if early_media else "180")
+
+    def answer(self, dialog: int) -> None:
+        self._say("200")
+
+    def reject(self, dialog: int, *, status: int, reason: str = "", headers: Mapping[str, str] = {}) -> None:
+        self._say(str(status))
+
+    def hang_up(self, dialog: int, *, reason: str = "") -> None:
+        self._say("BYE")
+
+    def invite(
+        self,
+        target: str,
+        *,
+        sdp: str,
+        from_uri: str,
+        display_name: str = "",
+        headers: Sequence[tuple[str, str]] = (),
+        username: str = "",
+        password: str = "",
+    ) -> int:
+        self._say(f"INVITE {target}")
+        return 1
+
+    def reinvite(self, dialog: int, *, sdp: str) -> None:
+        self._say("INVITE")
+
+    def send_info(self, dialog: int, *, digit: str, duration_ms: int = 100) -> None:
+        self._say(f"INFO {digit}")
+
+
+class FakeWorker:
+    """A worker's end of the channel: opens and closes legs by itself, keeps every command, says what a test sends."""
+
+    def __init__(self, client: MediaClient, *, capacity: int = 4) -> None:
+        self.link = WorkerLink("worker 1", capacity)
+        client.workers.append(self.link)
+        _started.get().append(self)
+        self.commands: list[Command] = []
+        self.opens = True
+        self.replace()
+
+    def replace(self) -> None:
+        """Start, or start again after `die`."""
+        control, self._end = channel.pair()
+        asyncio.get_running_loop().add_reader(self._end.fileno(), self._read)
+        self.link.connect(control, lambda: None)
+
+    def close(self) -> None:
+        self.link.disconnect()
+        self.die()
+
+    def die(self) -> None:
+        """End as a killed process does. Harmless afterwards."""
+        if self._end.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._end.fileno())
+            self._end.close()
+
+    def send(self, event: Event) -> None:
+        self._end.send(event)
+
+    def got(self, kind: type[Command]) -> list[Command]:
+        return [command for command in self.commands if isinstance(command, kind)]
+
+    def _read(self) -> None:
+        for command in self._end.receive():
+            self.commands.append(command)
+            if isinstance(command, OpenLeg) and self.opens:
+                ssrc, sequence, timestamp = command.ssrc or 77, command.sequence or 1000, command.timestamp or 5000
+                self.send(
+                    LegOpened(
+                        leg=command.leg, job=command.job, port=command.port,
+                        ssrc=ssrc, sequence=sequence, timestamp=timestamp,
+                    )
+                )  # fmt: skip
+            elif isinstance(command, CloseLeg):
+                self.send(LegClosed(leg=command.leg, job=command.job, stats=LegStats(packets_sent=3)))
+
+
+@dataclass
+class Heard:
+    """A LegListener that keeps what it hears."""
+
+    digits: list[str] = field(default_factory=list[str])
+
+    def on_digit(self, digit: str) -> None:
+        self.digits.append(digit)
+
+    def on_heard(self) -> None:
+        self.digits.append("heard")
+
+    def on_silent(self, silent_ms: int) -> None:
+        self.digits.append("silent")
+
+
+async def settle() -> None:
+    """Let messages cross the channel and back; only tasks and descriptors that are ready run, no timer."""
+    for _ in range(20):
+        await asyncio.sleep(0)

@@ -1,0 +1,130 @@
+"""Offer and answer on one leg, and what of it reaches the media worker."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from flexml.codecs.catalog import PCMA, PCMU
+from flexml.engine.errors import MediaError, NotAcceptable
+from flexml.engine.leg import Leg, LegSettings
+from flexml.engine.media_client import MediaClient
+from flexml.engine.ports import PortPool
+from flexml.media.protocol import SetRemote
+
+from .fakes_sip import OFFER, FakeWorker, Heard, run, settle
+
+SETTINGS = LegSettings(address="127.0.0.1", advertised="127.0.0.1", codecs=(PCMU, PCMA))
+HOLD = OFFER + "a=sendonly\r\n"
+
+
+def make(ports: PortPool | None = None) -> tuple[Leg, FakeWorker]:
+    client = MediaClient()
+    worker = FakeWorker(client)
+    return Leg(SETTINGS, ports or PortPool(20000, 20009), client, Heard()), worker
+
+
+def version(sdp: str) -> int:
+    found = re.search(r"o=- \d+ (\d+) ", sdp)
+    assert found
+    return int(found[1])
+
+
+def remotes(worker: FakeWorker) -> list[SetRemote]:
+    return [command for command in worker.commands if isinstance(command, SetRemote)]
+
+
+def test_the_origin_version_rises_only_when_our_description_changes() -> None:
+    async def main() -> None:
+        leg, _ = make()
+        offers = [OFFER, OFFER, HOLD, HOLD, OFFER, None, None]
+        versions = [version(leg.on_offer(offer)) for offer in offers]
+        assert versions == [1, 1, 2, 2, 3, 3, 3]
+
+    run(main())
+
+
+def test_a_refused_offer_leaves_the_session_as_it_was() -> None:
+    async def main() -> None:
+        leg, _ = make()
+        before = leg.on_offer(OFFER)
+        with pytest.raises(NotAcceptable):
+            leg.on_offer(OFFER.replace("RTP/AVP 0", "RTP/AVP 18"))
+        assert leg.on_offer(OFFER) == before
+
+    run(main())
+
+
+def test_media_flows_only_after_it_was_let_flow() -> None:
+    async def main() -> None:
+        leg, worker = make()
+        await leg.open()
+        leg.on_offer(OFFER)
+        await settle()
+        assert remotes(worker) == []
+        leg.start_media()
+        await settle()
+        (remote,) = remotes(worker)
+        assert (remote.address, remote.port, remote.codec, remote.telephone_event) == ("127.0.0.1", 9000, "PCMU", 101)
+
+    run(main())
+
+
+def test_a_delayed_offer_flows_once_the_answer_is_there() -> None:
+    async def main() -> None:
+        leg, worker = make()
+        await leg.open()
+        assert "m=audio 20000 RTP/AVP 0 8 101" in leg.on_offer(None)
+        leg.start_media()
+        await settle()
+        assert remotes(worker) == []
+        leg.on_answer(OFFER)
+        await settle()
+        assert [remote.port for remote in remotes(worker)] == [9000]
+
+    run(main())
+
+
+def test_a_hold_reaches_the_worker_and_its_end_too() -> None:
+    async def main() -> None:
+        leg, worker = make()
+        await leg.open()
+        leg.on_offer(OFFER)
+        leg.start_media()
+        leg.on_offer(HOLD)
+        leg.on_offer(OFFER)
+        await settle()
+        assert [remote.direction for remote in remotes(worker)] == ["sendrecv", "recvonly", "sendrecv"]
+
+    run(main())
+
+
+def test_the_port_is_given_back_once_even_if_the_media_ended_by_itself() -> None:
+    async def main() -> None:
+        ports = PortPool(20000, 20009)
+        leg, worker = make(ports)
+        await leg.open()
+        assert len(ports) == 4
+        assert (await leg.close()).packets_sent == 3
+        await leg.close()
+        assert len(ports) == 5
+
+        other = Leg(SETTINGS, ports, worker_client(worker), Heard())
+        other.media.abandon()
+        await other.close()
+        assert len(ports) == 5
+
+    run(main())
+
+
+def worker_client(worker: FakeWorker) -> MediaClient:
+    client = MediaClient()
+    client.workers.append(worker.link)
+    return client
+
+
+def test_without_a_worker_there_is_no_leg_and_no_port_is_lost() -> None:
+    ports = PortPool(20000, 20009)
+    with pytest.raises(MediaError, match="no media worker"):
+        Leg(SETTINGS, ports, MediaClient(), Heard())
+    assert len(ports) == 5
