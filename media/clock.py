@@ -65,10 +65,6 @@ class Schedule:
         self.skipped += missed
         return missed
 
-    def is_late(self, now_s: float) -> bool:
-        """Say whether a tick that begins at `now_s` begins too late for its packets to be on time."""
-        return now_s - self.deadline_s > LATE_S
-
     def finish(self, now_s: float) -> bool:
         """Go on to the next deadline; True, and counted, if at `now_s` that has passed already."""
         self._move(1)

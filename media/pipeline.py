@@ -76,6 +76,7 @@ class Pipeline:
         self._tick: int = 0
         self._ticks_a_report: int = max(1, round(report_s * 1000 / FRAME_MS))
         self._events: list[Event] = []  # of this tick
+        self._outgoing: list[tuple[Indices, NDArray[np.uint8]]] = []  # packets of this tick, by length
 
     @property
     def legs(self) -> int:
@@ -91,14 +92,22 @@ class Pipeline:
         """Carry out `message`; what cannot be done is answered by CommandFailed."""
         self._commands.carry_out(message, self._now_s)
 
-    def tick(self, now_s: float) -> int:
-        """Do 20 ms of all legs; return how many RTP packets went out."""
+    def tick(self, now_s: float, hold: Callable[[], None] = lambda: None) -> int:
+        """Do 20 ms of all legs; return how many RTP packets went out.
+
+        `hold` is called when the packets are ready and returns when they may leave, so that how long they took
+        to make does not show in when they leave.
+        """
         self._now_s = now_s
         self._receive(self._stages.transport.receive(), now_s)
         rows = self._stages.legs.flowing_rows
         packets = 0
         if rows.size:
             packets = self._speak(rows, self._hear(rows))
+        hold()
+        for outgoing_rows, outgoing in self._outgoing:
+            self._stages.transport.send(outgoing_rows, outgoing)
+        self._outgoing.clear()
         self._report(rows, now_s)
         self._stages.legs.advance()
         self._tick += 1
@@ -207,7 +216,7 @@ class Pipeline:
         packets = rtp.build_batch(
             outgoing.payload, types[rows], marker, legs.number(rows), outgoing.timestamp, legs.ssrc[rows]
         )
-        self._stages.transport.send(rows, packets)
+        self._outgoing.append((rows, packets))
         legs.count_sent(rows, outgoing.payload.shape[1])
         return int(rows.size)
 

@@ -31,6 +31,10 @@ from .transport import UdpTransport
 COMMANDS_AT_ONCE: Final = 16
 """Carried out between two looks at the clock; the slowest, OpenLeg, takes a tenth of a millisecond."""
 
+LEAD_S: Final = 0.005
+"""Packets leave that long after their tick's deadline, or when they are ready if that is later: the spread of the
+tick's work stays inside it and out of the packets' intervals."""
+
 TICKS_A_BEAT: Final = 1000 // FRAME_MS
 
 FIFO_PRIORITY: Final = 1
@@ -119,16 +123,25 @@ class Worker:
                 return
 
     def _tick(self, schedule: clock.Schedule) -> None:
-        begun_s = clock.now()
+        begun_s, departure_s = clock.now(), schedule.deadline_s + LEAD_S
         missed = schedule.skip(begun_s)
         if missed:
             self._pipeline.skip(missed)
             print(f"{missed} ticks skipped: {missed * FRAME_MS} ms behind", file=sys.stderr, flush=True)
-        late = schedule.is_late(begun_s)
-        packets = self._pipeline.tick(begun_s)
+        held_s = left_s = begun_s
+
+        def hold() -> None:
+            nonlocal held_s, left_s
+            held_s = clock.now()
+            clock.sleep_until(departure_s)
+            left_s = clock.now()
+
+        packets = self._pipeline.tick(begun_s, hold)
         self._control.flush()
         ended_s = clock.now()
-        if self._tally.add(ended_s - begun_s, packets, late=late, overrun=schedule.finish(ended_s)):
+        work_s = ended_s - begun_s - (left_s - held_s)
+        late = left_s - departure_s > clock.LATE_S
+        if self._tally.add(work_s, packets, late=late, overrun=schedule.finish(ended_s)):
             self._control.send(self._tally.beat(self._pipeline.legs))
 
 
