@@ -1,0 +1,210 @@
+"""A call's life: when it is answered, how it ends, and what it tells of itself then."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from flexml.codecs.catalog import PCMU
+from flexml.engine.call import Call, Outcome, Services
+from flexml.engine.errors import PromptError
+from flexml.engine.flexml.verb import Prompt
+from flexml.engine.leg import Leg, LegSettings
+from flexml.engine.media_client import MediaClient
+from flexml.engine.ports import PortPool
+from flexml.engine.sip.events import Acknowledged, DigitInfo, Ended
+from flexml.media.protocol import CommandFailed, LegHeard, StopPlay
+
+from .fakes_sip import OFFER, OFFER_WITHOUT_EVENTS, FakeAgent, FakeWorker, run, settle
+
+PROMPT = Prompt(path="/tone", rate_hz=8000, duration_ms=9000, url="http://app/tone.wav")
+BYE = Ended(dialog=1, status=200, reason="OK", by="remote")
+Work = Callable[[], Awaitable[None]]
+
+
+class Scene:
+    """A call with its agent, its worker and its ports."""
+
+    def __init__(self, offer: str | None = OFFER) -> None:
+        self.agent, client = FakeAgent(), MediaClient()
+        self.worker = FakeWorker(client)
+        self.ports = PortPool(20000, 20003)
+        self.call = Call(
+            sid="sid", dialog=1, services=Services(agent=self.agent, speak=no_speech, fetch_audio=no_audio)
+        )
+        settings = LegSettings(address="127.0.0.1", advertised="127.0.0.1", codecs=(PCMU,))
+        self.call.attach(Leg(settings, self.ports, client, self.call))
+        self.call.on_offer(offer)
+
+    async def live(self, work: Work) -> asyncio.Future[Outcome]:
+        living = asyncio.ensure_future(self.call.live(work))
+        await settle()
+        return living
+
+    async def answer(self) -> None:
+        self.call.on_sip_event(Acknowledged(dialog=1, sdp=None))
+        await self.call.answer()
+
+    async def play(self, loops: int = 1) -> None:
+        await self.answer()
+        await self.call.play(PROMPT, loops=loops)
+
+    async def end(self, living: asyncio.Future[Outcome], event: Ended = BYE) -> Outcome:
+        self.call.on_sip_event(event)
+        outcome = await living
+        assert len(self.ports) == 2, "the port is back, once"
+        return outcome
+
+
+async def no_speech(text: str, voice: str) -> Prompt:
+    raise PromptError(f"{voice} does not say {text}")
+
+
+async def no_audio(url: str) -> Prompt:
+    raise PromptError(url)
+
+
+@pytest.mark.parametrize(("heard", "acknowledged", "ready_s"), [(True, False, 0.0), (False, True, 0.1)])
+def test_audio_may_flow_at_the_first_packet_or_soon_after_ack(heard: bool, acknowledged: bool, ready_s: float) -> None:
+    async def main() -> None:
+        scene = Scene()
+        living = await scene.live(asyncio.Event().wait)  # type: ignore[arg-type]
+        answering = asyncio.ensure_future(scene.call.answer())
+        await asyncio.sleep(3)
+        assert scene.agent.said == ["200"]
+        assert not answering.done()
+        if heard:
+            scene.worker.send(LegHeard(leg=1, address="127.0.0.1", port=9000))
+        if acknowledged:
+            scene.call.on_sip_event(Acknowledged(dialog=1, sdp=None))
+        await answering
+        assert asyncio.get_running_loop().time() == pytest.approx(3 + ready_s)
+        await scene.end(living)
+
+    run(main())
+
+
+def test_a_bye_during_a_play_stops_it_and_tells_how_far_it_came() -> None:
+    async def main() -> None:
+        scene = Scene()
+        living = await scene.live(scene.play)
+        await asyncio.sleep(4.1)
+        outcome = await scene.end(living)
+        assert len(scene.worker.got(StopPlay)) == 1
+        assert (outcome.status, outcome.duration_s, outcome.sip_status, outcome.by) == ("completed", 4, 200, "remote")
+        assert outcome.played_url == PROMPT.url
+        assert outcome.play_offset_ms == pytest.approx(4000, abs=50)
+        assert scene.agent.said == ["200"], "nothing more is said in a dialog that is over"
+
+    run(main())
+
+
+def test_the_position_of_a_repeated_play_is_within_its_file() -> None:
+    async def main() -> None:
+        scene = Scene()
+        living = await scene.live(lambda: scene.play(loops=0))
+        await asyncio.sleep(0.1 + 2 * 9 + 3)
+        assert (await scene.end(living)).play_offset_ms == pytest.approx(3000, abs=50)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("rejected", "by", "status"),
+    [(None, "remote", "cancel"), (486, "local", "busy"), (600, "local", "busy"), (480, "local", "noanswer"),
+     (403, "local", "failed"), (None, "stack", "failed")],
+)  # fmt: skip
+def test_how_an_unanswered_call_went(rejected: int | None, by: str, status: str) -> None:
+    async def main() -> None:
+        scene = Scene()
+
+        async def work() -> None:
+            if rejected:
+                await scene.call.reject(rejected)
+            await asyncio.Event().wait()
+
+        living = await scene.live(work)
+        outcome = await scene.end(living, Ended(dialog=1, status=rejected or 487, reason="", by=by))  # type: ignore[arg-type]
+        assert (outcome.status, outcome.duration_s) == (status, 0)
+        assert scene.agent.said == ([str(rejected)] if rejected else [])
+
+    run(main())
+
+
+def test_a_second_end_changes_nothing() -> None:
+    async def main() -> None:
+        scene = Scene()
+        living = await scene.live(scene.play)
+        scene.call.on_sip_event(BYE)
+        outcome = await scene.end(living, Ended(dialog=1, status=503, reason="gone", by="stack"))
+        scene.call.on_sip_event(Ended(dialog=1, status=503, reason="gone", by="stack"))
+        assert (outcome.sip_status, outcome.by) == (200, "remote")
+
+    run(main())
+
+
+def test_a_port_that_cannot_be_bound_is_500() -> None:
+    async def main() -> None:
+        scene = Scene()
+        scene.worker.opens = False
+        living = await scene.live(scene.play)
+        scene.worker.send(CommandFailed(leg=1, job=1, command="OpenLeg", error="in use"))
+        await settle()
+        assert scene.agent.said[0] == "500"
+        outcome = await scene.end(living, Ended(dialog=1, status=500, reason="", by="local"))
+        assert outcome.status == "failed"
+
+    run(main())
+
+
+@pytest.mark.parametrize(("answered", "said"), [(False, "500"), (True, "BYE")])
+def test_an_error_of_a_verb_ends_the_call(answered: bool, said: str) -> None:
+    async def main() -> None:
+        scene = Scene()
+
+        async def work() -> None:
+            if answered:
+                await scene.answer()
+            raise ZeroDivisionError
+
+        living = await scene.live(work)
+        await asyncio.sleep(1)
+        assert said in scene.agent.said
+        await scene.end(living, Ended(dialog=1, status=200, reason="", by="local"))
+
+    run(main())
+
+
+def test_a_dialog_that_the_stack_has_lost_is_concluded_all_the_same() -> None:
+    async def main() -> None:
+        scene = Scene()
+        living = await scene.live(scene.answer)
+        scene.agent.gone = True
+        outcome = await living
+        assert outcome.status == "completed"
+        assert len(scene.ports) == 2
+
+    run(main())
+
+
+@pytest.mark.parametrize(("offer", "taken"), [(OFFER, None), (OFFER_WITHOUT_EVENTS, "5")])
+def test_keys_by_info_count_only_without_rfc_4733(offer: str, taken: str | None) -> None:
+    async def main() -> None:
+        scene = Scene(offer)
+        scene.call.on_sip_event(DigitInfo(dialog=1, digit="5", duration_ms=100))
+        assert await scene.call.digit(1) == taken
+
+    run(main())
+
+
+@pytest.mark.parametrize("answer", [None, "v=0 broken", OFFER.replace("AVP 0", "AVP 18")])
+def test_an_ack_without_a_usable_answer_ends_the_call_from_the_loop(answer: str | None) -> None:
+    async def main() -> None:
+        scene = Scene(offer=None)
+        scene.call.on_sip_event(Acknowledged(dialog=1, sdp=answer))
+        assert scene.agent.said == [], "a listener tells the agent nothing from within an event"
+        await settle()
+        assert scene.agent.said == ["BYE"]
+
+    run(main())
