@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyttsx3
+from pyttsx3.drivers import _espeak
 
 from ..decode import decode
 from ..errors import PromptError
@@ -40,6 +41,7 @@ def speak(engine: Any, request: dict[str, Any]) -> dict[str, Any]:
         engine.save_to_file(request["text"], str(spoken))
         with contextlib.redirect_stdout(None), contextlib.redirect_stderr(None):  # it announces the file
             engine.runAndWait()
+            _espeak.Synchronize()  # runAndWait may come back before the last samples have been written
         if not spoken.exists():
             raise PromptError("espeak-ng wrote no audio")
         samples = decode(spoken, target, rate_hz=request["rate_hz"], max_s=MAX_S, trim=True)

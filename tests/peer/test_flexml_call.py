@@ -55,9 +55,6 @@ def read(path: Path) -> NDArray[np.float64]:
         return np.frombuffer(file.readframes(file.getnframes()), np.int16) / 32768
 
 
-@pytest.mark.xfail(
-    strict=False, reason="pyttsx3's runAndWait may return before espeak-ng has written the file: the first Say is lost"
-)
 def test_the_menu_of_the_demo_is_heard_as_long_as_espeak_says_it(
     phone: Phone, engine: EngineProcess, tmp_path: Path
 ) -> None:
