@@ -140,6 +140,7 @@ def summary(meter: Meter, beats: list[Beat], cpu: float, stolen: float, seconds:
         },
         "overruns": sum(beat.overruns for beat in beats),
         "late_packets": sum(beat.late_packets for beat in beats),
+        "late_streak_ms": max(beat.streak_ms for beat in beats),
         "stolen_percent": round(100 * stolen / seconds, 1),
         "cpu_percent": round(100 * cpu / seconds, 1),
         "cpu_percent_per_call": round(100 * cpu / seconds / calls, 4),
