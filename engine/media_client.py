@@ -35,7 +35,6 @@ from ..media.protocol import (
     OpenLeg,
     PlayFinished,
     RecordingFinished,
-    SeekPlay,
     SendDigits,
     SetRemote,
     StartPlay,
@@ -167,10 +166,6 @@ class MediaLeg:
         self._plays[job] = _Job(command, self._worker.loop.time(), playback)
         self._worker.send(command)
         return playback
-
-    def seek(self, job: int, *, to: int | None = None, by: int = 0, paused: bool | None = None) -> None:
-        """Move within, pause or resume a play."""
-        self._worker.send(SeekPlay(leg=self._leg, job=job, to=to, by=by, paused=paused))
 
     def stop(self, job: int) -> None:
         """Stop a play; nothing happens where it has ended."""

@@ -56,7 +56,6 @@ class Registry:
         self.admit: Callable[[Invited], LiveCall | Refusal] = lambda _: Refusal(status=503, why="not ready")
         self._by_dialog: dict[int, LiveCall] = {}
         self._refused: set[int] = set()
-        self.total = 0
 
     def __len__(self) -> int:
         return len(self._by_dialog)
@@ -78,7 +77,6 @@ class Registry:
             call.on_sip_event(event)
 
     def _invited(self, invite: Invited) -> None:
-        self.total += 1
         try:
             admitted = Refusal(status=503, why="shutting down") if self.draining else self.admit(invite)
         except FlexmlError as error:

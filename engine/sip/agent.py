@@ -300,7 +300,6 @@ class Agent:
                 request_uri=invite.request_uri,
                 from_uri=invite.header("from"),
                 to_uri=invite.header("to"),
-                display_name="",
                 call_id=invite.header("call-id"),
                 headers=invite.headers,
                 offer=invite.sdp,

@@ -24,7 +24,6 @@ class Invited:
     request_uri: str
     from_uri: str
     to_uri: str
-    display_name: str
     call_id: str
     headers: tuple[tuple[str, str], ...]
     offer: str | None

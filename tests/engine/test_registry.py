@@ -12,7 +12,7 @@ from flexml.engine.sip.events import Invited
 from .fakes_sip import FakeAgent, run, settle
 
 INVITE = Invited(
-    dialog=1, request_uri="sip:1@127.0.0.1", from_uri="sip:2@127.0.0.1", to_uri="sip:1@127.0.0.1", display_name="",
+    dialog=1, request_uri="sip:1@127.0.0.1", from_uri="sip:2@127.0.0.1", to_uri="sip:1@127.0.0.1",
     call_id="id", headers=(), offer=None, source="127.0.0.1:5060", transport="udp",
 )  # fmt: skip
 
