@@ -156,7 +156,7 @@ class Database:
 
         Raises ConfigError when a number names an account that exists neither there nor in the database.
         """
-        async with self._begin() as connection:
+        async with self.begin() as connection:
             for entry in accounts:
                 await _put(connection, account_table, await _account_row(connection, entry))
             sids: dict[str, str] = {a.login: a.sid for a in await _select(connection, account_table, Account)}
@@ -173,38 +173,39 @@ class Database:
 
     async def load_accounts(self) -> list[Account]:
         """Every account, by login."""
-        async with self._begin() as connection:
+        async with self.begin() as connection:
             rows = await _select(connection, account_table, Account, order=account_table.c.login)
         return [replace(row, caller_ids=tuple(row.caller_ids)) for row in rows]
 
     async def load_dids(self) -> list[Did]:
         """Every number, in order."""
-        async with self._begin() as connection:
+        async with self.begin() as connection:
             return await _select(connection, did_table, Did, order=did_table.c.phonenumber)
 
     async def save_call(self, call: CallRecord) -> None:
         """Insert the call, or update it where it is there already."""
-        async with self._begin() as connection:
+        async with self.begin() as connection:
             await _put(connection, call_table, asdict(call))
 
     async def load_calls(self, *, state: str | None = None) -> list[CallRecord]:
         """Calls, oldest first; those in `state` only where it is given."""
         where = None if state is None else call_table.c.state == state
-        async with self._begin() as connection:
+        async with self.begin() as connection:
             return await _select(connection, call_table, CallRecord, where=where, order=call_table.c.started)
 
     async def save_callback(self, callback: Callback) -> None:
         """Insert the callback, or update it where it is there already."""
-        async with self._begin() as connection:
+        async with self.begin() as connection:
             await _put(connection, callback_table, asdict(callback))
 
     async def load_callbacks(self, state: CallbackState) -> list[Callback]:
         """Callbacks in that state, oldest first."""
         where = callback_table.c.state == state
-        async with self._begin() as connection:
+        async with self.begin() as connection:
             return await _select(connection, callback_table, Callback, where=where, order=callback_table.c.created)
 
-    def _begin(self) -> AbstractAsyncContextManager[AsyncConnection]:
+    def begin(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection in a transaction, committed at the end of the block."""
         if self._engine is None:
             raise RuntimeError("the database is not started")
         return self._engine.begin()

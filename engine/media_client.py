@@ -25,6 +25,7 @@ from ..media.protocol import (
     DigitReceived,
     DigitsSent,
     Event,
+    GrowPlay,
     LegClosed,
     LegHeard,
     LegOpened,
@@ -35,6 +36,7 @@ from ..media.protocol import (
     OpenLeg,
     PlayFinished,
     RecordingFinished,
+    SeekPlay,
     SendDigits,
     SetRemote,
     StartPlay,
@@ -44,6 +46,7 @@ from ..media.protocol import (
     StopRecording,
 )
 from .errors import MediaError
+from .growth import Growth
 from .stream import WORKER_START_S, Stream
 
 log = logging.getLogger("flexml.media")
@@ -78,6 +81,7 @@ class _Job:
     started: float
     playback: Playback
     stopping: bool = False
+    growing: asyncio.Task[None] | None = None
 
     def position(self, now: float) -> int:
         """Where in its file it is, in ms, as far as that follows from the time."""
@@ -85,6 +89,12 @@ class _Job:
         if isinstance(command, StartTone):
             return 0
         return command.offset + (int((now - self.started) * 1000) if command.loops == 1 else 0)
+
+    def finish(self, event: PlayFinished) -> None:
+        """Take how it ended."""
+        if self.growing is not None:
+            self.growing.cancel()
+        self.playback.finish(event)
 
 
 @dataclass(slots=True)
@@ -155,17 +165,36 @@ class MediaLeg:
         self._stream.flow(remote.ptime, self._worker.loop.time())
         self._worker.send(self._remote)
 
-    def start(self, command: StartPlay | StartTone) -> Playback:
-        """Begin a play or tone; `leg` and `job` are filled in."""
+    def start(self, command: StartPlay | StartTone, growth: Growth | None = None) -> Playback:
+        """Begin a play or tone; `leg` and `job` are filled in, and `available` as far as `growth` has come."""
         job = next(self._numbers)
         command = _addressed(command, self._leg, job)
         playback = Playback(self, job, self._worker.loop.create_future())
         if self.closed:
             playback.finish(PlayFinished(leg=self._leg, job=job, reason="closed"))
             return playback
-        self._plays[job] = _Job(command, self._worker.loop.time(), playback)
+        play = self._plays[job] = _Job(command, self._worker.loop.time(), playback)
+        if growth is not None and isinstance(command, StartPlay):
+            play.command = command = _addressed(command, self._leg, job, available=growth.available)
+            play.growing = self._worker.loop.create_task(self._follow(job, growth))
         self._worker.send(command)
         return playback
+
+    async def _follow(self, job: int, growth: Growth) -> None:
+        """Tell the worker how the file that `job` plays grows."""
+        while (play := self._plays.get(job)) is not None:
+            grown = GrowPlay(leg=self._leg, job=job, available=growth.available, complete=growth.complete)
+            available = None if growth.complete else growth.available  # for a worker that takes over
+            play.command = _addressed(play.command, self._leg, job, available=available)
+            self._worker.send(grown)
+            if growth.complete:
+                return
+            await growth.changed()
+
+    def seek(self, job: int, *, by_ms: int, strict: bool = False) -> None:
+        """Move a play by so many ms; `strict` leaves it where it is rather than at its end. No matter once it ended."""
+        if job in self._plays:
+            self._worker.send(SeekPlay(leg=self._leg, job=job, by=by_ms, strict=strict))
 
     def stop(self, job: int) -> None:
         """Stop a play; nothing happens where it has ended."""
@@ -247,7 +276,7 @@ class MediaLeg:
             if not future.done():
                 future.set_result(PlayFinished(leg=self._leg, job=job, reason="closed"))
         for job, play in self._plays.items():
-            play.playback.finish(PlayFinished(leg=self._leg, job=job, reason="closed"))
+            play.finish(PlayFinished(leg=self._leg, job=job, reason="closed"))
         self._plays.clear()
 
     # ---- events -----------------------------------------------------------------------------------------------
@@ -284,7 +313,7 @@ class MediaLeg:
     def _play_finished(self, event: PlayFinished) -> None:
         play = self._plays.pop(event.job, None)
         if play is not None:
-            play.playback.finish(event)
+            play.finish(event)
 
     def _resolve(self, event: Message) -> None:
         future = self._jobs.get(event.job)

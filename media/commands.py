@@ -18,6 +18,7 @@ from .protocol import (
     DigitsSent,
     Drain,
     Event,
+    GrowPlay,
     LegClosed,
     LegOpened,
     Message,
@@ -26,11 +27,15 @@ from .protocol import (
     SeekPlay,
     SendDigits,
     SetRemote,
+    StartAmd,
     StartPlay,
     StartRecording,
     StartTone,
+    StopAmd,
     StopPlay,
     StopRecording,
+    Unwatch,
+    Watch,
 )
 from .rows import RATE_HZ, RowsFull
 from .sound import SoundError
@@ -61,6 +66,11 @@ class Commands:
             SendDigits: self._send_digits,
             StartRecording: self._start_recording,
             StopRecording: self._stop_recording,
+            GrowPlay: self._grow_play,
+            Watch: self._watch,
+            Unwatch: self._unwatch,
+            StartAmd: self._start_amd,
+            StopAmd: self._stop_amd,
         }
 
     def carry_out(self, message: Command, now_s: float) -> None:
@@ -74,10 +84,10 @@ class Commands:
 
     def announce_plays(self) -> None:
         """Emit PlayFinished for every play that has ended."""
-        for player in (self._stages.foreground, self._stages.background):
-            for row, job, reason, position in player.take_finished():
+        for player in self._stages.players.values():
+            for row, job, reason, position, loops in player.take_finished():
                 leg = self._stages.legs.leg[row]
-                self._emit(PlayFinished(leg=leg, job=job, reason=reason, position=position))
+                self._emit(PlayFinished(leg=leg, job=job, reason=reason, position=position, loops=loops))
 
     def _dispatch(self, message: Command, now_s: float) -> None:
         if isinstance(message, Drain):
@@ -135,7 +145,7 @@ class Commands:
             stages.transport.send_control(row, bye)
         for job in stages.event_sender.stop(row):
             self._emit(DigitsSent(leg=message.leg, job=job))
-        for player in (stages.foreground, stages.background):
+        for player in stages.players.values():
             player.close(row)
         self.announce_plays()
         stats = stages.stats(row)
@@ -145,7 +155,6 @@ class Commands:
     def _start_play(self, row: int, message: StartPlay, now_s: float) -> None:
         del now_s
         stages = self._stages
-        player = stages.background if message.background else stages.foreground
         try:
             if message.rate_hz != RATE_HZ:
                 raise SoundError(f"{message.path}: expected {RATE_HZ} Hz, found {message.rate_hz} Hz")
@@ -153,7 +162,7 @@ class Commands:
         except SoundError as error:
             self._fail_play(message, error)
             return
-        player.start(
+        stages.players[message.layer].start(
             row, message.job, sound, offset=message.offset, loops=max(0, message.loops), pause=message.loop_pause
         )
         self.announce_plays()
@@ -170,14 +179,20 @@ class Commands:
 
     def _stop_play(self, row: int, message: StopPlay, now_s: float) -> None:
         del now_s
-        for player in (self._stages.foreground, self._stages.background):
+        for player in self._stages.players.values():
             player.stop(row, message.job)
         self.announce_plays()
 
     def _seek_play(self, row: int, message: SeekPlay, now_s: float) -> None:
         del now_s
-        for player in (self._stages.foreground, self._stages.background):
-            player.seek(row, message.job, to=message.to, by=message.by, paused=message.paused)
+        for player in self._stages.players.values():
+            player.seek(row, message.job, to=message.to, by=message.by, paused=message.paused, strict=message.strict)
+        self.announce_plays()
+
+    def _grow_play(self, row: int, message: GrowPlay, now_s: float) -> None:
+        del now_s
+        for player in self._stages.players.values():
+            player.grow(row, message.job, available=message.available, complete=message.complete)
         self.announce_plays()
 
     def _send_digits(self, row: int, message: SendDigits, now_s: float) -> None:
@@ -198,6 +213,24 @@ class Commands:
         del now_s
         if not self._stages.recorder.stop(row, message.job):
             raise Refused(f"leg {message.leg} has no recording {message.job}")
+
+    def _watch(self, row: int, message: Watch, now_s: float) -> None:
+        del now_s
+        self._stages.watches.start(
+            row, message.job, noise_ms=message.noise, silence_ms=message.silence, detector=message.detector
+        )
+
+    def _unwatch(self, row: int, message: Unwatch, now_s: float) -> None:
+        del now_s
+        self._stages.watches.stop(row, message.job)
+
+    def _start_amd(self, row: int, message: StartAmd, now_s: float) -> None:
+        del now_s
+        self._stages.amd.start(row, message)
+
+    def _stop_amd(self, row: int, message: StopAmd, now_s: float) -> None:
+        del now_s
+        self._stages.amd.stop(row, message.job)
 
     def _fail_play(self, message: StartPlay | StartTone, error: SoundError) -> None:
         self._emit(PlayFinished(leg=message.leg, job=message.job, reason="failed", error=str(error)))

@@ -45,6 +45,7 @@ class JitterBuffer:
         self.late: Integers = np.zeros(capacity, np.int64)
         self.duplicates: Integers = np.zeros(capacity, np.int64)
         self.concealed: Integers = np.zeros(capacity, np.int64)
+        self.begun: Flags = np.zeros(capacity, np.bool_)  # a first sample has been pulled
         self._headroom: Headroom = Headroom(capacity)
         self._octets: Octets = np.zeros((capacity, FRAMES, FRAME_SAMPLES, octets_per_tick), np.uint8)
         self._filled: Flags = np.zeros((capacity, FRAMES, FRAME_SAMPLES), np.bool_)
@@ -64,6 +65,7 @@ class JitterBuffer:
         if not 1 <= octets_per_tick <= widest:
             raise ValueError(f"octets_per_tick is {octets_per_tick}, expected 1 to {widest}")
         self.late[row] = self.duplicates[row] = self.concealed[row] = 0
+        self.begun[row] = False
         self._width[row] = octets_per_tick
         self._target[row] = delay_ms * RATE_HZ // 1000
         self._forget(row)
@@ -89,6 +91,7 @@ class JitterBuffer:
         have = self._filled[rows, heads]
         heard = (self._lead[rows] <= 0) & (self._quiet[rows] < QUIET_TICKS)
         self.concealed[rows] += np.where(heard, FRAME_SAMPLES - np.count_nonzero(have, axis=1), 0)
+        self.begun[rows] |= have.any(axis=1)
         self._filled[rows, (heads + AHEAD) % FRAMES] = False
         self._head[rows] = (heads + 1) % FRAMES
         self._play[rows] = (self._play[rows] + FRAME_SAMPLES) % TIMESTAMP_MODULUS

@@ -167,6 +167,7 @@ class Pipeline:
         events = batch.where(batch.payload_type == legs.event_type[batch.rows])
         for row, digit in stages.event_receiver.push(events):
             legs.digits[row] += 1
+            stages.tones.mute(row)
             self._events.append(DigitReceived(leg=legs.leg[row], digit=digit))
 
     def _hear(self, rows: Indices) -> Frames:
@@ -174,8 +175,11 @@ class Pipeline:
         stages = self._stages
         octets, have = stages.jitter.pull(rows)
         heard = stages.concealer.step(stages.bank.decode(octets, rows), have, rows)
+        begun = stages.jitter.begun[rows]
         for listener in stages.listeners:
-            for row, event in listener.step(heard, rows):
+            for row, event in listener.step(heard, rows, begun):
+                if isinstance(event, DigitReceived):
+                    stages.legs.digits[row] += 1
                 self._events.append(msgspec.structs.replace(event, leg=stages.legs.leg[row]))
         return heard
 
@@ -189,6 +193,10 @@ class Pipeline:
         self._events += [DigitsSent(leg=legs.leg[row], job=job) for row, job in keys.finished]
         frames[keys.tone_at] = keys.tones
         stages.recorder.step(heard, frames, rows)
+        aside = stages.aside.step(rows)
+        if aside is not None:
+            aside[keys.tone_at] = 0.0
+            frames = mixer.mix(rows.size, frames, aside)
         audio = legs.sending[rows]
         audio[keys.at] = False
         packets = self._press(rows, keys)

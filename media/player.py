@@ -23,12 +23,13 @@ Reason = Literal["ended", "stopped", "replaced", "closed"]
 
 
 class Finished(NamedTuple):
-    """A play that ended, and where in its sound, in ms."""
+    """A play that ended, where in its sound in ms, and how many repetitions it had completed."""
 
     row: int
     job: int
     reason: Reason
     position: int
+    loops: int = 0
 
 
 class Player:
@@ -44,6 +45,7 @@ class Player:
         self._length: NDArray[np.int64] = np.zeros(capacity, np.int64)  # samples of the sound
         self._left: NDArray[np.int64] = np.zeros(capacity, np.int64)  # samples until the limit
         self._loops: NDArray[np.int64] = np.zeros(capacity, np.int64)  # repetitions left, this one too
+        self._repeated: NDArray[np.int64] = np.zeros(capacity, np.int64)  # repetitions completed
         self._pause: NDArray[np.int64] = np.zeros(capacity, np.int64)  # samples between repetitions
         self._finished: list[Finished] = []
 
@@ -60,6 +62,7 @@ class Player:
         self._length[row] = sound.samples.size
         self._position[row] = max(0, offset) * SAMPLES_PER_MS
         self._loops[row] = loops or FOREVER
+        self._repeated[row] = 0
         self._pause[row] = max(0, pause) * SAMPLES_PER_MS
         self._left[row] = limit * SAMPLES_PER_MS if limit > 0 else FOREVER
         self._running[row] = True
@@ -73,17 +76,36 @@ class Player:
         """End what plays on `row` as `closed`."""
         self._finish(row, "closed")
 
-    def seek(self, row: int, job: int, *, to: int | None = None, by: int = 0, paused: bool | None = None) -> bool:
-        """Move to `to` ms or by `by` ms, pause or resume; False if the row does not play `job`."""
+    def seek(
+        self,
+        row: int,
+        job: int,
+        *,
+        to: int | None = None,
+        by: int = 0,
+        paused: bool | None = None,
+        strict: bool = False,
+    ) -> bool:
+        """Move to `to` ms or by `by` ms, pause or resume; False if the row does not play `job`.
+
+        `strict` leaves the position as it is where the move would go past the end.
+        """
         if not self._plays(row, job):
             return False
         if to is not None or by:
             start = max(0, int(self._position[row])) if to is None else to * SAMPLES_PER_MS
-            self._position[row] = max(0, start + by * SAMPLES_PER_MS)
+            position = max(0, start + by * SAMPLES_PER_MS)
+            if not strict or position < self._length[row]:
+                self._position[row] = position
         if paused is not None:
             self._running[row] = not paused
         self._end_if_past(row)
         return True
+
+    def grow(self, row: int, job: int, *, available: int, complete: bool) -> bool:
+        """Take that more of a growing sound can be played; False if the row does not play `job`."""
+        del available, complete
+        return self._plays(row, job)
 
     def step(self, rows: NDArray[np.intp]) -> NDArray[np.float32] | None:
         """Return the next frame of each of `rows`, float32[n, 160] on the int16 scale; None if nothing plays."""
@@ -153,6 +175,7 @@ class Player:
         if self._loops[row] == 1:
             return True
         self._loops[row] -= 1
+        self._repeated[row] += 1
         self._position[row] = -self._pause[row]
         return False
 
@@ -169,7 +192,7 @@ class Player:
         if sound is None:
             return False
         position = max(0, int(self._position[row])) // SAMPLES_PER_MS
-        self._finished.append(Finished(row, self._job[row], reason, position))
+        self._finished.append(Finished(row, self._job[row], reason, position, int(self._repeated[row])))
         self._sound[row] = None
         self._running[row] = False
         self._sounds.release(sound)

@@ -17,6 +17,12 @@ Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 
 DigitSource = Literal["rfc4733", "inband", "info"]
 
+Layer = Literal["foreground", "background", "aside"]
+"""The players of a leg: what a verb plays, what goes on under it, and what is heard but never recorded."""
+
+Detector = Literal["energy", "webrtc"]
+"""What tells voice from silence: a level, or WebRTC's voice activity detector for noisy lines."""
+
 
 class Message(msgspec.Struct, tag_field="type", frozen=True, kw_only=True, omit_defaults=True):
     """What all messages have."""
@@ -70,8 +76,12 @@ class StartPlay(Message, tag=True, frozen=True, kw_only=True):
     """Play `path`, headerless little-endian 16-bit mono PCM at `rate_hz`, mapped into memory, never copied.
 
     `offset` is where to start. `loops` 0 repeats until stopped; `loop_pause` is the silence between
-    repetitions. The foreground has one player: a new StartPlay ends the one that plays (PlayFinished
-    `replaced`). `background` plays under it on a player of its own. Answer: PlayFinished, at its end.
+    repetitions. Each layer has one player: a new StartPlay ends the one that plays (PlayFinished
+    `replaced`). Answer: PlayFinished, at its end.
+
+    `available` is given for a file that still grows: so many samples are in it, GrowPlay says when there
+    are more, and a play that has come to the end of what is there waits, silent. `ring` is given for a
+    stream without an end: the file is a ring of so many samples, and sample n lies at n modulo `ring`.
     """
 
     path: str
@@ -79,7 +89,19 @@ class StartPlay(Message, tag=True, frozen=True, kw_only=True):
     offset: int = 0
     loops: int = 1
     loop_pause: int = 0
-    background: bool = False
+    layer: Layer = "foreground"
+    available: int | None = None
+    ring: int = 0
+
+
+class GrowPlay(Message, tag=True, frozen=True, kw_only=True):
+    """There are `available` samples now in the growing file that `job` plays; with `complete`, that is all. No answer.
+
+    Of a file that is truncated on completion, only what is available is ever touched.
+    """
+
+    available: int
+    complete: bool = False
 
 
 class StartTone(Message, tag=True, frozen=True, kw_only=True):
@@ -99,12 +121,14 @@ class StopPlay(Message, tag=True, frozen=True, kw_only=True):
 class SeekPlay(Message, tag=True, frozen=True, kw_only=True):
     """Move within, pause or resume the play whose `job` this carries. No answer.
 
-    `to` is absolute, `by` relative; positions clamp at the start, and past the end the play is finished.
+    `to` is absolute, `by` relative; positions clamp at the start, and past the end the play is finished,
+    or, if `strict`, nothing is done.
     """
 
     to: int | None = None
     by: int = 0
     paused: bool | None = None
+    strict: bool = False
 
 
 class SendDigits(Message, tag=True, frozen=True, kw_only=True):
@@ -141,14 +165,40 @@ class Leave(Message, tag=True, frozen=True, kw_only=True):
 
 
 class Watch(Message, tag=True, frozen=True, kw_only=True):
-    """Report noise or silence once, after that many ms of it: NoiseDetected, SilenceDetected."""
+    """Report noise, or silence, or noise and then silence, each once: NoiseDetected, SilenceDetected.
+
+    `noise` and `silence` are how many ms of it. With both, silence counts from the end of the noise only.
+    Several watches may run on a leg, each a `job`.
+    """
 
     noise: int | None = None
     silence: int | None = None
+    detector: Detector = "energy"
 
 
 class Unwatch(Message, tag=True, frozen=True, kw_only=True):
     """End the watch whose `job` this carries. No answer."""
+
+
+class StartAmd(Message, tag=True, frozen=True, kw_only=True):
+    """Tell a human from an answering machine on the leg. Answers: AmdState at each change, then MachineDetected.
+
+    Times in ms; `silence_threshold` on the int16 scale.
+    """
+
+    initial_silence: int = 2500
+    greeting: int = 1500
+    after_greeting_silence: int = 800
+    total_analysis_time: int = 5000
+    minimum_word_length: int = 100
+    between_word_silence: int = 50
+    maximum_number_of_words: int = 2
+    silence_threshold: int = 256
+    maximum_word_length: int = 5000
+
+
+class StopAmd(Message, tag=True, frozen=True, kw_only=True):
+    """End the detection whose `job` this carries. No answer."""
 
 
 class Drain(Message, tag=True, frozen=True, kw_only=True):
@@ -157,7 +207,7 @@ class Drain(Message, tag=True, frozen=True, kw_only=True):
 
 Command = (
     OpenLeg | SetRemote | CloseLeg | StartPlay | StartTone | StopPlay | SeekPlay | SendDigits
-    | StartRecording | StopRecording | Join | Leave | Watch | Unwatch | Drain
+    | StartRecording | StopRecording | Join | Leave | Watch | Unwatch | StartAmd | StopAmd | GrowPlay | Drain
 )  # fmt: skip
 
 # ---- events ---------------------------------------------------------------------------------------------------
@@ -217,10 +267,11 @@ class LegReport(Message, tag=True, frozen=True, kw_only=True):
 
 
 class PlayFinished(Message, tag=True, frozen=True, kw_only=True):
-    """A play ended. `position` is where in the file, in ms."""
+    """A play ended. `position` is where in the file, in ms; `loops` how many repetitions were completed before."""
 
     reason: Literal["ended", "stopped", "replaced", "closed", "failed"]
     position: int = 0
+    loops: int = 0
     error: str = ""
 
 
@@ -254,6 +305,14 @@ class NoiseDetected(Message, tag=True, frozen=True, kw_only=True):
     duration: int
 
 
+class AmdState(Message, tag=True, frozen=True, kw_only=True):
+    """Answering machine detection changed its `state`, `at` ms of audio in; the state before lasted `lasted` ms."""
+
+    state: str
+    at: int
+    lasted: int
+
+
 class MachineDetected(Message, tag=True, frozen=True, kw_only=True):
     """Answering machine detection came to a result: `status` and `cause` as the reference words them."""
 
@@ -282,7 +341,7 @@ class Beat(Message, tag=True, frozen=True, kw_only=True):
 
 Event = (
     LegOpened | LegHeard | LegSilent | LegClosed | LegReport | PlayFinished | DigitReceived | DigitsSent
-    | RecordingFinished | SilenceDetected | NoiseDetected | MachineDetected | CommandFailed | Beat
+    | RecordingFinished | SilenceDetected | NoiseDetected | AmdState | MachineDetected | CommandFailed | Beat
 )  # fmt: skip
 
 MAX_MESSAGE: Final = 65536

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from ..codecs.bank import Bank
 from ..codecs.catalog import BY_NAME
 from ..codecs.plc import Concealer
+from .amd import Amd
+from .dtmf import ToneReceiver
 from .jitter import JitterBuffer
 from .latch import NOT_NEGOTIATED, Latch
 from .legs import Legs
 from .packetizer import Packetizer
 from .player import Player
-from .protocol import Event, LegStats, OpenLeg, SetRemote
+from .protocol import Event, Layer, LegStats, OpenLeg, SetRemote
 from .reception import Reception
 from .recorder import Recorder, SpoolWriter
 from .reporter import Reporter
@@ -29,6 +31,7 @@ from .silence import Silence
 from .sound import Sounds
 from .telephone_event import EventReceiver, EventSender
 from .transport import Transport
+from .watch import Watches
 
 
 class Listener(Protocol):
@@ -42,8 +45,13 @@ class Listener(Protocol):
         """End on `row`."""
         ...
 
-    def step(self, frames: NDArray[np.float32], rows: NDArray[np.intp]) -> list[tuple[int, Event]]:
-        """Hear `frames` float32[n, 160]; return events by row, whose `leg` the pipeline fills in."""
+    def step(
+        self, frames: NDArray[np.float32], rows: NDArray[np.intp], begun: NDArray[np.bool_]
+    ) -> list[tuple[int, Event]]:
+        """Hear `frames` float32[n, 160] on the int16 scale; return events by row, whose `leg` the pipeline fills in.
+
+        `begun[i]` says whether any audio has come on `rows[i]` yet; before that its frames are silence made up.
+        """
         ...
 
 
@@ -69,10 +77,19 @@ class Stages:
         self.jitter: JitterBuffer = JitterBuffer(capacity)
         self.bank: Bank = Bank(capacity)
         self.concealer: Concealer = Concealer(capacity)
-        self.listeners: tuple[Listener, ...] = ()
+        self.tones: ToneReceiver = ToneReceiver(capacity)
+        self.watches: Watches = Watches(capacity)
+        self.amd: Amd = Amd(capacity)
+        self.listeners: tuple[Listener, ...] = (self.tones, self.watches, self.amd)
         self.sounds: Sounds = Sounds()
         self.foreground: Player = Player(capacity, self.sounds)
         self.background: Player = Player(capacity, self.sounds)
+        self.aside: Player = Player(capacity, self.sounds)
+        self.players: dict[Layer, Player] = {
+            "foreground": self.foreground,
+            "background": self.background,
+            "aside": self.aside,
+        }
         self.recorder: Recorder = Recorder(SpoolWriter())
         self.event_receiver: EventReceiver = EventReceiver(capacity)
         self.event_sender: EventSender = EventSender(capacity)
@@ -108,7 +125,7 @@ class Stages:
         self.transport.close(row)
         self.event_sender.stop(row)
         self.recorder.close(row)
-        for player in (self.foreground, self.background):
+        for player in self.players.values():
             player.close(row)
         for stage in (self.latch, self.reporter, self.event_receiver, self.packetizer, *self.listeners):
             stage.close(row)

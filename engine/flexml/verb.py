@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
+from ..growth import Growth
+
 Method = Literal["POST", "GET"]
 
 
@@ -42,12 +44,19 @@ Outcome = Goto | End | Failed | None
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
-    """Audio ready to play: raw 16-bit mono PCM at `path`; `url` is what Play named, empty for speech."""
+    """Audio ready to play: raw 16-bit mono PCM at `path`; `url` is what Play named, empty for speech.
+
+    While `growth` is there and not complete, the file is still being made and `duration_ms` is not known (0).
+    With `ring`, the file is a ring of so many samples and the stream in it has no end; playing begins at what is
+    available then.
+    """
 
     path: str
     rate_hz: int
     duration_ms: int
     url: str = ""
+    growth: Growth | None = None
+    ring: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

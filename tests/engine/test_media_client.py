@@ -146,7 +146,7 @@ def test_what_is_under_way_goes_on_and_what_cannot_ends() -> None:
     async def main() -> None:
         leg, worker, _ = await opened()
         leg.set_remote(REMOTE)
-        once, ever = leg.start(PLAY), leg.start(StartPlay(path="/music", loops=0, background=True))
+        once, ever = leg.start(PLAY), leg.start(StartPlay(path="/music", loops=0, layer="background"))
         recording = leg.start_recording("/spool", "mixed")
         digits = asyncio.ensure_future(leg.send_digits("1"))
         await asyncio.sleep(2)

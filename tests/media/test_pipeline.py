@@ -35,7 +35,6 @@ from flexml.media.protocol import (
     StartPlay,
     StartTone,
     StopPlay,
-    Watch,
 )
 from flexml.media.transport import Address, ControlPacket, FakeNetwork
 from numpy.typing import NDArray
@@ -224,7 +223,7 @@ def test_background_plays_under_the_foreground_and_on_after_it(tmp_path: Path) -
     rig.leg()
     rig.command(
         StartPlay(leg=1, job=1, path=str(tmp_path / "f.s16")),
-        StartPlay(leg=1, job=2, path=str(tmp_path / "b.s16"), background=True),
+        StartPlay(leg=1, job=2, path=str(tmp_path / "b.s16"), layer="background"),
     )
     sum_ = back.astype(np.float32)
     sum_[: front.size] += front
@@ -251,7 +250,7 @@ def test_each_play_ends_once_however_it_ends(tmp_path: Path) -> None:
     rig.run(2)
     rig.command(
         StartPlay(leg=1, job=4, path=path),
-        StartPlay(leg=1, job=5, path=path, background=True, loops=0),
+        StartPlay(leg=1, job=5, path=path, layer="background", loops=0),
         SeekPlay(leg=1, job=4, to=5000),
         StartTone(leg=1, job=6, tone="ringback-us"),
     )
@@ -507,7 +506,6 @@ REFUSED: list[tuple[Command, str]] = [
     (Rig.remote(address="media.example.com"), "address: expected an IP address, found 'media.example.com'"),
     (Rig.remote(port=70_000), "port: expected 0 to 65535, found 70000"),
     (SendDigits(leg=1, job=1, digits="1", mode="rfc4733"), "RFC 4733 was not negotiated"),
-    (Watch(leg=1, job=1, noise=100), "not available in this version"),
     (Join(leg=1, room=1), "not available in this version"),
 ]
 
