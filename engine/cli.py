@@ -32,6 +32,7 @@ def main() -> None:
     """Run the command line."""
     if sys.argv[1:2] not in (["serve"], ["check-config"]):
         add_call()
+        add_timeline()
     app()
 
 
@@ -40,6 +41,13 @@ def add_call() -> None:
     from .call_command import call
 
     app.command()(call)
+
+
+def add_timeline() -> None:
+    """Add what reads the database."""
+    from .timeline_command import timeline
+
+    app.command()(timeline)
 
 
 @app.command("check-config")

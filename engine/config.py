@@ -74,6 +74,7 @@ class Database:
     """[database]: accounts, calls, timelines, pending callbacks."""
 
     url: str = setting(kinds.DATABASE, "sqlite:///var/flexml.db", secret=True)
+    keep_days: int = setting(kinds.integer(0, 36500), 30)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -193,6 +193,18 @@ class Database:
         async with self.begin() as connection:
             return await _select(connection, call_table, CallRecord, where=where, order=call_table.c.started)
 
+    async def load_latest_calls(self, count: int) -> list[CallRecord]:
+        """The calls that began last, the latest first."""
+        order = call_table.c.started.desc()
+        async with self.begin() as connection:
+            return await _select(connection, call_table, CallRecord, order=order, limit=count)
+
+    async def find_calls(self, prefix: str, *, limit: int) -> list[CallRecord]:
+        """Up to `limit` calls whose sid begins with `prefix`."""
+        where = call_table.c.sid.startswith(prefix, autoescape=True)
+        async with self.begin() as connection:
+            return await _select(connection, call_table, CallRecord, where=where, order=call_table.c.sid, limit=limit)
+
     async def save_callback(self, callback: Callback) -> None:
         """Insert the callback, or update it where it is there already."""
         async with self.begin() as connection:
@@ -232,12 +244,15 @@ async def _select(
     *,
     where: sa.ColumnElement[bool] | None = None,
     order: sa.ColumnElement[Any] | None = None,
+    limit: int | None = None,
 ) -> list[Row]:
     query = sa.select(*(table.c[f.name] for f in fields(kind)))
     if where is not None:
         query = query.where(where)
     if order is not None:
         query = query.order_by(order)
+    if limit is not None:
+        query = query.limit(limit)
     return [kind(**row) for row in (await connection.execute(query)).mappings()]
 
 

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import uuid
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from .db import Database
     from .flexml.fetch import Fetched
+    from .timeline import Note
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +55,20 @@ class Backoff:
 class Outbox:
     """Delivers callbacks in the background, at most `backoff.per_host` at a time to one host.
 
-    `clock` gives Unix time in seconds: the age of a callback counts on over a restart.
+    `clock` gives Unix time in seconds: the age of a callback counts on over a restart. What has a `CallSid` in its
+    data is noted on that call's timeline by `note`.
     """
 
     def __init__(
-        self, database: Database, sender: Sender, *, clock: Callable[[], float], backoff: Backoff | None = None
+        self,
+        database: Database,
+        sender: Sender,
+        *,
+        clock: Callable[[], float],
+        backoff: Backoff | None = None,
+        note: Note | None = None,
     ) -> None:
-        self._database, self._sender, self._clock = database, sender, clock
+        self._database, self._sender, self._clock, self._note = database, sender, clock, note
         self._backoff = backoff or Backoff()
         self._tasks: set[asyncio.Task[None]] = set()
         self._hosts: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
@@ -89,8 +98,14 @@ class Outbox:
             sid=str(uuid.uuid4()), url=url, method=method.upper(), data=dict(data), created=self._clock()
         )
         await self._database.save_callback(callback)
+        self._tell(callback, "queued", url=callback.url, delivery=callback.sid)
         self._spawn(callback)
         return callback.sid
+
+    def _tell(self, callback: Callback, what: str, **details: object) -> None:
+        call = callback.data.get("CallSid")
+        if self._note is not None and isinstance(call, str):
+            self._note(call, datetime.fromtimestamp(self._clock(), UTC), f"callback {what}", details)
 
     def _spawn(self, callback: Callback) -> None:
         task = asyncio.create_task(self._deliver(callback), name=f"callback {callback.sid}")
@@ -109,12 +124,14 @@ class Outbox:
             callback = replace(callback, attempts=callback.attempts + 1, error=problem)
             if not problem:
                 callback = replace(callback, state="delivered")
+                self._tell(callback, "delivered", url=callback.url, attempts=callback.attempts, delivery=callback.sid)
                 log.debug("> callback %s to %s delivered", callback.sid, callback.url)
                 await self._database.save_callback(callback)
                 return
             wait_s = self._backoff.wait_s(callback.attempts, self._clock() - callback.created)
             if wait_s is None:
                 callback = replace(callback, state="failed")
+                self._tell(callback, "given up", url=callback.url, attempts=callback.attempts, delivery=callback.sid)
                 log.error("callback %s given up after %d attempts: %s", callback.sid, callback.attempts, problem)
             await self._database.save_callback(callback)
             if wait_s is not None:
@@ -125,11 +142,19 @@ class Outbox:
         """What went wrong, empty when nothing did."""
         host = _host(callback.url)
         limit = self._hosts.setdefault(host, asyncio.Semaphore(self._backoff.per_host))
+        attempt = callback.attempts + 1
         async with limit:
+            began = asyncio.get_running_loop().time()
             try:
                 answer = await self._sender.fetch(callback.url, callback.method, callback.data, delivery=callback.sid)
             except FetchError as error:
+                took_ms = round((asyncio.get_running_loop().time() - began) * 1000, 1)
+                self._tell(callback, "attempt", attempt=attempt, total_ms=took_ms, error=error, delivery=callback.sid)
                 return str(error)
+        self._tell(
+            callback, "attempt", attempt=attempt, status=answer.status, first_ms=answer.first_ms,
+            total_ms=answer.total_ms, retries=answer.retries, redirects=answer.redirects, delivery=callback.sid,
+        )  # fmt: skip
         return "" if 200 <= answer.status < 300 else f"{answer.url}: status {answer.status}; expected 2xx"
 
 

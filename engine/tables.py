@@ -60,3 +60,12 @@ callback_table: Final = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("error", sa.Text, nullable=False),
 )
+timeline_table: Final = sa.Table(
+    "timeline",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("call", sa.String(36), nullable=False, index=True),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("what", sa.Text, nullable=False),
+    sa.Column("details", sa.JSON, nullable=False),
+)

@@ -14,7 +14,7 @@ import hashlib
 import hmac
 import json
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -49,6 +49,17 @@ class _Request:
     url: URL
     body: bytes
     delivery: str
+
+
+@dataclass(slots=True)
+class _Course:
+    """How one fetch goes: its cookies, the loop's time at its start and at the last headers, what was done again."""
+
+    jar: aiohttp.CookieJar
+    began: float
+    headers_at: float
+    retries: int = 0
+    redirects: int = 0
 
 
 class CallCookies(Cookies):
@@ -105,37 +116,48 @@ class Webhook:
         """
         request = _first_request(url, method.upper(), data, delivery or str(uuid.uuid4()))
         jar = cookies.jar if isinstance(cookies, CallCookies) else CallCookies().jar
+        clock = asyncio.get_running_loop().time
+        course = _Course(jar, clock(), clock())
         try:
             async with asyncio.timeout(self._limits.timeout_s):
-                return await self._follow(request, jar)
+                answer = await self._follow(request, course)
         except TimeoutError as error:
             raise FetchError(f"no complete answer within {self._limits.timeout_s:g} s", url=url) from error
         except aiohttp.InvalidURL as error:
             raise FetchError("not an http or https URL", url=url) from error
         except (aiohttp.ClientError, ValueError, OSError) as error:
             raise FetchError(f"{type(error).__name__}: {error}", url=url) from error
+        return replace(
+            answer,
+            first_ms=round((course.headers_at - course.began) * 1000, 1),
+            total_ms=round((clock() - course.began) * 1000, 1),
+            retries=course.retries,
+            redirects=course.redirects,
+        )
 
-    async def _follow(self, request: _Request, jar: aiohttp.CookieJar) -> Fetched:
+    async def _follow(self, request: _Request, course: _Course) -> Fetched:
         """Send the request, and those that redirects make of it."""
         first = str(request.url)
         for _ in range(self._limits.redirects + 1):
-            answer, location = await self._send(request, jar)
+            answer, location = await self._send(request, course)
             if location is None:
                 return answer
             request = _redirected(request, answer.status, location)
+            course.redirects += 1
         raise FetchError(f"more than {self._limits.redirects} redirects, the last to {request.url}", url=first)
 
-    async def _send(self, request: _Request, jar: aiohttp.CookieJar) -> tuple[Fetched, str | None]:
+    async def _send(self, request: _Request, course: _Course) -> tuple[Fetched, str | None]:
         """Send once, and again after a connection failure: then nothing, or nothing whole, was answered."""
         for attempts_left in range(self._limits.retries, -1, -1):
             try:
-                return await self._exchange(request, jar)
+                return await self._exchange(request, course)
             except aiohttp.ClientConnectionError as error:
                 if attempts_left == 0 or isinstance(error, TimeoutError):
                     raise
+                course.retries += 1
         raise AssertionError("the last attempt returns or raises")
 
-    async def _exchange(self, request: _Request, jar: aiohttp.CookieJar) -> tuple[Fetched, str | None]:
+    async def _exchange(self, request: _Request, course: _Course) -> tuple[Fetched, str | None]:
         """One request and its response; the second value is where a redirect points to."""
         if self._session is None:
             raise FetchError("the HTTP client is not started", url=str(request.url))
@@ -144,10 +166,11 @@ class Webhook:
             request.url,
             data=request.body or None,
             headers=self._headers(request),
-            cookies={name: morsel.value for name, morsel in jar.filter_cookies(request.url).items()},
+            cookies={name: morsel.value for name, morsel in course.jar.filter_cookies(request.url).items()},
             allow_redirects=False,
         ) as response:
-            jar.update_cookies(response.cookies, response.url)
+            course.headers_at = asyncio.get_running_loop().time()
+            course.jar.update_cookies(response.cookies, response.url)
             if response.status in REDIRECTS and "Location" in response.headers:
                 return Fetched(url=str(request.url), status=response.status, body=b""), response.headers["Location"]
             body = await self._read(response)

@@ -14,11 +14,18 @@ from typing import Protocol
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fetched:
-    """What came back. `url` is the one that served it, after redirects: relative URLs in `body` start there."""
+    """What came back. `url` is the one that served it, after redirects: relative URLs in `body` start there.
+
+    `first_ms` is how long it took until the headers of that answer were there, `total_ms` until all was.
+    """
 
     url: str
     status: int
     body: bytes
+    first_ms: float = 0.0
+    total_ms: float = 0.0
+    retries: int = 0
+    redirects: int = 0
 
 
 class Cookies(Protocol):

@@ -1,0 +1,80 @@
+"""What may be kept and shown of a note's details: plain values, bounded, without credentials.
+
+Applications put passwords and tokens into URLs, and errors quote those URLs; a timeline is read by more people than
+may know them. So every text is searched for user information (RFC 3986 section 3.2.1, RFC 3261 section 19.1.1) and
+for query parameters whose names say that they are secret.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Final
+
+Plain = str | int | float | bool | None
+
+MAX_CHARACTERS: Final = 2048
+"""Of one note's details: names and values together."""
+MAX_NAMES: Final = 32
+MASK: Final = "***"
+
+_SECRET: Final = (
+    r"[\w.-]*(?:token|secret|passw(?:or)?d|passwd|pwd|api[_-]?key|access[_-]?key(?:id)?|signature|credential)s?"
+    r"|sig|key|auth|authorization|jwt"
+)
+_USER_INFO: Final = re.compile(r"([a-z][a-z0-9+.-]*://)[^/?#\s@]*(?:@[^/?#\s@]*)*@", re.IGNORECASE)
+_SIP_PASSWORD: Final = re.compile(r"\b(sips?:[^:@\s<>;]+):[^@\s<>]+@", re.IGNORECASE)
+_SECRET_PARAMETER: Final = re.compile(rf"([?&;#](?:{_SECRET})=)[^&#;\s\"'<>]+", re.IGNORECASE)
+_SECRET_NAME: Final = re.compile(_SECRET, re.IGNORECASE)
+
+
+def presentable(details: Mapping[str, object]) -> dict[str, Plain]:
+    """The details as they may be stored and printed. Values that are no plain ones become text."""
+    plain = {name: _plain(name, value) for name, value in details.items()}
+    if sum(map(_size, plain, plain.values())) > MAX_CHARACTERS:
+        return _cut(plain)
+    return plain
+
+
+def presentable_text(text: str) -> str:
+    """Text without credentials, NUL and lone surrogates (no database takes those)."""
+    if "@" in text:
+        text = _USER_INFO.sub(rf"\1{MASK}@", text)
+        text = _SIP_PASSWORD.sub(rf"\1:{MASK}@", text)
+    if "=" in text:
+        text = _SECRET_PARAMETER.sub(rf"\1{MASK}", text)
+    if not text.isprintable():
+        text = text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+    return text
+
+
+def _plain(name: str, value: object) -> Plain:
+    if _SECRET_NAME.fullmatch(name):
+        return MASK if value else ""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, str):
+        return presentable_text(value)
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
+        items: object = sorted(map(str, value)) if isinstance(value, set | frozenset) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        return presentable_text(json.dumps(items, ensure_ascii=False, default=str))
+    return presentable_text(str(value))
+
+
+def _size(name: str, value: Plain) -> int:
+    return len(name) + (len(value) if isinstance(value, str) else 8)
+
+
+def _cut(details: dict[str, Plain]) -> dict[str, Plain]:
+    """Fewer details, and of each text no more than its equal share; what is cut ends in an ellipsis."""
+    kept = dict(list(details.items())[:MAX_NAMES])
+    short = sum(len(name) + 8 for name in kept)
+    share = max(16, (MAX_CHARACTERS - short) // max(1, len(kept)))
+    return {
+        name[:64]: value[: share - 1] + "…" if isinstance(value, str) and len(value) > share else value
+        for name, value in kept.items()
+    }
