@@ -8,7 +8,7 @@ the registry to move a live call to another document, and calls `run` again with
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -146,13 +146,30 @@ class _Session:
         except ValueError as error:
             raise FetchError(f"not a URL: {error}", url=goto.url) from None
         data = request_data(self._facts(), request_url=self.running, data=goto.data)
-        fetched = await self._fetcher.fetch(url, goto.method, data, cookies=self._cookies)
+        fetched = await self._ask(url, goto.method, data)
         document = self._read(fetched)
         self.running = fetched.url
-        self.call.note("document", url=fetched.url, status=fetched.status, verbs=len(document.verbs))
+        self.call.note("document", url=fetched.url, verbs=len(document.verbs))
         for note in document.notes:
             self.call.note(note, url=fetched.url)
         return document
+
+    async def _ask(self, url: str, method: Method, data: Mapping[str, object]) -> Fetched:
+        """Ask the application, and note how that went, or that nobody waited for it."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        noted: dict[str, object] = {"abandoned": True}
+        try:
+            fetched = await self._fetcher.fetch(url, method, data, cookies=self._cookies)
+            noted = {"status": fetched.status, "first_ms": fetched.first_ms, "octets": len(fetched.body)}
+            again = {"retries": fetched.retries, "redirects": fetched.redirects}
+            noted |= {name: count for name, count in again.items() if count}
+        except FetchError as error:
+            noted = {"error": str(error)}
+            raise
+        finally:
+            self.call.note(f"> {method}", url=url, **noted, total_ms=_ms(clock() - began))
+        return fetched
 
     def _read(self, fetched: Fetched) -> Document:
         """An error status counts as an error unless there is a document in the body all the same."""
@@ -187,10 +204,36 @@ class _Session:
     async def _verb(self, verb: Verb) -> Goto | End | None:
         clock = asyncio.get_running_loop().time
         self.call.note("verb", name=verb.name, line=verb.line)
-        began = clock()
-        outcome: Outcome = await verb.run(self.call)
+        began, how = clock(), "cut off"
+        try:
+            outcome: Outcome = await verb.run(self.call)
+            how = _how(outcome)
+        except FlexmlError as error:
+            how = str(error)
+            raise
+        finally:
+            self.call.note("verb ended", name=verb.name, line=verb.line, took_ms=_ms(clock() - began), how=how)
         if isinstance(outcome, Failed):
             return outcome.then
         if clock() - began >= _AUDIBLE_S:
             self._silent = 0
         return outcome
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 1)
+
+
+def _how(outcome: Outcome) -> str:
+    """How a verb ended, in the timeline's words."""
+    match outcome:
+        case Goto():
+            return f"go to {outcome.url}"
+        case End():
+            return "end of the call"
+        case Failed(then=None):
+            return "failed, next verb"
+        case Failed(then=Goto(url=url)):
+            return f"failed, go to {url}"
+        case _:
+            return "next verb"
