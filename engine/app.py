@@ -17,15 +17,19 @@ from ..codecs.catalog import BY_NAME
 from .api import server
 from .api.demo import demo_router
 from .api.server import Health
+from .audio import Audio
 from .call import Services
+from .call_recordings import Spool
 from .config import Config
 from .db import AccountEntry, Database, DidEntry
+from .errors import StorageError
 from .inbound import DocumentLimits, Inbound, close_orphans
 from .leg import LegSettings
 from .media_client import MediaClient
 from .outbox import Backoff, Outbox
 from .ports import PortPool
 from .prompts import PromptLimits, Prompts
+from .recording import Recorded
 from .registry import Registry
 from .sip.agent import Agent, AgentSettings
 from .speech.service import Speech
@@ -114,7 +118,7 @@ def _inbound(
     registry.agent = agent
     return Inbound(
         registry=registry,
-        services=Services(agent=agent, speak=speech.say, fetch_audio=prompts.fetch),
+        services=Services(agent=agent, speak=speech.say, audio=Audio(prompts), recordings=NoRecordings()),
         leg_settings=LegSettings(
             address=address,
             advertised=config.sip.public_address or address,
@@ -128,6 +132,18 @@ def _inbound(
         limits=DocumentLimits(max_bytes=config.webhook.max_document_bytes),
         region=config.sip.default_region,
     )
+
+
+class NoRecordings:
+    """No storage."""
+
+    async def begin(self, call_sid: str, account_sid: str, request: object, facts: object) -> Spool:
+        """Refuse."""
+        raise StorageError(f"nowhere to record call {call_sid}")
+
+    async def finish(self, spool: Spool, facts: object, error: str = "") -> Recorded:
+        """There is nothing to finish."""
+        return Recorded(status="failed", error=error)
 
 
 def _worker_settings(config: Config) -> WorkerSettings:

@@ -11,14 +11,17 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Final, Literal, Protocol
 
-from ..media.protocol import LegStats, StartPlay
-from .digits import DigitQueue
-from .errors import CallEnded, FlexmlError, MediaError, PromptError, SdpError, SipError
-from .flexml.verb import Method, Played, Prompt
+from ..media.protocol import AmdState, DigitSource, LegStats, MachineDetected, SilenceDetected
+from .call_audio import CallAudio
+from .call_recordings import CallRecording, CallRecordings, RecordingService
+from .errors import CallEnded, FlexmlError, SdpError, SipError
+from .flexml.verb import Method, Prompt
 from .leg import Leg
 from .log import about_call
+from .media_leg import Detected
+from .recording import RecordingRequest
 from .sip.events import Acknowledged, DigitInfo, Ended, Event, SipAgent
 
 log = logging.getLogger("flexml.call")
@@ -27,7 +30,6 @@ MEDIA_GRACE_S: Final = 0.1
 """After ACK, how long to wait for the peer's first packet before audio goes out."""
 HANG_UP_TIMEOUT_S: Final = 40.0
 """Longer than SIP takes to give a BYE up (RFC 3261 timer F, 32 s)."""
-ERROR_MESSAGE: Final = "We are sorry, an application error has occurred. Goodbye."
 BUSY_STATUSES: Final = frozenset({486, 600})
 NO_ANSWER_STATUSES: Final = frozenset({408, 480})
 NOT_ACCEPTABLE: Final = 'SIP;cause=488;text="Not Acceptable Here"'
@@ -44,13 +46,28 @@ class Note:
     details: Mapping[str, object]
 
 
+class AudioSource(Protocol):
+    """Where Play's audio comes from. Both raise PromptError."""
+
+    async def fetch(
+        self, url: str, rate_hz: int = 8000, *, streaming: bool = False, pre_buffer_s: float = 0.0
+    ) -> Prompt:
+        """What a URL names."""
+        ...
+
+    async def fetch_file(self, account: str, sid: str, rate_hz: int = 8000) -> Prompt:
+        """A file of the account's storage."""
+        ...
+
+
 @dataclass(kw_only=True)
 class Services:
     """What calls use of the rest of the engine."""
 
     agent: SipAgent
-    speak: Callable[[str, str], Awaitable[Prompt]]
-    fetch_audio: Callable[[str], Awaitable[Prompt]]
+    speak: Callable[[str, str, int], Awaitable[Prompt]]
+    audio: AudioSource
+    recordings: RecordingService
 
 
 @dataclass(kw_only=True)
@@ -70,20 +87,26 @@ class Outcome:
     stats: LegStats = field(default_factory=LegStats)
 
 
-class Call:
-    """One inbound call on one leg. Implements `flexml.verb.Call` and `media_client.LegListener`."""
+class Call(CallAudio):
+    """One inbound call on one leg. Implements `flexml.verb.Call` and `media_leg.LegListener`."""
 
-    def __init__(self, *, sid: str, dialog: int, services: Services) -> None:
+    def __init__(self, *, sid: str, dialog: int, services: Services, account: str = "") -> None:
+        super().__init__()
         self.sid = sid
         self.dialog = dialog
+        self.account = account
+        self.told: Callable[[], Mapping[str, object]] = dict
+        """What requests about this call say of it."""
         self.storage: dict[str, str] = {}
         self.notes: list[Note] = []
         self.outcome = Outcome(started=datetime.now(UTC))
         self.status_callback_url = ""
         self.status_callback_method = "POST"
         self._services = services
+        self._recordings = CallRecordings(
+            sid, account, services.recordings, lambda: self.leg, lambda: self.told(), inbound=True
+        )
         self._leg: Leg | None = None
-        self._digits = DigitQueue()
         self._over = asyncio.Event()
         self._acknowledged = asyncio.Event()
         self._heard = asyncio.Event()
@@ -113,6 +136,7 @@ class Call:
         finally:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
+            await self._recordings.finish()
             if self._leg is not None:
                 self.outcome.stats = await self._leg.close()
             self._conclude()
@@ -164,6 +188,7 @@ class Call:
 
     def _conclude(self) -> None:
         outcome = self.outcome
+        outcome.played_url, outcome.play_offset_ms = self.last_played
         outcome.ended = outcome.ended or datetime.now(UTC)
         if self._answered_at is not None:
             outcome.status = "completed"
@@ -188,7 +213,7 @@ class Call:
             case DigitInfo():
                 agreed = self.leg.agreed
                 if agreed is None or agreed.telephone_event is None:
-                    self.on_digit(event.digit)
+                    self.on_digit(event.digit, "info")
             case Ended():
                 if not self.over:
                     self._take_end(event)
@@ -227,10 +252,20 @@ class Call:
                 asyncio.get_running_loop().call_soon(self._end_dialog, NOT_ACCEPTABLE)
         self._acknowledged.set()
 
-    def on_digit(self, digit: str) -> None:
+    def on_digit(self, digit: str, source: DigitSource) -> None:
         """A key was pressed."""
-        self.note("digit", digit=digit)
+        self.note("digit", digit=digit, source=source)
         self._digits.push(digit)
+
+    def on_detected(self, event: Detected) -> None:
+        """Something listened for was heard."""
+        match event:
+            case AmdState():
+                self.note("AMD state", state=event.state, at_ms=event.at, lasted_ms=event.lasted)
+            case MachineDetected():
+                self.note("AMD result", status=event.status, cause=event.cause)
+            case _:
+                self.note("silence" if isinstance(event, SilenceDetected) else "noise", duration_ms=event.duration)
 
     def on_heard(self) -> None:
         """The first packet came in."""
@@ -312,68 +347,22 @@ class Call:
 
     async def speech(self, text: str, voice: str) -> Prompt:
         """Synthesise `text` (cached). Raises PromptError."""
-        return await self._services.speak(text, voice)
+        return await self._services.speak(text, voice, self.rate_hz)
 
-    async def fetch_audio(self, url: str) -> Prompt:
+    async def fetch_audio(self, url: str, *, streaming: bool = False, pre_buffer_s: float = 0.0) -> Prompt:
         """Fetch and decode what `url` names (cached). Raises PromptError."""
-        return await self._services.fetch_audio(url)
+        fetch = self._services.audio.fetch
+        return await fetch(url, self.rate_hz, streaming=streaming, pre_buffer_s=pre_buffer_s)
 
-    async def play(
-        self, prompt: Prompt, *, loops: int = 1, loop_pause_ms: int = 0, offset_ms: int = 0, stop_keys: str = ""
-    ) -> Played:
-        """Play to the end, or until one of `stop_keys` is pressed. Raises PromptError."""
-        playback = self.leg.media.start(
-            StartPlay(path=prompt.path, rate_hz=prompt.rate_hz, offset=offset_ms, loops=loops, loop_pause=loop_pause_ms)
-        )
-        self.note("playing", url=prompt.url or "speech", duration_ms=prompt.duration_ms)
-        if prompt.url:
-            self.outcome.played_url = prompt.url
-        waits: list[asyncio.Future[Any]] = [playback.finished]
-        if stop_keys:
-            waits.append(asyncio.ensure_future(self._digits.get_one_of(stop_keys)))
-        started = asyncio.get_running_loop().time()
-        position_ms = offset_ms
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            key = str(waits[1].result()) if stop_keys and waits[1].done() else ""
-            playback.stop()
-            finished = await playback.finished
-            position_ms = finished.position
-        except asyncio.CancelledError:
-            position_ms += int((asyncio.get_running_loop().time() - started) * 1000)
-            if loops != 1:
-                position_ms %= max(1, prompt.duration_ms + loop_pause_ms)
-            position_ms = min(position_ms, prompt.duration_ms)
-            raise
-        finally:
-            playback.stop()
-            for wait in waits[1:]:
-                wait.cancel()
-            if prompt.url:
-                self.outcome.play_offset_ms = position_ms
-        if finished.reason == "failed":
-            raise PromptError(finished.error)
-        return Played(position_ms=position_ms, key=key)
+    async def fetch_file(self, sid: str) -> Prompt:
+        """Decode a file of the account's storage (cached). Raises PromptError."""
+        return await self._services.audio.fetch_file(self.account, sid, self.rate_hz)
 
-    async def play_error_message(self) -> None:
-        """Tell the caller that the application failed."""
-        await self.play(await self.speech(ERROR_MESSAGE, "woman"))
-
-    async def digit(self, timeout_s: float | None = None) -> str | None:
-        """The next key pressed, typed-ahead ones first; None after `timeout_s` without one."""
-        return await self._digits.get(timeout_s)
-
-    def discard_digits(self) -> None:
-        """Forget keys that were typed ahead."""
-        self._digits.clear()
-
-    async def send_digits(self, digits: str) -> None:
-        """Send DTMF; returns when the last digit has gone out. Raises MediaError."""
-        self.note("sending digits", digits=digits)
-        try:
-            await self.leg.media.send_digits(digits)
-        except MediaError as error:
-            self.note("digits not sent", error=str(error))
+    async def record(self, request: RecordingRequest) -> CallRecording:
+        """Begin to record. Raises StorageError."""
+        recording = await self._recordings.begin(request)
+        self.note("recording", direction=request.direction, format=request.file_format)
+        return recording
 
     def store(self, name: str, value: str) -> None:
         """Remember `Storage_<name>` for later requests of this call; an empty value forgets it."""

@@ -5,6 +5,7 @@
     ├── DocumentError      a FlexML document cannot be executed: URL, line, verb, attribute, found, allowed
     ├── FetchError         an HTTP request got no usable answer
     ├── PromptError        audio cannot be fetched, decoded or spoken
+    ├── StorageError       a file or container cannot be read or written
     ├── SdpError           a session description cannot be read
     │   └── NotAcceptable  it can be read, but nothing in it fits (488)
     ├── SipError           the SIP stack refused an operation
@@ -62,6 +63,10 @@ class FetchError(FlexmlError):
 
 class PromptError(FlexmlError):
     """Audio cannot be fetched, decoded or spoken."""
+
+
+class StorageError(FlexmlError):
+    """A file or container cannot be read or written."""
 
 
 class SdpError(FlexmlError):

@@ -16,7 +16,7 @@ from .flexml import interpreter
 from .flexml.document import MAX_VERBS
 from .flexml.fetch import Fetcher
 from .flexml.interpreter import Application
-from .flexml.request import CallFacts, Ending, status_callback_data
+from .flexml.request import CallFacts, Ending, request_data, status_callback_data
 from .flexml.verb import Method
 from .leg import Leg, LegSettings
 from .log import call_id
@@ -88,7 +88,7 @@ class Inbound:
         url = route.did.url or route.account.url
         if not url:
             return Refusal(status=NOT_FOUND, why=f"neither DID {number} nor account {route.account.login} has a URL")
-        call = Call(sid=str(uuid.uuid4()), dialog=invite.dialog, services=self._services)
+        call = Call(sid=str(uuid.uuid4()), dialog=invite.dialog, services=self._services, account=route.account.sid)
         call.status_callback_url = route.did.status_callback_url or ""
         call.status_callback_method = cast("Method", route.did.status_callback_method)
         call.attach(Leg(self._leg_settings, self._ports, self._media, call))
@@ -112,7 +112,12 @@ class Inbound:
         call.note("< INVITE", to=invite.request_uri, source=invite.source, account=route.account.login)
 
         def current() -> CallFacts:
-            return facts(call.sid, call.storage)
+            return replace(facts(call.sid, call.storage), results=dict(call.results))
+
+        def told() -> dict[str, object]:
+            return request_data(current(), request_url=url)
+
+        call.told = told
 
         try:
             saving = asyncio.ensure_future(self._save(self._record(call, current(), route)))

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from ..codecs.catalog import Codec
 from ..media.protocol import LegStats, SetRemote
 from .errors import MediaError
-from .media_client import LegListener, MediaClient
+from .media_client import MediaClient
+from .media_leg import LegListener
 from .ports import PortPool
 from .sip.negotiation import Agreed, LocalMedia, accept_answer, make_offer, negotiate_answer, renew_offer
 
@@ -53,6 +54,11 @@ class Leg:
             session_id=secrets.randbits(62),
             version=0,
         )
+
+    @property
+    def rate_hz(self) -> int:
+        """At how many samples a second the peer hears what we play."""
+        return 8000
 
     async def open(self) -> None:
         """Bind the ports in the worker. Raises MediaError."""

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from ..codecs.catalog import PCMA, PCMU
-from ..media.protocol import LegStats, StartPlay
+from ..media.protocol import DigitSource, LegStats, StartPlay
 from .errors import FlexmlError, MediaError, NotAcceptable, SdpError
 from .flexml.verb import Prompt
 from .leg import Leg, LegSettings
 from .media_client import MediaClient
+from .media_leg import Detected
 from .ports import PortPool
 from .sip.agent import Agent, AgentSettings
 from .sip.events import Accepted, Ended, Event, Invited, Progressed
@@ -129,9 +130,13 @@ class Softphone:
     def on_answer(self, dialog: int, answer: str) -> None:
         """Take an answer within the dialog; this phone makes no offers there."""
 
-    def on_digit(self, digit: str) -> None:
+    def on_digit(self, digit: str, source: DigitSource) -> None:
         """The peer pressed a key."""
+        del source
         self._report.digits_heard += digit
+
+    def on_detected(self, event: Detected) -> None:
+        """This phone listens for nothing."""
 
     def on_heard(self) -> None:
         """The first packet came in."""

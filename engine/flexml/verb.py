@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
 from ..growth import Growth
+from ..recording import Recorded, RecordingRequest
 
 Method = Literal["POST", "GET"]
 
@@ -61,10 +62,41 @@ class Prompt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Played:
-    """How a play ended: `key` stopped it, or it came to its end. `position_ms` is within the file."""
+    """How a play ended: where in its file, and how many repetitions were completed before."""
 
     position_ms: int
-    key: str = ""
+    loops: int = 0
+
+
+AmdSettings = Mapping[str, int]
+"""What answering machine detection goes by, by the names of Amd's attributes in snake_case; the rest is default."""
+
+Layer = Literal["foreground", "background", "aside"]
+"""What a verb plays, what goes on under it, and what is heard but never recorded."""
+
+
+class Playing(Protocol):
+    """A play under way."""
+
+    def seek(self, by_ms: int, *, strict: bool = False) -> None:
+        """Move within the file; past its end the play ends, or, if `strict`, stays where it is."""
+        ...
+
+    def stop(self) -> None:
+        """Ask for the end. Harmless afterwards."""
+        ...
+
+    async def finished(self) -> Played:
+        """Wait for the end. Raises PromptError where what was to be heard could not be, or not to its end."""
+        ...
+
+
+class Recording(Protocol):
+    """A recording of the call under way. It belongs to the call, which finishes it if nobody else does."""
+
+    async def finish(self) -> Recorded:
+        """End it; returns when its file is stored. Whoever asks again is told the same."""
+        ...
 
 
 class Call(Protocol):
@@ -95,21 +127,40 @@ class Call(Protocol):
         """Synthesise `text` (cached). Raises PromptError."""
         ...
 
-    async def fetch_audio(self, url: str) -> Prompt:
-        """Fetch and decode what `url` (relative to the document) names (cached). Raises PromptError."""
+    async def fetch_audio(self, url: str, *, streaming: bool = False, pre_buffer_s: float = 0.0) -> Prompt:
+        """Fetch and decode what `url` names (cached); `pre_buffer_s` is to be there first. Raises PromptError."""
         ...
 
-    async def play(
-        self, prompt: Prompt, *, loops: int = 1, loop_pause_ms: int = 0, offset_ms: int = 0, stop_keys: str = ""
-    ) -> Played:
-        """Play to the end, or until one of `stop_keys` is pressed; other keys stay for whoever asks next.
+    async def fetch_file(self, sid: str) -> Prompt:
+        """Decode a file of the account's storage (cached). Raises PromptError."""
+        ...
 
-        `loops` 0 repeats for ever. Cancelling stops the play.
-        """
+    def start(
+        self,
+        prompt: Prompt,
+        *,
+        loops: int = 1,
+        loop_pause_ms: int = 0,
+        offset_ms: int = 0,
+        layer: Layer = "foreground",
+    ) -> Playing:
+        """Begin to play; what played on the layer ends. `loops` 0 repeats for ever."""
+        ...
+
+    def start_tone(self, tone: str, *, duration_ms: int = 0) -> Playing:
+        """Begin a named tone in the foreground; 0 ms is until it is stopped."""
+        ...
+
+    async def play(self, prompt: Prompt, *, loops: int = 1, loop_pause_ms: int = 0, offset_ms: int = 0) -> Played:
+        """Play to the end; cancelling stops the play. Raises PromptError."""
         ...
 
     async def digit(self, timeout_s: float | None = None) -> str | None:
         """The next key pressed, typed-ahead ones first; None after `timeout_s` without one."""
+        ...
+
+    async def digit_of(self, keys: str) -> str:
+        """The next of `keys` pressed; others stay for whoever asks next."""
         ...
 
     def discard_digits(self) -> None:
@@ -118,6 +169,18 @@ class Call(Protocol):
 
     async def send_digits(self, digits: str) -> None:
         """Send DTMF; returns when the last digit has gone out."""
+        ...
+
+    async def heard(self, *, noise_ms: int | None = None, silence_ms: int | None = None) -> None:
+        """Return once there has been so much noise, or silence, or noise and then silence."""
+        ...
+
+    async def detect_machine(self, settings: AmdSettings) -> tuple[str, str]:
+        """Tell a human from a machine: status and cause, which later requests carry too."""
+        ...
+
+    async def record(self, request: RecordingRequest) -> Recording:
+        """Begin to record. Raises StorageError where there is nowhere to put it."""
         ...
 
     def store(self, name: str, value: str) -> None:

@@ -7,10 +7,28 @@ from collections.abc import Coroutine, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from flexml.engine.errors import SipError
+from flexml.engine.call import Services
+from flexml.engine.call_recordings import Spool
+from flexml.engine.errors import PromptError, SipError, StorageError
+from flexml.engine.flexml.verb import Prompt
 from flexml.engine.media_client import MediaClient, WorkerLink
+from flexml.engine.media_leg import Detected
+from flexml.engine.recording import Recorded, RecordingRequest
+from flexml.engine.sip.events import SipAgent
 from flexml.media import channel
-from flexml.media.protocol import CloseLeg, Command, Event, LegClosed, LegOpened, LegStats, OpenLeg
+from flexml.media.protocol import (
+    CloseLeg,
+    Command,
+    DigitSource,
+    Event,
+    LegClosed,
+    LegOpened,
+    LegStats,
+    OpenLeg,
+    PlayFinished,
+    StartPlay,
+    StopPlay,
+)
 
 from . import virtual_time
 
@@ -94,6 +112,7 @@ class FakeWorker:
         _started.get().append(self)
         self.commands: list[Command] = []
         self.opens = True
+        self._started: dict[int, float] = {}  # jobs of plays
         self.replace()
 
     def replace(self) -> None:
@@ -129,6 +148,11 @@ class FakeWorker:
                         ssrc=ssrc, sequence=sequence, timestamp=timestamp,
                     )
                 )  # fmt: skip
+            elif isinstance(command, StartPlay):
+                self._started[command.job] = asyncio.get_running_loop().time() - command.offset / 1000
+            elif isinstance(command, StopPlay):
+                position = round((asyncio.get_running_loop().time() - self._started.pop(command.job)) * 1000)
+                self.send(PlayFinished(leg=command.leg, job=command.job, reason="stopped", position=position))
             elif isinstance(command, CloseLeg):
                 self.send(LegClosed(leg=command.leg, job=command.job, stats=LegStats(packets_sent=3)))
 
@@ -138,8 +162,13 @@ class Heard:
     """A LegListener that keeps what it hears."""
 
     digits: list[str] = field(default_factory=list[str])
+    detected: list[Detected] = field(default_factory=list[Detected])
 
-    def on_digit(self, digit: str) -> None:
+    def on_detected(self, event: Detected) -> None:
+        self.detected.append(event)
+
+    def on_digit(self, digit: str, source: DigitSource) -> None:
+        del source
         self.digits.append(digit)
 
     def on_heard(self) -> None:
@@ -147,6 +176,34 @@ class Heard:
 
     def on_silent(self, silent_ms: int) -> None:
         self.digits.append("silent")
+
+
+class NoAudio:
+    """Nothing can be fetched, nowhere is anything recorded."""
+
+    async def fetch(
+        self, url: str, rate_hz: int = 8000, *, streaming: bool = False, pre_buffer_s: float = 0.0
+    ) -> Prompt:
+        raise PromptError(url)
+
+    async def fetch_file(self, account: str, sid: str, rate_hz: int = 8000) -> Prompt:
+        raise PromptError(sid)
+
+    async def begin(
+        self, call_sid: str, account_sid: str, request: RecordingRequest, facts: Mapping[str, object]
+    ) -> Spool:
+        raise StorageError("nowhere")
+
+    async def finish(self, spool: Spool, facts: Mapping[str, object], error: str = "") -> Recorded:
+        raise AssertionError("nothing was begun")
+
+
+async def no_speech(text: str, voice: str, rate_hz: int) -> Prompt:
+    raise PromptError(f"{voice} does not say {text}")
+
+
+def services(agent: SipAgent) -> Services:
+    return Services(agent=agent, speak=no_speech, audio=NoAudio(), recordings=NoAudio())
 
 
 async def settle() -> None:

@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from flexml.codecs.catalog import PCMU
-from flexml.engine.call import Call, Outcome, Services
-from flexml.engine.errors import PromptError
+from flexml.engine.call import Call, Outcome
 from flexml.engine.flexml.verb import Prompt
 from flexml.engine.leg import Leg, LegSettings
 from flexml.engine.media_client import MediaClient
@@ -16,7 +15,7 @@ from flexml.engine.ports import PortPool
 from flexml.engine.sip.events import Acknowledged, DigitInfo, Ended
 from flexml.media.protocol import CommandFailed, LegHeard, StopPlay
 
-from .fakes_sip import OFFER, OFFER_WITHOUT_EVENTS, FakeAgent, FakeWorker, run, settle
+from .fakes_sip import OFFER, OFFER_WITHOUT_EVENTS, FakeAgent, FakeWorker, run, services, settle
 
 PROMPT = Prompt(path="/tone", rate_hz=8000, duration_ms=9000, url="http://app/tone.wav")
 BYE = Ended(dialog=1, status=200, reason="OK", by="remote")
@@ -30,9 +29,7 @@ class Scene:
         self.agent, client = FakeAgent(), MediaClient()
         self.worker = FakeWorker(client)
         self.ports = PortPool(20000, 20003)
-        self.call = Call(
-            sid="sid", dialog=1, services=Services(agent=self.agent, speak=no_speech, fetch_audio=no_audio)
-        )
+        self.call = Call(sid="sid", dialog=1, services=services(self.agent))
         settings = LegSettings(address="127.0.0.1", advertised="127.0.0.1", codecs=(PCMU,))
         self.call.attach(Leg(settings, self.ports, client, self.call))
         self.call.on_offer(offer)
@@ -55,14 +52,6 @@ class Scene:
         outcome = await living
         assert len(self.ports) == 2, "the port is back, once"
         return outcome
-
-
-async def no_speech(text: str, voice: str) -> Prompt:
-    raise PromptError(f"{voice} does not say {text}")
-
-
-async def no_audio(url: str) -> Prompt:
-    raise PromptError(url)
 
 
 @pytest.mark.parametrize(("heard", "acknowledged", "ready_s"), [(True, False, 0.0), (False, True, 0.1)])
@@ -96,16 +85,6 @@ def test_a_bye_during_a_play_stops_it_and_tells_how_far_it_came() -> None:
         assert outcome.played_url == PROMPT.url
         assert outcome.play_offset_ms == pytest.approx(4000, abs=50)
         assert scene.agent.said == ["200"], "nothing more is said in a dialog that is over"
-
-    run(main())
-
-
-def test_the_position_of_a_repeated_play_is_within_its_file() -> None:
-    async def main() -> None:
-        scene = Scene()
-        living = await scene.live(lambda: scene.play(loops=0))
-        await asyncio.sleep(0.1 + 2 * 9 + 3)
-        assert (await scene.end(living)).play_offset_ms == pytest.approx(3000, abs=50)
 
     run(main())
 

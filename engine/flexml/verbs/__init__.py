@@ -6,12 +6,13 @@ from types import MappingProxyType
 from typing import Final
 
 from ..attributes import Attribute, attributes
+from .amd import Amd
 from .base import Element, Noun, Verb
 from .control import Hangup, PreAnswer, Redirect
 from .data import Dtmf, Override, Store
 from .dial import Dial, Number
 from .gather import Gather
-from .later import Amd, Sms
+from .later import Sms
 from .pause import Pause, Wait
 from .play import File, Play
 from .record import Record

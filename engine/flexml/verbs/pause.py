@@ -1,8 +1,9 @@
-"""Pause, also called Wait: let time pass (reference, sections Pause and Wait)."""
+"""Pause, also called Wait: let time pass, or wait for noise or silence (reference, sections Pause and Wait)."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,20 +14,27 @@ from .base import Verb
 
 @dataclass(frozen=True, kw_only=True)
 class Pause(Verb):
-    """Wait `length` seconds."""
+    """Wait `length` seconds, less where what is listened for is heard before. Noise first, then silence."""
 
     name: ClassVar[str] = "Pause"
 
     length: int = attr(seconds(1), default=1)
-    noise: bool = attr(boolean(), default=False, effect=False)
-    min_noise: int = attr(milliseconds(), default=500, effect=False)
-    silence: bool = attr(boolean(), default=False, effect=False)
-    min_silence: int = attr(milliseconds(), default=2000, effect=False)
+    noise: bool = attr(boolean(), default=False)
+    min_noise: int = attr(milliseconds(), default=500)
+    silence: bool = attr(boolean(), default=False)
+    min_silence: int = attr(milliseconds(), default=2000)
 
     async def run(self, call: Call) -> Outcome:
         """Wait; keys pressed meanwhile stay for whoever asks next."""
-        del call
-        await asyncio.sleep(self.length)
+        if not (self.noise or self.silence):
+            await asyncio.sleep(self.length)
+            return None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.length):
+                await call.heard(
+                    noise_ms=self.min_noise if self.noise else None,
+                    silence_ms=self.min_silence if self.silence else None,
+                )
         return None
 
 

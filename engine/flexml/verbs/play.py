@@ -1,16 +1,19 @@
-"""Play: an audio file, or DTMF in its other spelling (reference, section Play)."""
+"""Play: a file, a stream, files of the storage, or DTMF in its other spelling (reference, section Play)."""
 
 # ruff: noqa: RUF009 (`attr` declares a field, as `dataclasses.field` does)
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from ...errors import PromptError
 from ..attributes import KEYS, TONES, attr, boolean, http_method, integer, keys, seconds, url
-from ..verb import Call, Failed, Method, Outcome, Played, Prompt
+from ..verb import Call, Failed, Goto, Method, Outcome, Prompt
 from .base import Noun, Verb, goto
+from .play_controls import ControlledPlay, Controls, Ended
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +21,11 @@ class File(Noun):
     """A file of the storage, by its SID."""
 
     name: ClassVar[str] = "File"
+
+    @property
+    def blank(self) -> bool:
+        """No SID."""
+        return not self.text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,25 +46,25 @@ class Play(Verb):
     skip: int = attr(seconds(), default=0)
     stop_on_key: str = attr(keys(KEYS), default="")
     background: bool = attr(boolean(), default=False)
-    control_skip: int = attr(seconds(1), default=60, effect=False)
-    forward_on_key: str = attr(keys(KEYS), default="", effect=False)
-    information_audio_url: str | None = attr(url(), effect=False)
-    information_on_key: str = attr(keys(KEYS), default="", effect=False)
-    minor_control_skip: int = attr(seconds(1), default=60, effect=False)
-    minor_forward_on_key: str = attr(keys(KEYS), default="", effect=False)
-    minor_rewind_on_key: str = attr(keys(KEYS), default="", effect=False)
-    pause_audio_url: str | None = attr(url(), effect=False)
-    pause_on_key: str = attr(keys(KEYS), default="", effect=False)
-    pre_buffer: int = attr(seconds(), default=0, effect=False)
-    restart_on_key: str = attr(keys(KEYS), default="", effect=False)
-    rewind_on_key: str = attr(keys(KEYS), default="", effect=False)
-    streaming: bool = attr(boolean(), default=False, effect=False)
-    strict_forward_control: bool = attr(boolean(), default=False, effect=False)
-    time_limit: int = attr(seconds(), default=0, effect=False)
-    wait_initial: int | None = attr(seconds(), effect=False)
-    wait_initial_url: str | None = attr(url(), effect=False)
-    wait_repeat: int | None = attr(seconds(), effect=False)
-    wait_repeat_url: str | None = attr(url(), effect=False)
+    control_skip: int = attr(seconds(1), default=60)
+    forward_on_key: str = attr(keys(KEYS), default="")
+    information_audio_url: str | None = attr(url())
+    information_on_key: str = attr(keys(KEYS), default="")
+    minor_control_skip: int = attr(seconds(1), default=60)
+    minor_forward_on_key: str = attr(keys(KEYS), default="")
+    minor_rewind_on_key: str = attr(keys(KEYS), default="")
+    pause_audio_url: str | None = attr(url())
+    pause_on_key: str = attr(keys(KEYS), default="")
+    pre_buffer: int = attr(seconds(), default=0)
+    restart_on_key: str = attr(keys(KEYS), default="")
+    rewind_on_key: str = attr(keys(KEYS), default="")
+    streaming: bool = attr(boolean(), default=False)
+    strict_forward_control: bool = attr(boolean(), default=False)
+    time_limit: int = attr(seconds(), default=0)
+    wait_initial: int | None = attr(seconds())
+    wait_initial_url: str | None = attr(url())
+    wait_repeat: int | None = attr(seconds())
+    wait_repeat_url: str | None = attr(url())
 
     @property
     def blank(self) -> bool:
@@ -68,43 +76,118 @@ class Play(Verb):
         if self.digits:
             await call.send_digits(self.digits)
             return None
-        if self.background:
-            # In the foreground it would hold up the verbs that are to be heard over it, perhaps for ever.
-            call.note("Play: this version plays nothing in the background", line=self.line)
-            return None
-        audio = await self._audio(call)
-        if audio is None:
-            return Failed(then=goto(self.error_action, self.error_method))
-        played = await self._play(call, audio, self.stop_on_key)
+        try:
+            if self.background:
+                await self._begin_background(call)
+                return None
+            ended, heard = await self._play(call, self.controls())
+        except PromptError as error:
+            call.note("Play: cannot be heard, or not to its end", line=self.line, error=str(error))
+            return Failed(then=self._failure())
         data: dict[str, object] = {
-            "Digits": played.key,
-            "PlaybackUrl": audio.url or self.text,
-            "PlayOffset": played.position_ms // 1000,
+            "Digits": ended.key,
+            "PlaybackUrl": heard.url or self.text,
+            "PlayOffset": ended.position_ms // 1000,
         }
         return goto(self.action, self.method, data)
 
     async def prompt(self, call: Call) -> None:
-        """Play within Gather: no stop keys, no action."""
+        """Play within Gather: keys are Gather's, no action."""
         if self.digits:
             await call.send_digits(self.digits)
-        elif audio := await self._audio(call):
-            await self._play(call, audio, "")
-
-    async def _audio(self, call: Call) -> Prompt | None:
-        if not self.text:
-            call.note("Play: this version plays URLs, not files by their SID", line=self.line)
-            return None
+            return
         try:
-            return await call.fetch_audio(self.text)
+            await self._play(call, Controls())
         except PromptError as error:
-            call.note("Play: nothing to be heard", line=self.line, error=str(error))
-            return None
+            call.note("Play: cannot be heard, or not to its end", line=self.line, error=str(error))
 
-    async def _play(self, call: Call, audio: Prompt, stop_keys: str) -> Played:
-        return await call.play(
-            audio,
-            loops=self.loop,
-            loop_pause_ms=self.loop_pause * 1000,
-            offset_ms=self.skip * 1000,
-            stop_keys=stop_keys,
+    def controls(self) -> Controls:
+        """The keys, those that move left out where what plays is a stream."""
+        large, minor = self.control_skip * 1000, self.minor_control_skip * 1000
+        moves = (
+            (self.forward_on_key, large),
+            (self.rewind_on_key, -large),
+            (self.minor_forward_on_key, minor),
+            (self.minor_rewind_on_key, -minor),
         )
+        return Controls(
+            skips=() if self.streaming else tuple(move for move in moves if move[0]),
+            stop=self.stop_on_key,
+            pause=self.pause_on_key,
+            resume=self.restart_on_key,
+            information=self.information_on_key,
+            information_url=self.information_audio_url or "",
+            pause_url=self.pause_audio_url or "",
+            strict=self.strict_forward_control,
+        )
+
+    def _failure(self) -> Goto | None:
+        return goto(self.error_action, self.error_method, {"PlaybackUrl": self.text})
+
+    # ---- playing ------------------------------------------------------------------------------------------------
+
+    async def _play(self, call: Call, controls: Controls) -> tuple[Ended, Prompt]:
+        """Play everything that is to be heard; how the last of it ended."""
+        prompts = await self._waited_for(call)
+        if len(prompts) == 1:
+            return await self._one(call, prompts[0], controls, loops=self.loop), prompts[0]
+        return await self._several(call, prompts, controls)
+
+    async def _several(self, call: Call, prompts: Sequence[Prompt], controls: Controls) -> tuple[Ended, Prompt]:
+        """Files one after the other, the whole of them as often as asked for; 0 times is until the call ends."""
+        repetition, ended = 0, Ended(position_ms=0)
+        while True:
+            for prompt in prompts:
+                ended = await self._one(call, prompt, controls, loops=1)
+                if ended.key:
+                    return ended, prompt
+            repetition += 1
+            if repetition == self.loop:
+                return ended, prompts[-1]
+            await asyncio.sleep(self.loop_pause)
+
+    async def _one(self, call: Call, prompt: Prompt, controls: Controls, *, loops: int) -> Ended:
+        play = ControlledPlay(call, prompt, controls, loops=loops, loop_pause_ms=self.loop_pause * 1000)
+        limit = float(self.time_limit) if self.streaming and self.time_limit else None
+        return await play.run(self.skip * 1000, limit)
+
+    async def _begin_background(self, call: Call) -> None:
+        """Begin to play under what follows; it ends with the call, at its end, or with the next of its kind."""
+        prompts = await self._prompts(call)
+        pause_ms = self.loop_pause * 1000
+        call.start(prompts[0], loops=self.loop, loop_pause_ms=pause_ms, offset_ms=self.skip * 1000, layer="background")
+
+    async def _prompts(self, call: Call) -> list[Prompt]:
+        """What is to be heard. Raises PromptError."""
+        if self.text:
+            return [await call.fetch_audio(self.text, streaming=self.streaming, pre_buffer_s=self.pre_buffer)]
+        return [await call.fetch_file(child.text) for child in self.children]
+
+    # ---- waiting for what is slow -------------------------------------------------------------------------------
+
+    async def _waited_for(self, call: Call) -> list[Prompt]:
+        """What is to be heard, and meanwhile, if it takes long, what is to be heard instead."""
+        prompts = asyncio.ensure_future(self._prompts(call))
+        entertainment = asyncio.ensure_future(self._entertain(call))
+        try:
+            await asyncio.wait([prompts])
+            return prompts.result()
+        finally:
+            prompts.cancel()
+            entertainment.cancel()
+            await asyncio.gather(prompts, entertainment, return_exceptions=True)
+
+    async def _entertain(self, call: Call) -> None:
+        """Play the audio of waiting: once after `wait_initial`, then again and again after each `wait_repeat`."""
+        if self.wait_initial_url:
+            await asyncio.sleep(self.wait_initial or 0)
+            await self._entertain_once(call, self.wait_initial_url)
+        while self.wait_repeat_url:
+            await asyncio.sleep(max(1, self.wait_repeat or 0))
+            await self._entertain_once(call, self.wait_repeat_url)
+
+    async def _entertain_once(self, call: Call, url: str) -> None:
+        try:
+            await call.play(await call.fetch_audio(url))
+        except PromptError as error:
+            call.note("Play: audio of waiting cannot be heard", line=self.line, error=str(error))

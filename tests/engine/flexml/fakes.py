@@ -3,16 +3,87 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from flexml.engine.errors import FetchError, PromptError
+from flexml.engine.digits import DigitQueue
+from flexml.engine.errors import FetchError, PromptError, StorageError
 from flexml.engine.flexml.fetch import Cookies, Fetched
 from flexml.engine.flexml.request import CallFacts
-from flexml.engine.flexml.verb import Method, Played, Prompt
+from flexml.engine.flexml.verb import AmdSettings, Layer, Method, Played, Prompt
+from flexml.engine.recording import Recorded, RecordingRequest
 
 SPEECH_S = 3.0
 BASE = "http://app.example/start"
+RECORDED = Recorded(status="completed", sid="file-1", url="http://store.example/file-1", duration_s=4)
+
+
+class FakePlaying:
+    """A play that goes by the loop's clock."""
+
+    def __init__(self, length_ms: int, loops: int, pause_ms: int, offset_ms: int, ended: Callable[[], None]) -> None:
+        self._length, self._loops, self._pause, self._position = length_ms, loops, pause_ms, float(offset_ms)
+        self._ended = ended
+        self._repeated, self._over = 0, False
+        self._since = self._now()
+        self._changed = asyncio.Event()
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time() * 1000
+
+    def _advance(self) -> None:
+        self._position += self._now() - self._since
+        self._since = self._now()
+        while not self._over and self._position >= self._length - 1e-6:
+            if self._loops and self._repeated + 1 == self._loops:
+                self._position = self._length
+                self._end()
+                return
+            self._repeated += 1
+            self._position -= self._length + self._pause
+
+    def _end(self) -> None:
+        if not self._over:
+            self._over = True
+            self._changed.set()
+            self._ended()
+
+    def seek(self, by_ms: int, *, strict: bool = False) -> None:
+        if self._over:
+            return
+        self._advance()
+        if not strict or self._position + by_ms < self._length:
+            self._position = max(0, self._position + by_ms)
+        self._changed.set()
+
+    def stop(self) -> None:
+        if not self._over:
+            self._advance()
+        self._end()
+
+    async def finished(self) -> Played:
+        while not self._over:
+            self._changed.clear()
+            try:
+                async with asyncio.timeout((self._length - self._position) / 1000):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+            if not self._over:
+                self._advance()
+        return Played(position_ms=max(0, round(self._position)), loops=self._repeated)
+
+
+class FakeRecording:
+    """A recording that takes half a second to finish."""
+
+    def __init__(self, do: Callable[[str], None], recorded: Recorded) -> None:
+        self._do, self._recorded = do, recorded
+
+    async def finish(self) -> Recorded:
+        self._do("recorded")
+        await asyncio.sleep(0.5)
+        return self._recorded
 
 
 class FakeCall:
@@ -27,6 +98,9 @@ class FakeCall:
         answered: bool = False,
         keys: Sequence[tuple[float, str]] = (),
         audio: Mapping[str, float] | None = None,
+        slow: Mapping[str, float] | None = None,
+        heard_after: float = 1e6,
+        recorded: Recorded | None = None,
     ) -> None:
         self.answered = answered
         self.did: list[tuple[float, str]] = []
@@ -34,8 +108,12 @@ class FakeCall:
         self.stored: dict[str, str] = {}
         self.headers: dict[str, str] = {}
         self.callback: tuple[str, Method | None] | None = None
-        self._script, self._audio = list(keys), audio or {}
-        self._typed: asyncio.Queue[str] | None = None
+        self.requested: list[RecordingRequest] = []
+        self.recorded = recorded or Recorded(
+            status="completed", sid="file-1", url="http://store.example/file-1", duration_s=4
+        )
+        self._script, self._audio, self._slow, self._heard_after = list(keys), audio or {}, slow or {}, heard_after
+        self._typed: DigitQueue | None = None
 
     def _do(self, what: str) -> None:
         self.did.append((round(asyncio.get_running_loop().time(), 3), what))
@@ -45,17 +123,17 @@ class FakeCall:
         return [what for _, what in self.did]
 
     @property
-    def _keys(self) -> asyncio.Queue[str]:
+    def _keys(self) -> DigitQueue:
         if self._typed is None:
-            self._typed = asyncio.Queue()
+            self._typed = DigitQueue()
             loop = asyncio.get_running_loop()
             for at, key in self._script:
-                loop.call_at(at, self._typed.put_nowait, key)
+                loop.call_at(at, self._typed.push, key)
         return self._typed
 
     def type_ahead(self, digits: str) -> None:
         for digit in digits:
-            self._keys.put_nowait(digit)
+            self._keys.push(digit)
 
     async def answer(self) -> None:
         if not self.answered:
@@ -77,38 +155,72 @@ class FakeCall:
             raise PromptError("no voice can say this")
         return Prompt(path=f"{voice}: {text}", rate_hz=8000, duration_ms=int(SPEECH_S * 1000))
 
-    async def fetch_audio(self, url: str) -> Prompt:
+    async def fetch_audio(self, url: str, *, streaming: bool = False, pre_buffer_s: float = 0.0) -> Prompt:
+        if streaming or pre_buffer_s:
+            self._do(f"fetch streaming={streaming} pre_buffer_s={pre_buffer_s:g}")
+        if url in self._slow:
+            await asyncio.sleep(self._slow[url])
         if url not in self._audio:
             raise PromptError(f"{url}: status 404")
         return Prompt(path=url, rate_hz=8000, duration_ms=int(self._audio[url] * 1000), url=url)
 
-    async def play(
-        self, prompt: Prompt, *, loops: int = 1, loop_pause_ms: int = 0, offset_ms: int = 0, stop_keys: str = ""
-    ) -> Played:
-        self._do(f"play {prompt.path}")
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        length = (prompt.duration_ms - offset_ms + (loops - 1) * (prompt.duration_ms + loop_pause_ms)) / 1000
+    async def fetch_file(self, sid: str) -> Prompt:
+        if sid not in self._audio:
+            raise PromptError(f"there is no file {sid}")
+        return Prompt(
+            path=sid, rate_hz=8000, duration_ms=int(self._audio[sid] * 1000), url=f"http://store.example/{sid}"
+        )
+
+    def start(
+        self,
+        prompt: Prompt,
+        *,
+        loops: int = 1,
+        loop_pause_ms: int = 0,
+        offset_ms: int = 0,
+        layer: Layer = "foreground",
+    ) -> FakePlaying:
+        where = "" if layer == "foreground" else f" {layer}"
+        at = f" at {offset_ms}" if offset_ms else ""
+        self._do(f"play{where} {prompt.path}{at}")
+        silence = f"silence{where}"
+        return FakePlaying(prompt.duration_ms, loops, loop_pause_ms, offset_ms, lambda: self._do(silence))
+
+    def start_tone(self, tone: str, *, duration_ms: int = 0) -> FakePlaying:
+        self._do(f"tone {tone}")
+        return FakePlaying(duration_ms or 10**9, 1, 0, 0, lambda: None)
+
+    async def play(self, prompt: Prompt, *, loops: int = 1, loop_pause_ms: int = 0, offset_ms: int = 0) -> Played:
+        playing = self.start(prompt, loops=loops, loop_pause_ms=loop_pause_ms, offset_ms=offset_ms)
         try:
-            while stop_keys and (key := await self.digit(max(began + length - clock(), 0))):
-                if key in stop_keys:
-                    return Played(position_ms=offset_ms + round((clock() - began) * 1000), key=key)
-            await asyncio.sleep(max(began + length - clock(), 0) if loops else 1e6)
+            return await playing.finished()
         finally:
-            self._do("silence")
-        return Played(position_ms=prompt.duration_ms)
+            playing.stop()
 
     async def digit(self, timeout_s: float | None = None) -> str | None:
-        if not self._keys.empty():
-            return self._keys.get_nowait()
-        try:
-            return await asyncio.wait_for(self._keys.get(), timeout_s)
-        except TimeoutError:
-            return None
+        return await self._keys.get(timeout_s)
+
+    async def digit_of(self, keys: str) -> str:
+        return await self._keys.get_one_of(keys)
 
     def discard_digits(self) -> None:
-        while not self._keys.empty():
-            self._keys.get_nowait()
+        self._keys.clear()
+
+    async def heard(self, *, noise_ms: int | None = None, silence_ms: int | None = None) -> None:
+        self._do(f"listen noise={noise_ms} silence={silence_ms}")
+        await asyncio.sleep(self._heard_after)
+
+    async def detect_machine(self, settings: AmdSettings) -> tuple[str, str]:
+        self._do("amd " + " ".join(f"{name}={value}" for name, value in sorted(settings.items())))
+        await asyncio.sleep(2)
+        return "HUMAN", "HUMAN-800-800"
+
+    async def record(self, request: RecordingRequest) -> FakeRecording:
+        if request.container_sid == "full":
+            raise StorageError("container full is full")
+        self.requested.append(request)
+        self._do("record")
+        return FakeRecording(self._do, self.recorded)
 
     async def send_digits(self, digits: str) -> None:
         self._do(f"send {digits}")

@@ -123,9 +123,7 @@ def test_unknown_attributes_and_voices_are_noted() -> None:
 
 def test_attributes_without_effect_are_noted_only_where_used() -> None:
     assert read("<Play>a.wav</Play>").notes == ()
-    assert read('<Play pauseOnKey="5">a.wav</Play>').notes == (
-        "Play: attribute pauseOnKey has no effect in this version",
-    )
+    assert read('<Record transcribe="true"/>').notes == ("Record: attribute transcribe has no effect in this version",)
 
 
 @pytest.mark.parametrize(

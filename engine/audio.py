@@ -1,0 +1,25 @@
+"""Whatever Play names: URLs through the prompt cache, SIDs through the storage and then the same cache."""
+
+from __future__ import annotations
+
+from .errors import PromptError
+from .flexml.verb import Prompt
+from .prompts import Prompts
+
+
+class Audio:
+    """Where Play's audio comes from. Implements `call.AudioSource`."""
+
+    def __init__(self, prompts: Prompts) -> None:
+        self._prompts = prompts
+
+    async def fetch(
+        self, url: str, rate_hz: int = 8000, *, streaming: bool = False, pre_buffer_s: float = 0.0
+    ) -> Prompt:
+        """What a URL names. Raises PromptError."""
+        del streaming, pre_buffer_s
+        return await self._prompts.fetch(url, rate_hz)
+
+    async def fetch_file(self, account: str, sid: str, rate_hz: int = 8000) -> Prompt:
+        """A file of the account's storage. Raises PromptError."""
+        raise PromptError(f"account {account} has no file {sid}")

@@ -1,0 +1,106 @@
+"""A call's recordings: begun by verbs, finished once each, by whoever is first: the verb, or the call's end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Literal, Protocol
+
+from .errors import FlexmlError, MediaError
+from .leg import Leg
+from .recording import Direction, Recorded, RecordingRequest
+
+log = logging.getLogger("flexml.call")
+
+Side = Literal["heard", "sent", "mixed", "dual"]
+
+
+class Spool(Protocol):
+    """Where samples are written until the recording is finished."""
+
+    @property
+    def path(self) -> str:
+        """The spool file."""
+        ...
+
+
+class RecordingService(Protocol):
+    """What makes files of spools."""
+
+    async def begin(
+        self, call_sid: str, account_sid: str, request: RecordingRequest, facts: Mapping[str, object]
+    ) -> Spool:
+        """Make room for a recording of the call; `facts` go into its callbacks. Raises StorageError."""
+        ...
+
+    async def finish(self, spool: Spool, facts: Mapping[str, object], error: str = "") -> Recorded:
+        """Make its file and queue its callbacks, once. Never raises: a failure is an outcome."""
+        ...
+
+
+class CallRecording:
+    """One recording under way."""
+
+    def __init__(self, finish: Callable[[], asyncio.Task[Recorded]]) -> None:
+        self._finish = finish
+
+    async def finish(self) -> Recorded:
+        """End it; returns when its file is stored. Whoever asks again, or is cancelled meanwhile, changes nothing."""
+        return await asyncio.shield(self._finish())
+
+
+class CallRecordings:
+    """All recordings of one call. `facts` tells what callbacks are to say of the call."""
+
+    def __init__(
+        self,
+        sid: str,
+        account: str,
+        service: RecordingService,
+        leg: Callable[[], Leg],
+        facts: Callable[[], Mapping[str, object]],
+        *,
+        inbound: bool,
+    ) -> None:
+        self._sid, self._account, self._inbound = sid, account, inbound
+        self._service, self._leg, self._facts = service, leg, facts
+        self._running: dict[int, Spool] = {}
+        self._finishing: dict[int, asyncio.Task[Recorded]] = {}
+
+    async def begin(self, request: RecordingRequest) -> CallRecording:
+        """Begin to record. Raises StorageError where there is nowhere to put it."""
+        spool = await self._service.begin(self._sid, self._account, request, self._facts())
+        job = self._leg().media.start_recording(spool.path, self._side(request))
+        self._running[job] = spool
+        return CallRecording(lambda: self._end(job))
+
+    async def finish(self) -> None:
+        """End all that run, and wait until every file is stored: the call is over."""
+        for job in list(self._running):
+            self._end(job)
+        if self._finishing:
+            await asyncio.wait(self._finishing.values())
+
+    def _end(self, job: int) -> asyncio.Task[Recorded]:
+        if job not in self._finishing:
+            self._finishing[job] = asyncio.ensure_future(self._finish(job, self._running.pop(job)))
+        return self._finishing[job]
+
+    async def _finish(self, job: int, spool: Spool) -> Recorded:
+        error = ""
+        try:
+            finished = await self._leg().media.stop_recording(job)
+            error = finished.error
+        except MediaError as failure:  # what has been written so far is what there is
+            log.warning("the recording's end is not known for sure: %s", failure)
+        except FlexmlError as failure:
+            error = str(failure)
+        return await self._service.finish(spool, self._facts(), error)
+
+    def _side(self, request: RecordingRequest) -> Side:
+        """Which of our two directions is meant: `in` is the calling party, whoever of us called."""
+        if request.direction == "any":
+            return "dual" if request.channels == "dual" else "mixed"
+        caller: Direction = "in" if self._inbound else "out"
+        return "heard" if request.direction == caller else "sent"

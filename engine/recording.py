@@ -1,0 +1,63 @@
+"""What a recording is to be, and what became of it: the words that verbs, calls and the recordings service share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Channels = Literal["mono", "dual"]
+Direction = Literal["any", "in", "out"]
+FileFormat = Literal["wav", "mp3", "ul"]
+FileMode = Literal["append", "overwrite"]
+RecordingStatus = Literal["completed", "failed", "absent"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordingRequest:
+    """A recording as Record (or Dial) asks for it. Reference: Record. URLs are absolute.
+
+    `direction`: `in` is the calling party, `out` the called one. An `append` without `file_sid` makes a new file.
+    `external` holds the credentials of a cloud storage by the attributes' field names; they never show.
+    """
+
+    direction: Direction = "any"
+    channels: Channels = "mono"
+    trim: bool = True
+    file_format: FileFormat = "wav"
+    file_mode: FileMode = "append"
+    file_sid: str = ""
+    container_sid: str = ""
+    lifecycle_action: str = "delete"
+    lifecycle_ttl: int | None = None
+    string_key_1: str | None = None
+    string_key_2: str | None = None
+    integer_key_1: int | None = None
+    integer_key_2: int | None = None
+    callback_url: str = ""
+    status_callback_url: str = ""
+    status_callback_method: Literal["POST", "GET"] = "POST"
+    status_callback_events: tuple[str, ...] = ("completed", "failed")
+    transcribe: bool = False
+    external: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recorded:
+    """What became of a recording: `sid` and `url` of its file; `duration_s` in whole seconds; `error` if it failed."""
+
+    status: RecordingStatus
+    sid: str = ""
+    url: str = ""
+    duration_s: int = 0
+    error: str = ""
+
+    def data(self) -> dict[str, object]:
+        """The fields that action requests and callbacks carry (reference: Record, Callback Returned Data)."""
+        return {
+            "RecordingDuration": self.duration_s,
+            "RecordingSid": self.sid,
+            "RecordingFileSid": self.sid,
+            "RecordingStatus": self.status,
+            "RecordingUrl": self.url,
+        }
