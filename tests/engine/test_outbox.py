@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -121,6 +122,34 @@ def test_given_up_callback_stays_as_a_failed_row(tmp_path: Path, caplog: pytest.
 
     asyncio.run(run())
     assert "given up after 2 attempts" in caplog.text
+
+
+def test_each_step_of_a_callback_comes_onto_the_timeline_of_its_call(tmp_path: Path) -> None:
+    clock = Clock()
+    noted: list[tuple[str, float, str, dict[str, object]]] = []
+
+    def note(call: str, at: datetime, what: str, details: Mapping[str, object]) -> None:
+        noted.append((call, at.timestamp(), what, dict(details)))
+
+    async def run(*statuses: int, total_s: float, **data: object) -> list[str]:
+        noted.clear()
+        async with opened(tmp_path) as database:
+            backoff = Backoff(first_s=0.001, total_s=total_s)
+            outbox = Outbox(database, Application(*statuses), clock=clock, backoff=backoff, note=note)
+            await outbox.put(URL, "POST", data)
+            await outbox.idle()
+        return [what for _, _, what, _ in noted]
+
+    queued, attempt = "callback queued", "callback attempt"
+    told = asyncio.run(run(0, 503, 200, total_s=100, CallSid="c1"))
+    assert told == [queued, attempt, attempt, attempt, "callback delivered"]
+    assert {(call, at) for call, at, _, _ in noted} == {("c1", 1000.0)}
+    assert [details["attempt"] for _, _, what, details in noted if what == attempt] == [1, 2, 3]
+    assert str(noted[1][3]["error"]) == f"{URL}: connection refused"
+    assert [details["status"] for _, _, _, details in noted[2:4]] == [503, 200]
+    assert noted[-1][3]["attempts"] == 3
+    assert asyncio.run(run(503, total_s=0, CallSid="c1")) == [queued, attempt, "callback given up"]
+    assert asyncio.run(run(200, total_s=0, Other="x")) == []
 
 
 def test_undelivered_callback_survives_a_restart(tmp_path: Path) -> None:

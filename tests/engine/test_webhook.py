@@ -183,6 +183,40 @@ def test_a_dropped_connection_is_tried_once_more_with_the_same_delivery() -> Non
     assert len(set(deliveries)) == 1
 
 
+@pytest.mark.parametrize(
+    ("path", "retries", "redirects", "first_s", "total_s"),
+    [("/slow", 0, 0, 0.1, 0.15), ("/dropped", 1, 0, 0.0, 0.0), ("/moved", 0, 2, 0.1, 0.15)],
+)
+def test_an_answer_says_how_long_it_took_and_what_was_done_again(
+    path: str, retries: int, redirects: int, first_s: float, total_s: float
+) -> None:
+    asked: list[str] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        if request.path.startswith("/moved"):
+            return web.Response(status=302, headers={"Location": "/slow" if request.path == "/moved/2" else "/moved/2"})
+        if request.path == "/dropped" and len(asked) == 1:
+            assert request.transport is not None
+            request.transport.close()
+        response = web.StreamResponse()
+        await asyncio.sleep(first_s)
+        await response.prepare(request)
+        await response.write(b"<Response>")
+        await asyncio.sleep(total_s - first_s)
+        await response.write(b"</Response>")
+        return response
+
+    async def run() -> None:
+        async with serving(handler) as base, client() as webhook:
+            answer = await webhook.fetch(f"{base}{path}", "POST", {})
+            assert (answer.retries, answer.redirects) == (retries, redirects)
+            assert 1000 * first_s <= answer.first_ms <= answer.total_ms
+            assert answer.total_ms - answer.first_ms >= 1000 * (total_s - first_s) - 5
+
+    asyncio.run(run())
+
+
 async def endless(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse()
     await response.prepare(request)
