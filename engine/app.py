@@ -215,6 +215,7 @@ def _accounts(config: Config) -> list[AccountEntry]:
             error_handler=account.error_handler,
             fallback_url=account.fallback_url or None,
             caller_ids=account.caller_ids,
+            detector=account.detector or config.media.detector,
         )
         for account in config.accounts
     ]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Literal, Protocol
 
-from ..media.protocol import AmdState, DigitSource, LegStats, MachineDetected, SilenceDetected
+from ..media.protocol import AmdState, Detector, DigitSource, LegStats, MachineDetected, SilenceDetected
 from .call_audio import CallAudio
 from .call_recordings import CallRecording, CallRecordings, RecordingService
 from .errors import CallEnded, FlexmlError, SdpError, SipError
@@ -90,8 +90,10 @@ class Outcome:
 class Call(CallAudio):
     """One inbound call on one leg. Implements `flexml.verb.Call` and `media_leg.LegListener`."""
 
-    def __init__(self, *, sid: str, dialog: int, services: Services, account: str = "") -> None:
-        super().__init__()
+    def __init__(
+        self, *, sid: str, dialog: int, services: Services, account: str = "", detector: Detector = "energy"
+    ) -> None:
+        super().__init__(detector=detector)
         self.sid = sid
         self.dialog = dialog
         self.account = account

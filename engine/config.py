@@ -16,6 +16,7 @@ from .config_kinds import Kind, Listen
 T = TypeVar("T")
 Method = Literal["POST", "GET"]
 Dtmf = Literal["auto", "rfc4733", "inband", "info"]
+Detector = Literal["energy", "webrtc"]
 
 KIND: Final = "kind"
 """The key of a field's metadata that holds its Kind."""
@@ -26,6 +27,7 @@ MEDIA_CODECS: Final = ("PCMU", "PCMA")
 CODECS: Final = kinds.many(kinds.choice(*MEDIA_CODECS), least=1)
 METHOD: Final[Kind[Method]] = kinds.choice("POST", "GET")
 DTMF: Final[Kind[Dtmf]] = kinds.choice("auto", "rfc4733", "inband", "info")
+DETECTOR: Final[Kind[Detector]] = kinds.choice("energy", "webrtc")
 REQUIRED: Final = object()
 
 
@@ -90,6 +92,7 @@ class Media:
 
     workers: int = setting(kinds.integer(0, 256), 0)
     legs_per_worker: int = setting(kinds.integer(1, 2000), 600)
+    detector: Detector = setting(DETECTOR, "energy")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,6 +142,7 @@ class Account:
     error_handler: str = setting(kinds.choice("basic", "none"), "basic")
     fallback_url: str = setting(kinds.optional(kinds.URL), "")
     caller_ids: tuple[str, ...] = setting(kinds.many(kinds.NUMBER), [])
+    detector: str = setting(kinds.optional(kinds.choice("energy", "webrtc")), "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,6 +21,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.schema import CreateColumn
 
 from .errors import ConfigError
 from .password import hash_password, verify_password
@@ -45,6 +46,7 @@ class AccountEntry:
     error_handler: str = "basic"
     fallback_url: str | None = None
     caller_ids: tuple[str, ...] = ()
+    detector: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +78,7 @@ class Account:
     error_handler: str = "basic"
     fallback_url: str | None = None
     caller_ids: tuple[str, ...] = ()
+    detector: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,6 +147,7 @@ class Database:
             event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
         async with self._engine.begin() as connection:
             await connection.run_sync(metadata.create_all)
+            await connection.run_sync(_add_missing_columns)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -274,6 +278,18 @@ def _async_url(url: str) -> URL:
     if parsed.drivername not in ASYNC_DRIVERS:
         raise ConfigError([f"database url {url!r}: unknown database; known: {', '.join(ASYNC_DRIVERS)}"])
     return parsed.set(drivername=ASYNC_DRIVERS[parsed.drivername])
+
+
+def _add_missing_columns(connection: sa.Connection) -> None:
+    """Bring tables of an earlier version up to date: what has come since has a default in the database."""
+    known = sa.inspect(connection)
+    for table in metadata.sorted_tables:
+        there = {column["name"] for column in known.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                definition = CreateColumn(column).compile(dialect=connection.dialect)
+                name = connection.dialect.identifier_preparer.format_table(table)
+                connection.execute(sa.DDL(f"ALTER TABLE {name} ADD COLUMN {definition}"))
 
 
 def _make_parent(database: str) -> None:

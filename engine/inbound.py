@@ -88,7 +88,13 @@ class Inbound:
         url = route.did.url or route.account.url
         if not url:
             return Refusal(status=NOT_FOUND, why=f"neither DID {number} nor account {route.account.login} has a URL")
-        call = Call(sid=str(uuid.uuid4()), dialog=invite.dialog, services=self._services, account=route.account.sid)
+        call = Call(
+            sid=str(uuid.uuid4()),
+            dialog=invite.dialog,
+            services=self._services,
+            account=route.account.sid,
+            detector="webrtc" if route.account.detector == "webrtc" else "energy",
+        )
         call.status_callback_url = route.did.status_callback_url or ""
         call.status_callback_method = cast("Method", route.did.status_callback_method)
         call.attach(Leg(self._leg_settings, self._ports, self._media, call))

@@ -20,6 +20,7 @@ account_table: Final = sa.Table(
     sa.Column("error_handler", sa.String(16), nullable=False),
     sa.Column("fallback_url", sa.Text),
     sa.Column("caller_ids", sa.JSON, nullable=False),
+    sa.Column("detector", sa.String(16), nullable=False, server_default=""),
 )
 did_table: Final = sa.Table(
     "did",
@@ -68,4 +69,36 @@ timeline_table: Final = sa.Table(
     sa.Column("at", sa.Double, nullable=False),
     sa.Column("what", sa.Text, nullable=False),
     sa.Column("details", sa.JSON, nullable=False),
+)
+container_table: Final = sa.Table(
+    "container",
+    metadata,
+    sa.Column("sid", sa.String(36), primary_key=True),
+    sa.Column("account", sa.String(36), nullable=False, index=True),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("quota_bytes", sa.BigInteger),
+    sa.Column("default_of", sa.String(36), unique=True),
+    sa.Column("created", sa.Double, nullable=False),
+    sa.Column("updated", sa.Double, nullable=False),
+)
+file_table: Final = sa.Table(
+    "file",
+    metadata,
+    sa.Column("sid", sa.String(36), primary_key=True),
+    sa.Column("container", sa.ForeignKey("container.sid"), nullable=False, index=True),
+    sa.Column("account", sa.String(36), nullable=False, index=True),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("format", sa.String(16), nullable=False),
+    sa.Column("mime", sa.String(255), nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("duration", sa.Double, nullable=False),
+    sa.Column("string_key_1", sa.Text),
+    sa.Column("string_key_2", sa.Text),
+    sa.Column("integer_key_1", sa.BigInteger),
+    sa.Column("integer_key_2", sa.BigInteger),
+    sa.Column("lifecycle_action", sa.String(32), nullable=False),
+    sa.Column("lifecycle_ttl", sa.BigInteger),
+    sa.Column("expires", sa.Double, index=True),
+    sa.Column("created", sa.Double, nullable=False),
+    sa.Column("updated", sa.Double, nullable=False),
 )

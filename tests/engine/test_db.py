@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 from flexml.engine.db import AccountEntry, Callback, CallRecord, Database, DidEntry
 from flexml.engine.errors import ConfigError
 from flexml.engine.password import hash_password, verify_password
@@ -147,3 +148,21 @@ def test_sqlite_is_in_wal_mode(tmp_path: Path) -> None:
 def test_unknown_database_is_a_configuration_error(url: str) -> None:
     with pytest.raises(ConfigError, match="database url"):
         Database(url)
+
+
+def test_a_database_of_an_earlier_version_gets_the_columns_that_have_come_since(tmp_path: Path) -> None:
+    async def main() -> None:
+        url = f"sqlite:///{tmp_path}/old.db"
+        old = Database(url)
+        await old.start()
+        await old.sync_config([AccountEntry(login="me", password="secret")], [])
+        async with old.begin() as connection:
+            await connection.execute(sa.text("ALTER TABLE account DROP COLUMN detector"))
+        await old.close()
+        new = Database(url)
+        await new.start()
+        (account,) = await new.load_accounts()
+        assert (account.login, account.detector) == ("me", "")
+        await new.close()
+
+    asyncio.run(main())

@@ -300,7 +300,8 @@ def test_amd_goes_by_its_attributes() -> None:
 
     assert call.done == [
         "amd after_greeting_silence=800 between_word_silence=50 greeting=2000 initial_silence=5000 "
-        "maximum_number_of_words=3 maximum_word_length=5000 minimum_word_length=100 silence_threshold=256 total_analysis_time=5000"
+        "maximum_number_of_words=3 maximum_word_length=5000 "
+        "minimum_word_length=100 silence_threshold=256 total_analysis_time=5000"
     ]
 
 
