@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from .errors import FlexmlError, MediaError
 from .leg import Leg
@@ -14,6 +14,9 @@ from .recording import Direction, Recorded, RecordingRequest
 log = logging.getLogger("flexml.call")
 
 Side = Literal["heard", "sent", "mixed", "dual"]
+
+STOP_TIMEOUT_S: Final = 10.0
+"""Longer than a worker that hangs is waited for before it is replaced."""
 
 
 class Spool(Protocol):
@@ -66,6 +69,7 @@ class CallRecordings:
         self._sid, self._account, self._inbound = sid, account, inbound
         self._service, self._leg, self._facts = service, leg, facts
         self._running: dict[int, Spool] = {}
+        self._stopping: dict[int, asyncio.Task[str]] = {}
         self._finishing: dict[int, asyncio.Task[Recorded]] = {}
 
     async def begin(self, request: RecordingRequest) -> CallRecording:
@@ -75,28 +79,37 @@ class CallRecordings:
         self._running[job] = spool
         return CallRecording(lambda: self._end(job))
 
-    async def finish(self) -> None:
-        """End all that run, and wait until every file is stored: the call is over."""
+    async def stop(self) -> None:
+        """End all that run, and wait until their last samples are written: the leg is about to be closed."""
         for job in list(self._running):
             self._end(job)
+        if self._stopping:
+            await asyncio.wait(self._stopping.values(), timeout=STOP_TIMEOUT_S)
+
+    async def finish(self) -> None:
+        """Wait until every file is stored and every callback queued."""
         if self._finishing:
             await asyncio.wait(self._finishing.values())
 
     def _end(self, job: int) -> asyncio.Task[Recorded]:
         if job not in self._finishing:
-            self._finishing[job] = asyncio.ensure_future(self._finish(job, self._running.pop(job)))
+            stopping = self._stopping[job] = asyncio.ensure_future(self._stop(job))
+            self._finishing[job] = asyncio.ensure_future(self._finish(stopping, self._running.pop(job)))
         return self._finishing[job]
 
-    async def _finish(self, job: int, spool: Spool) -> Recorded:
-        error = ""
+    async def _stop(self, job: int) -> str:
+        """End the recording in the worker; what went wrong, if anything did."""
         try:
-            finished = await self._leg().media.stop_recording(job)
-            error = finished.error
-        except MediaError as failure:  # what has been written so far is what there is
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                return (await self._leg().media.stop_recording(job)).error
+        except (MediaError, TimeoutError) as failure:  # what has been written so far is what there is
             log.warning("the recording's end is not known for sure: %s", failure)
+            return ""
         except FlexmlError as failure:
-            error = str(failure)
-        return await self._service.finish(spool, self._facts(), error)
+            return str(failure)
+
+    async def _finish(self, stopping: asyncio.Task[str], spool: Spool) -> Recorded:
+        return await self._service.finish(spool, self._facts(), await stopping)
 
     def _side(self, request: RecordingRequest) -> Side:
         """Which of our two directions is meant: `in` is the calling party, whoever of us called."""
