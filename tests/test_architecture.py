@@ -98,7 +98,7 @@ LAYERS = [
     ("engine.flexml",),
     ("engine.registry",),
     ("engine.call",),
-    ("engine.call_audio", "engine.call_recordings", "engine.audio"),
+    ("engine.call_audio", "engine.call_notes", "engine.call_recordings", "engine.audio"),
     ("engine.leg", "engine.digits", "engine.supervisor"),
     ("engine.media_client",),
     (
@@ -127,7 +127,7 @@ LAYERS = [
         "engine.redact",
     ),
     ("engine.ports", "engine.stream", "engine.freshness", "engine.flexml.verb", "engine.flexml.fetch"),
-    ("engine.growth", "engine.recording"),
+    ("engine.growth", "engine.recording", "engine.wave_header"),
     ("engine.errors",),
     # media: what is not named is a stage
     ("media.worker",),

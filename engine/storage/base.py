@@ -1,0 +1,104 @@
+"""What a storage is to those who record: a place that says beforehand whether it will take a file, and takes it.
+
+Files bear the fields of the reference's File object that Record's attributes speak of. A storage keeps their
+content; whose they are, how long they live and how they are called is in the database whatever the storage.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+MIME_TYPES: Final = {"wav": "audio/wav", "mp3": "audio/mpeg", "ul": "audio/basic"}
+"""By file format. `audio/basic` is 8 kHz mono mu-law without a header (RFC 2046 section 4.3)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Container:
+    """A folder of an account's files. `quota_bytes` is what it may hold, None for no limit."""
+
+    sid: str
+    account: str
+    name: str
+    quota_bytes: int | None = None
+    created: float = 0.0
+    updated: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredFile:
+    """A file. `duration` in seconds, times in Unix seconds; it lives `lifecycle_ttl` seconds from `updated` on."""
+
+    sid: str
+    container: str
+    account: str
+    name: str
+    format: str
+    mime: str
+    bytes: int = 0
+    duration: float = 0.0
+    string_key_1: str | None = None
+    string_key_2: str | None = None
+    integer_key_1: int | None = None
+    integer_key_2: int | None = None
+    lifecycle_action: str = "delete"
+    lifecycle_ttl: int | None = None
+    created: float = 0.0
+    updated: float = 0.0
+
+    @property
+    def expires(self) -> float | None:
+        """When its lifecycle action is due, None for never."""
+        return None if self.lifecycle_ttl is None else self.updated + self.lifecycle_ttl
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """What a new content is to be stored as: in the file `file_sid`, or a new one called `name` in `container_sid`.
+
+    Without either it is a new file in the account's default container. `append` adds to a file that is there.
+    """
+
+    name: str
+    format: str
+    file_sid: str = ""
+    container_sid: str = ""
+    append: bool = True
+    string_key_1: str | None = None
+    string_key_2: str | None = None
+    integer_key_1: int | None = None
+    integer_key_2: int | None = None
+    lifecycle_action: str = "delete"
+    lifecycle_ttl: int | None = None
+
+
+class Storage(Protocol):
+    """Where contents are kept."""
+
+    async def reserve(self, account: str, wanted: Wanted) -> StoredFile:
+        """Return the file that is meant, as it is, or as it will be: nothing is stored yet, `bytes` is 0.
+
+        Raises StorageError where the file or container does not exist, is another account's, or is full.
+        """
+        ...
+
+    async def content(self, sid: str) -> tuple[StoredFile, Path]:
+        """Return a file as it is now, and a copy of its content on this machine. Raises StorageError."""
+        ...
+
+    async def put(self, file: StoredFile, content: Path) -> None:
+        """Store `file` with `content`, which is moved: whole or not at all. Once more does nothing more.
+
+        Raises StorageError where it cannot be, a container that is full included.
+        """
+        ...
+
+
+def canonical_sid(sid: str) -> str:
+    """Return a sid in the form that is stored: lower case with dashes; "" if it is none."""
+    try:
+        return str(uuid.UUID(sid.strip()))
+    except ValueError:
+        return ""

@@ -1,0 +1,193 @@
+"""The storage on this machine: contents in a directory, everything else in the database.
+
+A content lies at `ab/cd/<sid>.<format>`, so that no directory grows without bound. It is replaced in one step,
+and its row follows: whoever reads finds the old content or the new one, never half of either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy.exc import IntegrityError
+
+from ..db import Database
+from ..errors import StorageError
+from . import rows
+from .base import MIME_TYPES, Container, StoredFile, Wanted, canonical_sid
+
+log = logging.getLogger("flexml.storage")
+
+DEFAULT_CONTAINER: Final = "Recordings"
+SWEEP_BATCH: Final = 100
+
+
+class LocalStorage:
+    """Files below `path`. `clock` gives Unix time in seconds."""
+
+    def __init__(self, database: Database, path: Path, *, clock: Callable[[], float]) -> None:
+        self._database, self._path, self._clock = database, path, clock
+
+    # ---- containers ---------------------------------------------------------------------------------------------
+
+    async def create_container(self, account: str, name: str, *, quota_bytes: int | None = None) -> Container:
+        """Make a container."""
+        container = self._new_container(account, name, quota_bytes)
+        async with self._database.begin() as connection:
+            await rows.add_container(connection, container)
+        return container
+
+    async def default_container(self, account: str) -> Container:
+        """Return the account's container for what names none; made when it is first asked for."""
+        async with self._database.begin() as connection:
+            found = await rows.load_default_container(connection, account)
+        if found is not None:
+            return found
+        try:
+            async with self._database.begin() as connection:
+                container = self._new_container(account, DEFAULT_CONTAINER, None)
+                await rows.add_container(connection, container, default=True)
+                return container
+        except IntegrityError:  # somebody else has just made it
+            return await self.default_container(account)
+
+    async def open_container(self, account: str, sid: str) -> Container:
+        """Return a container of the account. Raises StorageError."""
+        async with self._database.begin() as connection:
+            found = await rows.load_container(connection, canonical_sid(sid))
+        if found is None or found.account != account:
+            raise StorageError(f"container {sid}: the account has none of that sid")
+        return found
+
+    def _new_container(self, account: str, name: str, quota_bytes: int | None) -> Container:
+        now = self._clock()
+        return Container(
+            sid=str(uuid.uuid4()), account=account, name=name, quota_bytes=quota_bytes, created=now, updated=now
+        )
+
+    # ---- files --------------------------------------------------------------------------------------------------
+
+    async def find(self, sid: str) -> StoredFile | None:
+        """Return the file of that sid, dashes or not, whoever's it is."""
+        async with self._database.begin() as connection:
+            return await rows.load_file(connection, canonical_sid(sid))
+
+    async def open_file(self, account: str, sid: str) -> StoredFile:
+        """Return a file of the account. Raises StorageError."""
+        found = await self.find(sid)
+        if found is None or found.account != account:
+            raise StorageError(f"file {sid}: the account has none of that sid")
+        return found
+
+    def path(self, file: StoredFile) -> Path:
+        """Return where the content lies."""
+        return self._path / file.sid[:2] / file.sid[2:4] / f"{file.sid}.{file.format}"
+
+    async def reserve(self, account: str, wanted: Wanted) -> StoredFile:
+        """See Storage."""
+        if wanted.file_sid:
+            file = await self.open_file(account, wanted.file_sid)
+            if wanted.append and file.bytes and file.format != wanted.format:
+                raise StorageError(f"file {file.sid}: {wanted.format} cannot be appended to {file.format}")
+            file = _renewed(file, wanted)
+        else:
+            file = await self._new_file(account, wanted)
+        await self._check_room(file, file.bytes + 1 if wanted.append else 1)
+        return file
+
+    async def content(self, sid: str) -> tuple[StoredFile, Path]:
+        """See Storage."""
+        file = await self.find(sid)
+        if file is None:
+            raise StorageError(f"file {sid}: there is none of that sid any more")
+        return file, self.path(file)
+
+    async def put(self, file: StoredFile, content: Path) -> None:
+        """See Storage."""
+        await self._check_room(file, file.bytes)
+        before = await self.find(file.sid)
+        path = self.path(file)
+        try:
+            await asyncio.to_thread(_move, content, path)
+        except OSError as error:
+            raise StorageError(f"file {file.sid}: {error.strerror}: {path}") from error
+        async with self._database.begin() as connection:
+            await rows.save_file(connection, file)
+        if before is not None and self.path(before) != path:
+            await asyncio.to_thread(self.path(before).unlink, missing_ok=True)
+
+    async def delete(self, sid: str) -> bool:
+        """Delete a file; False where there is none. Its content goes first: a row that is left can be tried again."""
+        file = await self.find(sid)
+        if file is None:
+            return False
+        await asyncio.to_thread(self.path(file).unlink, missing_ok=True)
+        async with self._database.begin() as connection:
+            return await rows.remove_file(connection, file.sid)
+
+    async def sweep(self, now: float) -> int:
+        """Delete files whose time has come, a hundred at most; returns how many."""
+        async with self._database.begin() as connection:
+            expired = await rows.load_expired(connection, now, SWEEP_BATCH)
+        deleted = 0
+        for file in expired:
+            try:
+                deleted += await self.delete(file.sid)
+            except OSError as error:
+                log.error("file %s is past its time but cannot be deleted: %s", file.sid, error)
+        return deleted
+
+    async def _new_file(self, account: str, wanted: Wanted) -> StoredFile:
+        container = (
+            await self.open_container(account, wanted.container_sid)
+            if wanted.container_sid
+            else await self.default_container(account)
+        )
+        now = self._clock()
+        sid = str(uuid.uuid4())
+        file = StoredFile(
+            sid=sid, container=container.sid, account=account, name=wanted.name, format=wanted.format,
+            mime=MIME_TYPES[wanted.format], created=now, updated=now,
+        )  # fmt: skip
+        return _renewed(file, wanted)
+
+    async def _check_room(self, file: StoredFile, size: int) -> None:
+        """Raise StorageError where the file's container has no room for it with `size` octets."""
+        async with self._database.begin() as connection:
+            container = await rows.load_container(connection, file.container, lock=True)
+            if container is None:
+                raise StorageError(f"file {file.sid}: container {file.container} is gone")
+            if container.quota_bytes is None:
+                return
+            used = await rows.used_bytes(connection, container.sid, but=file.sid)
+        if used + size > container.quota_bytes:
+            raise StorageError(
+                f"container {container.sid} is full: {used} of {container.quota_bytes} bytes taken, {size} wanted"
+            )
+
+
+def _renewed(file: StoredFile, wanted: Wanted) -> StoredFile:
+    """The file with what is asked of it now; what is not asked stays as it was."""
+    given = {
+        name: value
+        for name in ("string_key_1", "string_key_2", "integer_key_1", "integer_key_2")
+        if (value := getattr(wanted, name)) is not None
+    }
+    if wanted.lifecycle_ttl is not None:
+        given |= {"lifecycle_ttl": wanted.lifecycle_ttl, "lifecycle_action": wanted.lifecycle_action}
+    return replace(file, format=wanted.format, mime=MIME_TYPES[wanted.format], **given)
+
+
+def _move(content: Path, path: Path) -> None:
+    """Move a content to its place. One that is there already stays there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        content.replace(path)
+    except FileNotFoundError:
+        if not path.exists():
+            raise
