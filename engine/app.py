@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from ..codecs.catalog import BY_NAME
+from . import retention
 from .api import server
 from .api.demo import demo_router
 from .api.server import Health
@@ -34,6 +35,7 @@ from .registry import Registry
 from .sip.agent import Agent, AgentSettings
 from .speech.service import Speech
 from .supervisor import Supervisor, WorkerSettings, spare_cores
+from .timeline import Timeline
 from .webhook import Limits, Webhook
 
 log = logging.getLogger("flexml.app")
@@ -71,12 +73,16 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> I
     if orphans := await close_orphans(database, time.time()):
         log.warning("%d calls had been live when the last run ended; marked as ended", orphans)
     await database.sync_config(_accounts(config), _dids(config))
+    timeline = await stack.enter_async_context(_running(Timeline(database)))
+    purging = asyncio.ensure_future(retention.keep(database, config.database.keep_days, time.time))
+    stack.push_async_callback(_cancel, purging)
     webhook = await stack.enter_async_context(_running(_webhook(config)))
     backoff = Backoff(total_s=config.webhook.callback_retry_s)
-    outbox = await stack.enter_async_context(_running(Outbox(database, webhook, clock=time.time, backoff=backoff)))
+    outbox = Outbox(database, webhook, clock=time.time, backoff=backoff, note=timeline.note)
+    await stack.enter_async_context(_running(outbox))
     prompts = await stack.enter_async_context(_running(_prompts(config)))
     speech = await stack.enter_async_context(_running(_speech(config)))
-    inbound = _inbound(config, database, webhook, outbox, prompts, speech, media)
+    inbound = _inbound(config, database, timeline, webhook, outbox, prompts, speech, media)
     inbound.set_routes(await database.load_accounts(), await database.load_dids())
     await _start_http(config, stack, inbound, media)
     agent = inbound.registry.agent
@@ -105,6 +111,7 @@ def _speech(config: Config) -> Speech:
 def _inbound(
     config: Config,
     database: Database,
+    timeline: Timeline,
     webhook: Webhook,
     outbox: Outbox,
     prompts: Prompts,
@@ -118,7 +125,9 @@ def _inbound(
     registry.agent = agent
     return Inbound(
         registry=registry,
-        services=Services(agent=agent, speak=speech.say, audio=Audio(prompts), recordings=NoRecordings()),
+        services=Services(
+            agent=agent, speak=speech.say, audio=Audio(prompts), recordings=NoRecordings(), note=timeline.note
+        ),
         leg_settings=LegSettings(
             address=address,
             advertised=config.sip.public_address or address,
@@ -129,6 +138,7 @@ def _inbound(
         fetcher=webhook,
         outbox=outbox,
         database=database,
+        timeline=timeline,
         limits=DocumentLimits(max_bytes=config.webhook.max_document_bytes),
         region=config.sip.default_region,
     )

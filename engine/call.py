@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal, Protocol
 
 from ..media.protocol import AmdState, Detector, DigitSource, LegStats, MachineDetected, SilenceDetected
+from . import call_notes
 from .call_audio import CallAudio
 from .call_recordings import CallRecording, CallRecordings, RecordingService
 from .errors import CallEnded, FlexmlError, SdpError, SipError
@@ -22,7 +23,10 @@ from .leg import Leg
 from .log import about_call
 from .media_leg import Detected
 from .recording import RecordingRequest
+from .redact import presentable, presentable_text
 from .sip.events import Acknowledged, DigitInfo, Ended, Event, SipAgent
+from .sip.negotiation import Agreed
+from .timeline import Note, nowhere
 
 log = logging.getLogger("flexml.call")
 
@@ -34,16 +38,6 @@ BUSY_STATUSES: Final = frozenset({486, 600})
 NO_ANSWER_STATUSES: Final = frozenset({408, 480})
 NOT_ACCEPTABLE: Final = 'SIP;cause=488;text="Not Acceptable Here"'
 """Why we hang up on an answer that nothing comes of: the Reason of RFC 3326."""
-MAX_NOTES: Final = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """One line of the timeline."""
-
-    at: datetime
-    what: str
-    details: Mapping[str, object]
 
 
 class AudioSource(Protocol):
@@ -68,6 +62,7 @@ class Services:
     speak: Callable[[str, str, int], Awaitable[Prompt]]
     audio: AudioSource
     recordings: RecordingService
+    note: Note = nowhere
 
 
 @dataclass(kw_only=True)
@@ -100,7 +95,6 @@ class Call(CallAudio):
         self.told: Callable[[], Mapping[str, object]] = dict
         """What requests about this call say of it."""
         self.storage: dict[str, str] = {}
-        self.notes: list[Note] = []
         self.outcome = Outcome(started=datetime.now(UTC))
         self.status_callback_url = ""
         self.status_callback_method = "POST"
@@ -116,6 +110,7 @@ class Call(CallAudio):
         self._ended_at: float | None = None
         self._early = False
         self._rejected: int | None = None
+        self._reported = LegStats()
 
     def attach(self, leg: Leg) -> None:
         """Give the call its leg."""
@@ -138,9 +133,11 @@ class Call(CallAudio):
         finally:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
-            await self._recordings.finish()
+            await self._recordings.stop()
             if self._leg is not None:
                 self.outcome.stats = await self._leg.close()
+                self.note("RTP total", **call_notes.total(self.outcome.stats))
+            await self._recordings.finish()
             self._conclude()
         return self.outcome
 
@@ -176,6 +173,7 @@ class Call(CallAudio):
             self._end_dialog()
             return
         self._rejected = 500
+        self.note("> 500")
         try:
             self._services.agent.reject(self.dialog, status=500)
         except SipError as error:
@@ -183,10 +181,14 @@ class Call(CallAudio):
 
     def _end_dialog(self, reason: str = "") -> None:
         """Hang up; a dialog that has ended meanwhile needs no ending."""
+        self._note_hang_up(reason)
         try:
             self._services.agent.hang_up(self.dialog, reason=reason)
         except SipError as error:
             log.debug("%s", error)
+
+    def _note_hang_up(self, reason: str = "") -> None:
+        self.note("> BYE" if self.answered else "> 603", **({"reason": reason} if reason else {}))
 
     def _conclude(self) -> None:
         outcome = self.outcome
@@ -204,6 +206,7 @@ class Call(CallAudio):
             outcome.status = "noanswer"
         else:
             outcome.status = "failed"
+        self.note("call over", status=outcome.status, duration_s=outcome.duration_s)
 
     # ---- from SIP and media -----------------------------------------------------------------------------------
 
@@ -226,28 +229,44 @@ class Call(CallAudio):
         outcome = self.outcome
         outcome.sip_status, outcome.reason, outcome.by = event.status, event.reason, event.by
         outcome.ended, self._ended_at = datetime.now(UTC), asyncio.get_running_loop().time()
-        self.note("call ended", by=event.by, status=event.status, reason=event.reason)
+        request = {"request": "BYE" if self.answered else "CANCEL"} if event.by == "remote" else {}
+        self.note("call ended", by=event.by, **request, status=event.status, reason=event.reason)
         self._over.set()
 
     def on_offer(self, offer: str | None) -> str:
         """Give our SDP. Raises SdpError or NotAcceptable."""
+        before = self.leg.agreed
+        if before is not None:
+            self.note("< re-INVITE", offer=offer is not None)
         try:
-            return self.leg.on_offer(offer)
+            said = self.leg.on_offer(offer)
         except SdpError as error:
             self.note("offer refused", error=str(error))
             raise
+        self._note_media(before)
+        return said
 
     def on_answer(self, answer: str) -> None:
         """Take the peer's answer. Raises SdpError or NotAcceptable."""
+        before = self.leg.agreed
         self.leg.on_answer(answer)
+        self._note_media(before)
+
+    def _note_media(self, before: Agreed | None) -> None:
+        """Note what was agreed, where that is something else than before."""
+        if (agreed := self.leg.agreed) is not None:
+            media = call_notes.media(agreed)
+            if before is None or media != call_notes.media(before):
+                self.note("media agreed", **media)
 
     def _take_acknowledgement(self, event: Acknowledged) -> None:
         """Take the answer to an offer of ours that the ACK brings; without one there is nothing to talk over."""
+        self.note("< ACK")
         if self.leg.agreed is None:
             try:
                 if event.sdp is None:
                     raise SdpError("ACK brought no answer to our offer")
-                self.leg.on_answer(event.sdp)
+                self.on_answer(event.sdp)
             except SdpError as error:
                 self.note("answer refused", error=str(error))
                 log.warning("the answer in ACK cannot be used: %s", error)
@@ -269,9 +288,15 @@ class Call(CallAudio):
             case _:
                 self.note("silence" if isinstance(event, SilenceDetected) else "noise", duration_ms=event.duration)
 
-    def on_heard(self) -> None:
-        """The first packet came in."""
+    def on_heard(self, address: str, port: int) -> None:
+        """The first packet came in, from there."""
+        self.note("RTP heard", source=f"{address}:{port}")
         self._heard.set()
+
+    def on_report(self, stats: LegStats) -> None:
+        """Ten more seconds have been counted."""
+        self.note("RTP quality", **call_notes.quality(stats, self._reported))
+        self._reported = stats
 
     def on_silent(self, silent_ms: int) -> None:
         """No packet has come for as long as `[rtp] silence_timeout_s` allows: the peer is gone."""
@@ -296,8 +321,8 @@ class Call(CallAudio):
             self._tell_agent(lambda: self._services.agent.answer(self.dialog), "answer")
             self._answered_at = asyncio.get_running_loop().time()
             self.outcome.answered = datetime.now(UTC)
+            self.note("> 200")
             self.leg.start_media()
-            self.note("answered")
         await self._media_ready()
 
     async def _media_ready(self) -> None:
@@ -319,8 +344,8 @@ class Call(CallAudio):
             return
         self._tell_agent(lambda: self._services.agent.ring(self.dialog, early_media=True), "early media")
         self._early = True
+        self.note("> 183")
         self.leg.start_media()
-        self.note("early media")
 
     async def reject(self, status: int, *, reason: str = "", headers: Mapping[str, str] = {}) -> None:
         """Refuse an unanswered call with that SIP status; hang up an answered one."""
@@ -328,7 +353,7 @@ class Call(CallAudio):
             await self.hang_up()
             return
         self._rejected = status
-        self.note("rejected", status=status)
+        self.note(f"> {status}", reason=reason)
         self._tell_agent(
             lambda: self._services.agent.reject(self.dialog, status=status, reason=reason, headers=headers), "reject"
         )
@@ -336,7 +361,7 @@ class Call(CallAudio):
 
     async def hang_up(self) -> None:
         """End the call from our side."""
-        self.note("hanging up")
+        self._note_hang_up()
         self._tell_agent(lambda: self._services.agent.hang_up(self.dialog), "hang up")
         await self._over.wait()
 
@@ -380,7 +405,7 @@ class Call(CallAudio):
 
     def note(self, what: str, **details: object) -> None:
         """Put a line on the call's timeline (and the log)."""
-        if len(self.notes) < MAX_NOTES:
-            self.notes.append(Note(datetime.now(UTC), what, details))
+        what, shown = presentable_text(what), presentable(details)
+        self._services.note(self.sid, datetime.now(UTC), what, shown)
         with about_call(self.sid):
-            log.info("%s%s", what, "".join(f" {name}={value}" for name, value in details.items()))
+            log.info("%s%s", what, "".join(f" {name}={value}" for name, value in shown.items()))

@@ -26,6 +26,7 @@ from .ports import PortPool
 from .registry import Refusal, Registry
 from .sip.address import diverting_number, normalise_number, parse_address, user_part
 from .sip.events import Invited
+from .timeline import Timeline
 
 log = logging.getLogger("flexml.inbound")
 
@@ -62,6 +63,7 @@ class Inbound:
         fetcher: Fetcher,
         outbox: Outbox,
         database: Database,
+        timeline: Timeline,
         limits: DocumentLimits,
         region: str,
     ) -> None:
@@ -69,6 +71,7 @@ class Inbound:
         registry.admit = self.admit
         self._services, self._leg_settings, self._ports, self._media = services, leg_settings, ports, media
         self._fetcher, self._outbox, self._database, self._limits = fetcher, outbox, database, limits
+        self._timeline = timeline
         self._region = region
         self._routes: dict[str, Route] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -98,6 +101,10 @@ class Inbound:
         call.status_callback_url = route.did.status_callback_url or ""
         call.status_callback_method = cast("Method", route.did.status_callback_method)
         call.attach(Leg(self._leg_settings, self._ports, self._media, call))
+        call.note(
+            "< INVITE", to=invite.request_uri, **{"from": invite.from_uri}, source=invite.source,
+            transport=invite.transport, call_id=invite.call_id, account=route.account.login,
+        )  # fmt: skip
         task = asyncio.ensure_future(self._live(call, invite, route, url))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -115,7 +122,6 @@ class Inbound:
             max_bytes=self._limits.max_bytes,
             max_verbs=self._limits.max_verbs,
         )
-        call.note("< INVITE", to=invite.request_uri, source=invite.source, account=route.account.login)
 
         def current() -> CallFacts:
             return replace(facts(call.sid, call.storage), results=dict(call.results))
@@ -134,6 +140,7 @@ class Inbound:
             log.exception("the call could not be concluded")
         finally:
             self.registry.forget(call.dialog)
+            self._timeline.forget(call.sid)
 
     async def _save(self, record: CallRecord) -> None:
         """Save what is known so far; the call goes on without."""
@@ -184,12 +191,7 @@ class Inbound:
     async def _conclude(
         self, call: Call, outcome: Outcome, facts: CallFacts, application: Application, route: Route
     ) -> None:
-        stats = outcome.stats
-        log.info(
-            "call over: %s, SIP %d %s by %s, %d s, received %d, sent %d, lost %d, late %d",
-            outcome.status, outcome.sip_status, outcome.reason, outcome.by, outcome.duration_s,
-            stats.packets_received, stats.packets_sent, stats.lost, stats.late,
-        )  # fmt: skip
+        await self._timeline.flush()
         if call.status_callback_url:
             ending = Ending(
                 status=outcome.status,

@@ -78,8 +78,12 @@ class LegListener(Protocol):
         """Something listened for was heard, the last thing or one on the way to it."""
         ...
 
-    def on_heard(self) -> None:
-        """The first packet came in."""
+    def on_heard(self, address: str, port: int) -> None:
+        """The first packet came in, from there."""
+        ...
+
+    def on_report(self, stats: LegStats) -> None:
+        """What was counted from the start until now, every ten seconds."""
         ...
 
     def on_silent(self, silent_ms: int) -> None:
@@ -374,11 +378,12 @@ class MediaLeg:
             case NoiseDetected() | SilenceDetected() | AmdState() | MachineDetected():
                 self._detected(event)
             case LegHeard():
-                self._listener.on_heard()
+                self._listener.on_heard(event.address, event.port)
             case LegSilent():
                 self._listener.on_silent(event.silent)
             case LegReport():
                 self._stream.count(event.stats, self._worker.loop.time())
+                self._listener.on_report(self.stats)
             case LegClosed():
                 self._stream.count(event.stats, self._worker.loop.time())
                 self._resolve(event)

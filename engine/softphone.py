@@ -138,8 +138,11 @@ class Softphone:
     def on_detected(self, event: Detected) -> None:
         """This phone listens for nothing."""
 
-    def on_heard(self) -> None:
+    def on_heard(self, address: str, port: int) -> None:
         """The first packet came in."""
+
+    def on_report(self, stats: LegStats) -> None:
+        """The statistics of the whole call are asked for at its end."""
 
     def on_silent(self, silent_ms: int) -> None:
         """No packet has come for that long."""

@@ -29,6 +29,11 @@ log = logging.getLogger("flexml.timeline")
 Note = Callable[[str, datetime, str, Mapping[str, object]], None]
 """How others note: sid of the call, when, what, details. `Timeline.note` is one."""
 
+
+def nowhere(call: str, at: datetime, what: str, details: Mapping[str, object]) -> None:
+    """Note nothing: for calls that nobody will ask about."""
+
+
 MAX_NOTES: Final = 1000
 """Lines that a call may have, but for those that always get in."""
 UNCOUNTED: Final = frozenset(

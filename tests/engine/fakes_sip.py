@@ -163,6 +163,7 @@ class Heard:
 
     digits: list[str] = field(default_factory=list[str])
     detected: list[Detected] = field(default_factory=list[Detected])
+    reports: list[LegStats] = field(default_factory=list[LegStats])
 
     def on_detected(self, event: Detected) -> None:
         self.detected.append(event)
@@ -171,7 +172,10 @@ class Heard:
         del source
         self.digits.append(digit)
 
-    def on_heard(self) -> None:
+    def on_report(self, stats: LegStats) -> None:
+        self.reports.append(stats)
+
+    def on_heard(self, address: str, port: int) -> None:
         self.digits.append("heard")
 
     def on_silent(self, silent_ms: int) -> None:
