@@ -214,6 +214,14 @@ class Database:
         async with self.begin() as connection:
             await _put(connection, callback_table, asdict(callback))
 
+    async def add_callback(self, callback: Callback) -> bool:
+        """Insert the callback; False, and nothing done, where there is one of that sid already."""
+        async with self.begin() as connection:
+            known = await _select(connection, callback_table, Callback, where=callback_table.c.sid == callback.sid)
+            if not known:
+                await connection.execute(sa.insert(callback_table).values(asdict(callback)))
+            return not known
+
     async def load_callbacks(self, state: CallbackState) -> list[Callback]:
         """Callbacks in that state, oldest first."""
         where = callback_table.c.state == state

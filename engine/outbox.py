@@ -92,12 +92,16 @@ class Outbox:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def put(self, url: str, method: str, data: Mapping[str, object]) -> str:
-        """Take a callback; when this returns it is in the database. Gives its delivery id."""
+    async def put(self, url: str, method: str, data: Mapping[str, object], *, sid: str = "") -> str:
+        """Take a callback; when this returns it is in the database. Gives its delivery id.
+
+        With a `sid` of the caller's, what has been put before is not put again: once, over restarts too.
+        """
         callback = Callback(
-            sid=str(uuid.uuid4()), url=url, method=method.upper(), data=dict(data), created=self._clock()
+            sid=sid or str(uuid.uuid4()), url=url, method=method.upper(), data=dict(data), created=self._clock()
         )
-        await self._database.save_callback(callback)
+        if not await self._database.add_callback(callback):
+            return sid
         self._tell(callback, "queued", url=callback.url, delivery=callback.sid)
         self._spawn(callback)
         return callback.sid

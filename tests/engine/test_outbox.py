@@ -102,6 +102,21 @@ def test_row_is_written_before_the_first_attempt(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_callback_put_twice_under_one_sid_is_sent_once(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with opened(tmp_path) as database:
+            application = Application(200)
+            outbox = Outbox(database, application, clock=Clock(), backoff=QUICK)
+            for _ in range(2):
+                assert await outbox.put(URL, "POST", {}, sid="mine") == "mine"
+            await outbox.idle()
+            assert await outbox.put(URL, "POST", {}, sid="mine") == "mine"
+            await outbox.idle()
+            assert [delivery for delivery, _ in application.got] == ["mine"]
+
+    asyncio.run(run())
+
+
 def test_given_up_callback_stays_as_a_failed_row(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
 
