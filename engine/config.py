@@ -84,6 +84,7 @@ class Storage:
     """[storage]: recordings and uploaded files."""
 
     path: str = setting(kinds.PATH, "var/files")
+    public_url: str = setting(kinds.optional(kinds.URL), "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
