@@ -1,7 +1,5 @@
 """Amd: tell a human from an answering machine (reference, section Amd; the rules are in `media.amd`)."""
 
-# ruff: noqa: RUF009 (`attr` declares a field, as `dataclasses.field` does)
-
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Redirect, Hangup and PreAnswer: where the call goes (reference, sections of those names)."""
 
-# ruff: noqa: RUF009 (`attr` declares a field, as `dataclasses.field` does)
-
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Store, Override and Dtmf: verbs that neither say nor ask (reference, sections of those names)."""
 
-# ruff: noqa: RUF009 (`attr` declares a field, as `dataclasses.field` does)
-
 from __future__ import annotations
 
 from dataclasses import dataclass

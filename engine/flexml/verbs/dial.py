@@ -1,7 +1,5 @@
 """Dial: read and checked, not carried out in this version (reference, section Dial)."""
 
-# ruff: noqa: RUF009 (`attr` declares a field, as `dataclasses.field` does)
-
 from __future__ import annotations
 
 from dataclasses import dataclass

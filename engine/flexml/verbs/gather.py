@@ -5,8 +5,6 @@ beside it. The first key that counts stops the prompt. From the prompt's end, or
 runs, anew after each key that counts; a key that does not count changes nothing.
 """
 
-# ruff: noqa: RUF009 (`attr` declares a field, as `dataclasses.field` does)
-
 from __future__ import annotations
 
 import asyncio

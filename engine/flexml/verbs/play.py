@@ -1,7 +1,5 @@
 """Play: a file, a stream, files of the storage, or DTMF in its other spelling (reference, section Play)."""
 
-# ruff: noqa: RUF009 (`attr` declares a field, as `dataclasses.field` does)
-
 from __future__ import annotations
 
 import asyncio

@@ -1,7 +1,5 @@
 """Record: a message of the caller's, or the whole session, into a file (reference, section Record)."""
 
-# ruff: noqa: RUF009 (`attr` declares a field, as `dataclasses.field` does)
-
 from __future__ import annotations
 
 import asyncio
