@@ -110,7 +110,7 @@ class Call(CallAudio):
         self._ended_at: float | None = None
         self._early = False
         self._rejected: int | None = None
-        self._reported = LegStats()
+        self._quality = call_notes.Quality()
 
     def attach(self, leg: Leg) -> None:
         """Give the call its leg."""
@@ -294,9 +294,9 @@ class Call(CallAudio):
         self._heard.set()
 
     def on_report(self, stats: LegStats) -> None:
-        """Ten more seconds have been counted."""
-        self.note("RTP quality", **call_notes.quality(stats, self._reported))
-        self._reported = stats
+        """Some more seconds have been counted."""
+        if quality := self._quality.since_last(stats, asyncio.get_running_loop().time()):
+            self.note("RTP quality", **quality)
 
     def on_silent(self, silent_ms: int) -> None:
         """No packet has come for as long as `[rtp] silence_timeout_s` allows: the peer is gone."""
@@ -322,7 +322,7 @@ class Call(CallAudio):
             self._answered_at = asyncio.get_running_loop().time()
             self.outcome.answered = datetime.now(UTC)
             self.note("> 200")
-            self.leg.start_media()
+            self._start_media()
         await self._media_ready()
 
     async def _media_ready(self) -> None:
@@ -345,7 +345,11 @@ class Call(CallAudio):
         self._tell_agent(lambda: self._services.agent.ring(self.dialog, early_media=True), "early media")
         self._early = True
         self.note("> 183")
+        self._start_media()
+
+    def _start_media(self) -> None:
         self.leg.start_media()
+        self._quality.begin(asyncio.get_running_loop().time())
 
     async def reject(self, status: int, *, reason: str = "", headers: Mapping[str, str] = {}) -> None:
         """Refuse an unanswered call with that SIP status; hang up an answered one."""

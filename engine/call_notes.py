@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ..media.protocol import LegStats
 from .sip.negotiation import Agreed
 
-_GROWING = ("packets_received", "packets_sent", "lost", "late", "concealed_ms")
+LEAST_S: Final = 1.0
+"""Reports come by the worker's clock: the first one after the answer may be of a moment only."""
+_GROWING: Final = ("packets_received", "packets_sent", "lost", "late", "concealed_ms")
 
 
 def media(agreed: Agreed) -> dict[str, object]:
@@ -20,10 +24,26 @@ def media(agreed: Agreed) -> dict[str, object]:
     }
 
 
-def quality(now: LegStats, before: LegStats) -> dict[str, object]:
-    """How audio arrived since the report `before`, and what the peer says of ours."""
-    since = {name: getattr(now, name) - getattr(before, name) for name in _GROWING}
-    return _named(since, now)
+class Quality:
+    """How audio arrives, from one report to the next. Times are the loop's, in seconds."""
+
+    def __init__(self) -> None:
+        self._reported = LegStats()
+        self._reported_at: float | None = None
+
+    def begin(self, now: float) -> None:
+        """Media flows from now on, if it did not already."""
+        if self._reported_at is None:
+            self._reported_at = now
+
+    def since_last(self, stats: LegStats, now: float) -> dict[str, object] | None:
+        """What has come since the last report; None where that is too short a time to tell."""
+        if self._reported_at is None or now - self._reported_at < LEAST_S:
+            return None
+        since = {name: getattr(stats, name) - getattr(self._reported, name) for name in _GROWING}
+        over: dict[str, object] = {"over_s": round(now - self._reported_at, 1)}
+        self._reported, self._reported_at = stats, now
+        return over | _named(since, stats)
 
 
 def total(stats: LegStats) -> dict[str, object]:
@@ -33,8 +53,11 @@ def total(stats: LegStats) -> dict[str, object]:
 
 
 def _named(counts: dict[str, int], stats: LegStats) -> dict[str, object]:
-    """Counts, and the figures that are as they are: jitter and round trip; the peer's loss is since the start."""
-    received: dict[str, object] = {name.removeprefix("packets_"): count for name, count in counts.items()}
-    heard_by_peer: dict[str, object] = {"peer_lost": stats.peer_lost, "peer_jitter_ms": round(stats.peer_jitter_ms, 1)}
-    round_trip = None if stats.round_trip_ms is None else round(stats.round_trip_ms, 1)
-    return received | {"jitter_ms": round(stats.jitter_ms, 1)} | heard_by_peer | {"round_trip_ms": round_trip}
+    """Counts and jitter; and what the peer reports by RTCP (its loss is since the start), if it does."""
+    named: dict[str, object] = {name.removeprefix("packets_"): count for name, count in counts.items()}
+    named["jitter_ms"] = round(stats.jitter_ms, 1)
+    if stats.round_trip_ms is not None:
+        named["round_trip_ms"] = round(stats.round_trip_ms, 1)
+    if stats.round_trip_ms is not None or stats.peer_lost or stats.peer_jitter_ms:
+        named |= {"peer_lost": stats.peer_lost, "peer_jitter_ms": round(stats.peer_jitter_ms, 1)}
+    return named

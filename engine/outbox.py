@@ -155,10 +155,10 @@ class Outbox:
                 took_ms = round((asyncio.get_running_loop().time() - began) * 1000, 1)
                 self._tell(callback, "attempt", attempt=attempt, total_ms=took_ms, error=error, delivery=callback.sid)
                 return str(error)
-        self._tell(
-            callback, "attempt", attempt=attempt, status=answer.status, first_ms=answer.first_ms,
-            total_ms=answer.total_ms, retries=answer.retries, redirects=answer.redirects, delivery=callback.sid,
-        )  # fmt: skip
+        again = {"retries": answer.retries, "redirects": answer.redirects}
+        timing: dict[str, object] = {"first_ms": answer.first_ms, "total_ms": answer.total_ms}
+        timing |= {name: count for name, count in again.items() if count}
+        self._tell(callback, "attempt", attempt=attempt, status=answer.status, **timing, delivery=callback.sid)
         return "" if 200 <= answer.status < 300 else f"{answer.url}: status {answer.status}; expected 2xx"
 
 

@@ -137,7 +137,9 @@ def _line(record: CallRecord, entry: Entry, width: int) -> Text:
     since, wall = entry.at - record.started, _utc(entry.at).strftime("%H:%M:%S.%f")[:-3]
     line = Text(f"{since:+10.3f} s  {wall}  ", style="dim")
     line.append(f"{_one_line(what):<{width}}", style=_style(entry))
-    return line.append(f"  {shown}" if shown else "", style="default")
+    line.append(f"  {shown}", style="default")
+    line.rstrip()
+    return line
 
 
 def _head(entry: Entry) -> tuple[str, dict[str, Any]]:

@@ -92,9 +92,9 @@ class EngineProcess:
             sip=self.sip_port, http=self.http_port, rtp=rtp, rtp_last=rtp + ports - 1, folder=folder, legs=legs,
             error_handler=error_handler,
         )  # fmt: skip
-        self._config = folder / "engine.toml"
+        self.config_path = folder / "engine.toml"
         urls = {**dids, DEMO: self.url("/demo/")}
-        self._config.write_text(config + "".join(_DID.format(number=n, url=url) for n, url in urls.items()))
+        self.config_path.write_text(config + "".join(_DID.format(number=n, url=url) for n, url in urls.items()))
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -112,7 +112,7 @@ class EngineProcess:
 
     def start(self) -> None:
         """Start, and return once /health says that calls can be taken."""
-        command = [Path(sys.executable).parent / "flexml", "serve", "--config", self._config]
+        command = [Path(sys.executable).parent / "flexml", "serve", "--config", self.config_path]
         with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(command, cwd=self._folder, stdout=log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + START_S
