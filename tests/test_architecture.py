@@ -127,7 +127,7 @@ LAYERS = [
         "engine.redact",
     ),
     ("engine.ports", "engine.stream", "engine.freshness", "engine.flexml.verb", "engine.flexml.fetch"),
-    ("engine.growth", "engine.recording", "engine.wave_header"),
+    ("engine.growth", "engine.recording", "engine.wave_header", "engine.spool"),
     ("engine.errors",),
     # media: what is not named is a stage
     ("media.worker",),

@@ -1,0 +1,273 @@
+"""From the spool of a recording to a stored file and the callbacks about it, each exactly once.
+
+Beside each spool lies a JSON sidecar with all that is needed to finish without the call. Finishing goes through
+states on disk: the sidecar without an outcome (the spool is to be encoded), the sidecar with one (the content is to
+be moved to its place, the row saved, the callbacks queued under sids that follow from the recording's), no sidecar.
+Every step can be done again without doing anything twice, so a process may be killed anywhere; `recover` goes on
+from there. What cannot be stored stays in `failed/`, with its sidecar.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Protocol
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from .errors import PromptError, StorageError
+from .recording import Recorded, RecordingRequest
+from .spool import SpoolFolder
+from .storage.base import Storage, StoredFile, Wanted
+from .workers import Workers
+
+log = logging.getLogger("flexml.recordings")
+
+RATE_HZ: Final = 8000
+ENCODE_TIMEOUT_S: Final = 1800.0
+"""A day of audio takes some minutes to encode."""
+
+
+class Callbacks(Protocol):
+    """What is needed of `outbox.Outbox`."""
+
+    async def put(self, url: str, method: str, data: Mapping[str, object], *, sid: str = "") -> str:
+        """Queue a callback, once for a sid."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What the sidecar holds. `outcome` is there once the recording is encoded; `facts` are the call's request data."""
+
+    sid: str
+    call_sid: str
+    account: str
+    request: RecordingRequest
+    file: StoredFile
+    facts: dict[str, Any]
+    outcome: Recorded | None = None
+
+    @property
+    def channels(self) -> int:
+        """How many the spool has."""
+        return 2 if self.request.channels == "dual" and self.request.direction == "any" else 1
+
+
+class Recording:
+    """A recording under way; its samples go to the file `path`."""
+
+    def __init__(self, plan: Plan, path: str) -> None:
+        self.plan = plan
+        self.path = path
+        self.finishing: asyncio.Task[Recorded] | None = None
+
+    @property
+    def sid(self) -> str:
+        """The sid of the recording, not that of its file."""
+        return self.plan.sid
+
+
+class Recordings:
+    """The service. `folder` is the storage's; `url` the address below which `/f/SID` gives files."""
+
+    def __init__(
+        self,
+        folder: Path,
+        storage: Storage,
+        callbacks: Callbacks,
+        *,
+        url: str,
+        detector: Callable[[str], str] = lambda account: "energy",
+        workers: Workers | None = None,
+    ) -> None:
+        self._spool = SpoolFolder(folder)
+        self._storage, self._callbacks = storage, callbacks
+        self._url, self._detector = url.rstrip("/"), detector
+        self._workers = workers or Workers("flexml.engine.encode", timeout_s=ENCODE_TIMEOUT_S)
+        self._tasks: set[asyncio.Task[Recorded]] = set()
+        self._files: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def start(self) -> None:
+        """Make the folders, start the encoder."""
+        await asyncio.to_thread(self._spool.prepare)
+        await self._workers.start()
+
+    async def close(self) -> None:
+        """Stop; what is unfinished is finished after the next start."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._workers.close()
+
+    async def idle(self) -> None:
+        """Return once nothing is being finished."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def begin(
+        self, call_sid: str, account_sid: str, request: RecordingRequest, facts: Mapping[str, object]
+    ) -> Recording:
+        """Make room for a recording; `facts` are what callbacks say of the call should we die meanwhile.
+
+        Raises StorageError where the file or container does not exist, is another account's, or is full.
+        """
+        if request.external:
+            raise StorageError("external storage is not there yet")
+        sid = str(uuid.uuid4())
+        file = await self._storage.reserve(account_sid, _wanted(request, sid))
+        plan = Plan(
+            sid=sid, call_sid=call_sid, account=account_sid, request=request, file=file, facts=dict(facts)
+        )  # fmt: skip
+        try:
+            await asyncio.to_thread(self._spool.create, sid, _pack(plan))
+        except OSError as error:
+            raise StorageError(f"nothing can be recorded: {error.strerror}: {error.filename}") from error
+        return Recording(plan, str(self._spool.samples(sid)))
+
+    async def finish(self, recording: Recording, facts: Mapping[str, object], error: str = "") -> Recorded:
+        """Make the file and queue the callbacks, which say `facts`; with `error`, a recording that failed.
+
+        Once: whoever asks again gets the same. Never raises. Being cancelled changes nothing.
+        """
+        if recording.finishing is None:
+            plan = replace(recording.plan, facts=dict(facts))
+            recording.finishing = self._begin_finishing(plan, error)
+        return await asyncio.shield(recording.finishing)
+
+    async def recover(self) -> int:
+        """Finish what an earlier run left; returns how many. What needs encoding goes on in the background.
+
+        To be called once, before the first recording, when callbacks can be queued.
+        """
+        plans = [plan for sid, packed in await asyncio.to_thread(self._spool.left) if (plan := self._read(sid, packed))]
+        tasks = [self._begin_finishing(plan) for plan in plans if plan.outcome is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+        for plan in plans:
+            if plan.outcome is None:
+                self._begin_finishing(plan)
+        return len(plans)
+
+    def _read(self, sid: str, packed: bytes) -> Plan | None:
+        try:
+            return msgspec.json.decode(packed, type=Plan)
+        except msgspec.MsgspecError as error:
+            log.error("recording %s of an earlier run cannot be finished, its sidecar is damaged: %s", sid, error)
+            self._spool.give_up(sid)
+            return None
+
+    def _begin_finishing(self, plan: Plan, error: str = "") -> asyncio.Task[Recorded]:
+        task = asyncio.create_task(self._finish(plan, error), name=f"recording {plan.sid}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    # ---- finishing ----------------------------------------------------------------------------------------------
+
+    async def _finish(self, plan: Plan, error: str) -> Recorded:
+        """The states of the docstring, from the one that the plan is in."""
+        lock = self._files.setdefault(plan.file.sid, asyncio.Lock())
+        try:
+            async with lock:
+                if plan.outcome is None:
+                    plan = await self._encoded(plan, error)
+                plan = await self._stored(plan)
+            await self._call_back(plan)
+            outcome = plan.outcome or Recorded(status="failed")
+            clean_up = self._spool.give_up if outcome.status == "failed" else self._spool.remove
+            await asyncio.to_thread(clean_up, plan.sid)
+        except Exception as failure:
+            log.exception("recording %s is left for the next start", plan.sid)
+            return Recorded(status="failed", error=str(failure))
+        log.info("recording %s: %s, %d s %s", plan.sid, outcome.status, outcome.duration_s, outcome.error)
+        return outcome
+
+    async def _encoded(self, plan: Plan, error: str) -> Plan:
+        """Make the content, and write down what came of it."""
+        try:
+            if error:
+                raise StorageError(error)
+            plan = await self._encode(plan)
+        except (PromptError, StorageError) as failure:
+            plan = replace(plan, outcome=Recorded(status="failed", error=str(failure)))
+        await asyncio.to_thread(self._spool.write_down, plan.sid, _pack(plan))
+        return plan
+
+    async def _encode(self, plan: Plan) -> Plan:
+        request, held, file = plan.request, None, plan.file
+        if request.file_mode == "append" and request.file_sid:
+            there, held = await self._storage.content(file.sid)  # others may have added to it meanwhile
+            file = replace(file, bytes=there.bytes, duration=there.duration)
+        made = await self._workers.run(
+            spool=str(self._spool.samples(plan.sid)),
+            target=str(self._spool.content(plan.sid)),
+            channels=plan.channels,
+            format=request.file_format,
+            trim=request.trim,
+            detector=self._detector(plan.account),
+            append_to=str(held) if held is not None and file.bytes else None,
+        )
+        seconds = made["samples"] / RATE_HZ
+        if not seconds:
+            return replace(plan, outcome=Recorded(status="absent"))
+        length = seconds + (file.duration if held is not None else 0.0)
+        url = f"{self._url}/f/{file.sid}"
+        outcome = Recorded(status="completed", sid=file.sid, url=url, duration_s=int(seconds + 0.5))
+        now = await asyncio.to_thread(self._spool.written, plan.sid)
+        file = replace(file, bytes=made["bytes"], duration=length, updated=now, created=file.created or now)
+        return replace(plan, file=file, outcome=outcome)
+
+    async def _stored(self, plan: Plan) -> Plan:
+        """Hand the content over to the storage."""
+        if plan.outcome is None or plan.outcome.status != "completed":
+            return plan
+        try:
+            await self._storage.put(plan.file, self._spool.content(plan.sid))
+        except StorageError as error:
+            plan = replace(plan, outcome=Recorded(status="failed", error=str(error)))
+            await asyncio.to_thread(self._spool.write_down, plan.sid, _pack(plan))
+        return plan
+
+    async def _call_back(self, plan: Plan) -> None:
+        """Queue what the application is to be told; `recordingStatusCallback` only of the events it asks for."""
+        request, outcome = plan.request, plan.outcome
+        if outcome is None:
+            return
+        data = {**plan.facts, **outcome.data()}
+        if request.callback_url:
+            await self._callbacks.put(request.callback_url, "POST", data, sid=_derived(plan.sid, "callback"))
+        if request.status_callback_url and outcome.status in request.status_callback_events:
+            method = request.status_callback_method
+            await self._callbacks.put(request.status_callback_url, method, data, sid=_derived(plan.sid, "status"))
+
+
+def _wanted(request: RecordingRequest, sid: str) -> Wanted:
+    return Wanted(
+        name=f"{sid}.{request.file_format}",
+        format=request.file_format,
+        file_sid=request.file_sid,
+        container_sid=request.container_sid,
+        append=request.file_mode == "append",
+        string_key_1=request.string_key_1,
+        string_key_2=request.string_key_2,
+        integer_key_1=request.integer_key_1,
+        integer_key_2=request.integer_key_2,
+        lifecycle_action=request.lifecycle_action,
+        lifecycle_ttl=request.lifecycle_ttl,
+    )
+
+
+def _pack(plan: Plan) -> bytes:
+    """As JSON, whatever an application put into the facts."""
+    return msgspec.json.encode(plan, enc_hook=str)
+
+
+def _derived(sid: str, what: str) -> str:
+    """A delivery id that is the same whenever it is made again."""
+    return str(uuid.uuid5(uuid.UUID(sid), what))

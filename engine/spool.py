@@ -1,0 +1,80 @@
+"""The folder of what is being recorded: samples, sidecars and contents, each recording's named by its sid.
+
+`spool/SID.s16` are the samples, `SID.json` the sidecar, `SID.content` the encoded file before it is moved to its
+place. A sidecar is written first and deleted last, so that where there is none there is nothing to finish. Blocking
+functions, for a thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Final
+
+SPOOL: Final = "spool"
+FAILED: Final = "failed"
+SAMPLES, SIDECAR, CONTENT, PARTIAL = ".s16", ".json", ".content", ".partial"
+PRIVATE: Final = 0o600
+"""Sidecars may hold credentials of the application's."""
+
+
+class SpoolFolder:
+    """`spool/` and `failed/` below the folder of the storage."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / SPOOL
+        self._failed = folder / FAILED
+
+    def samples(self, sid: str) -> Path:
+        """Where the media worker writes."""
+        return self._folder / (sid + SAMPLES)
+
+    def content(self, sid: str) -> Path:
+        """Where the encoder writes: on the file system of the storage, so that it can be moved in one step."""
+        return self._folder / (sid + CONTENT)
+
+    def prepare(self) -> None:
+        """Make the folders; throw away what an encoder or a sidecar's writer was killed over."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._failed.mkdir(exist_ok=True)
+        for path in self._folder.glob("*" + PARTIAL):
+            path.unlink(missing_ok=True)
+
+    def create(self, sid: str, sidecar: bytes) -> None:
+        """Begin a recording: its sidecar, and a spool without samples. Raises OSError, and leaves nothing then."""
+        try:
+            self.write_down(sid, sidecar)
+            self.samples(sid).touch(PRIVATE)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self.remove(sid)
+            raise
+
+    def write_down(self, sid: str, sidecar: bytes) -> None:
+        """Write or replace a sidecar, in one step."""
+        path = self._folder / (sid + SIDECAR)
+        partial = path.with_suffix(PARTIAL)
+        partial.touch(PRIVATE)
+        partial.write_bytes(sidecar)
+        partial.replace(path)
+
+    def written(self, sid: str) -> float:
+        """When the last sample was written, in Unix seconds: that is when the recording ended."""
+        return self.samples(sid).stat().st_mtime
+
+    def left(self) -> list[tuple[str, bytes]]:
+        """Sids and sidecars of what is unfinished, the oldest first."""
+        paths = sorted(self._folder.glob("*" + SIDECAR), key=lambda path: path.stat().st_mtime_ns)
+        return [(path.stem, path.read_bytes()) for path in paths]
+
+    def remove(self, sid: str) -> None:
+        """Delete what belongs to a recording that is finished."""
+        for suffix in (SAMPLES, CONTENT, SIDECAR):
+            (self._folder / (sid + suffix)).unlink(missing_ok=True)
+
+    def give_up(self, sid: str) -> None:
+        """Put what belongs to a recording that failed aside, for somebody to look at."""
+        for suffix in (SAMPLES, CONTENT, SIDECAR):
+            path = self._folder / (sid + suffix)
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(self._failed / path.name)

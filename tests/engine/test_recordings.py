@@ -1,0 +1,425 @@
+"""Spools of a real recorder, an encoder process, a SQLite file: what is stored and told, and what survives a kill."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+import soundfile
+from flexml.engine.db import Database
+from flexml.engine.errors import StorageError
+from flexml.engine.recording import Recorded, RecordingRequest
+from flexml.engine.recordings import Recording, Recordings
+from flexml.engine.storage.base import StoredFile, Wanted
+from flexml.engine.storage.local import LocalStorage
+from flexml.media.recorder import Recorder, SpoolWriter
+
+T = TypeVar("T")
+ACCOUNT = "6a04a2e1-2f0e-4b5c-9a3c-07f9a1c1a001"
+FACTS = {"CallSid": "call 1", "AccountSid": "", "From": "15162065338"}
+URL = "http://127.0.0.1:8080"
+CALLBACKS: dict[str, Any] = {
+    "callback_url": "http://app/callback",
+    "status_callback_url": "http://app/status",
+    "status_callback_method": "GET",
+}
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+@dataclass
+class Told:
+    """Callbacks by sid, kept over restarts as the outbox keeps them; dies when told to."""
+
+    got: dict[str, tuple[str, str, Mapping[str, object]]] = field(default_factory=dict[str, Any])
+    dies: str = ""
+
+    async def put(self, url: str, method: str, data: Mapping[str, object], *, sid: str = "") -> str:
+        self.die("before", url)
+        assert sid not in self.got or self.got[sid] == (url, method, data)
+        self.got[sid] = (url, method, data)
+        self.die("after", url)
+        return sid
+
+    def die(self, when: str, url: str) -> None:
+        if self.dies == f"{when} {url}":
+            raise Killed
+
+    def statuses(self) -> dict[str, object]:
+        return {url: data["RecordingStatus"] for url, _, data in self.got.values()}
+
+
+class MortalStorage(LocalStorage):
+    """A storage in a process that dies before or after it has stored."""
+
+    dies = ""
+
+    async def put(self, file: StoredFile, content: Path) -> None:
+        if self.dies == "before put":
+            raise Killed
+        await super().put(file, content)
+        if self.dies == "after put":
+            raise Killed
+
+
+class World:
+    """Everything that there is of recordings in one process."""
+
+    def __init__(self, folder: Path, database: Database, told: Told) -> None:
+        self.folder, self.told = folder, told
+        self.storage = MortalStorage(database, folder / "files", clock=lambda: 1000.0)
+        self.recordings = Recordings(folder / "files", self.storage, told, url=URL)
+
+    async def record(self, request: RecordingRequest, *frames: float, account: str = ACCOUNT) -> Recording:
+        """Begin and record what `say` makes of `frames`."""
+        recording = await self.recordings.begin("call 1", account, request, FACTS)
+        say(recording.path, request, *frames)
+        return recording
+
+    async def recorded(self, request: RecordingRequest, *frames: float) -> Recorded:
+        return await self.recordings.finish(await self.record(request, *frames), FACTS)
+
+    def left(self) -> list[str]:
+        """What lies in the spool and among what failed."""
+        return sorted(f"{p.parent.name}/*{p.suffix}" for p in (self.folder / "files").glob("[sf][pa][oi]*/*"))
+
+    async def samples(self, recorded: Recorded) -> np.ndarray[Any, Any]:
+        file = await self.storage.open_file(ACCOUNT, recorded.sid)
+        return soundfile.read(self.storage.path(file), dtype="int16")[0]
+
+
+def say(path: str, request: RecordingRequest, *seconds: float) -> None:
+    """Record tone and silence by turns, each so many seconds, through a recorder."""
+    writer = SpoolWriter()
+    recorder = Recorder(writer)
+    dual = request.channels == "dual"
+    recorder.start(0, leg=1, job=1, path=path, sides="dual" if dual else "heard")
+    tone = 4000 * np.sin(2 * np.pi * 500 * np.arange(160) / 8000)[None].astype(np.float32)
+    for turn, length in enumerate(seconds):
+        for _ in range(round(length * 50)):
+            recorder.step(tone * (turn % 2 == 0), tone * 0, np.array([0]))
+    recorder.close(0)
+    writer.close()
+
+
+@contextlib.asynccontextmanager
+async def world(folder: Path, told: Told | None = None) -> AsyncGenerator[World]:
+    database = Database(f"sqlite:///{folder / 'db'}")
+    await database.start()
+    made = World(folder, database, told or Told())
+    await made.recordings.start()
+    try:
+        yield made
+    finally:
+        await made.recordings.close()
+        await database.close()
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(main)
+
+
+def test_a_recording_becomes_a_file_of_the_account_and_callbacks(tmp_path: Path) -> None:
+    request = RecordingRequest(trim=False, string_key_1="a", integer_key_2=7, lifecycle_ttl=60, **CALLBACKS)
+
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            done = await here.recorded(request, 1.6, 0.6)
+            assert done == Recorded(status="completed", sid=done.sid, url=f"{URL}/f/{done.sid}", duration_s=2)
+            assert len(await here.samples(done)) == 17600
+            file = await here.storage.open_file(ACCOUNT, done.sid)
+            assert (file.duration, file.bytes, file.format, file.mime) == (2.2, 35244, "wav", "audio/wav")
+            assert (file.string_key_1, file.string_key_2, file.integer_key_2) == ("a", None, 7)
+            assert file.expires == file.updated + 60
+            told = {**FACTS, **done.data()}
+            assert told["RecordingFileSid"] == told["RecordingSid"] == done.sid
+            assert sorted(here.told.got.values(), key=lambda call: call[0]) == [
+                ("http://app/callback", "POST", told),
+                ("http://app/status", "GET", told),
+            ]
+            assert here.left() == []
+
+    run(main())
+
+
+@pytest.mark.parametrize("file_format", ["wav", "mp3", "ul"])
+@pytest.mark.parametrize("channels", ["mono", "dual"])
+def test_every_format_is_stored_and_appended_to(tmp_path: Path, file_format: Any, channels: Any) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            request = RecordingRequest(file_format=file_format, channels=channels)
+            first = await here.recorded(request, 2)
+            again = await here.recorded(
+                RecordingRequest(file_format=file_format, channels=channels, file_sid=first.sid), 0, 1, 1.5, 1
+            )
+            assert again == Recorded(status="completed", sid=first.sid, url=first.url, duration_s=2)
+            file = await here.storage.open_file(ACCOUNT, first.sid)
+            assert file.duration == pytest.approx(3.7, abs=0.05), "trimmed to a tenth of a second around the tone"
+            path = here.storage.path(file)
+            assert path.stat().st_size == file.bytes
+            assert path.name == f"{file.sid}.{file_format}"
+
+    run(main())
+
+
+def test_overwriting_replaces_content_and_format(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            first = await here.recorded(RecordingRequest(string_key_1="kept"), 2)
+            before = here.storage.path(await here.storage.open_file(ACCOUNT, first.sid))
+            await here.recorded(RecordingRequest(file_sid=first.sid, file_mode="overwrite", file_format="ul"), 1)
+            file = await here.storage.open_file(ACCOUNT, first.sid)
+            assert (file.format, file.bytes, file.duration, file.string_key_1) == ("ul", 8000, 1.0, "kept")
+            assert not before.exists()
+            assert here.storage.path(file).stat().st_size == 8000
+
+    run(main())
+
+
+@pytest.mark.parametrize(("events", "told"), [(("completed", "failed"), False), (("absent",), True)])
+def test_nothing_but_silence_is_absent_and_told_where_asked_for(
+    tmp_path: Path, events: tuple[str, ...], told: bool
+) -> None:
+    request = RecordingRequest(status_callback_url="http://app/status", status_callback_events=events)
+
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            assert await here.recorded(request, 0, 3) == Recorded(status="absent")
+            assert here.told.statuses() == ({"http://app/status": "absent"} if told else {})
+            assert here.left() == []
+
+    run(main())
+
+
+def test_a_recording_that_failed_keeps_its_spool_aside(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            recording = await here.record(RecordingRequest(**CALLBACKS), 1)
+            done = await here.recordings.finish(recording, FACTS, "No space left on device")
+            assert done == Recorded(status="failed", error="No space left on device")
+            assert set(here.told.statuses().values()) == {"failed"}
+            assert here.left() == ["failed/*.json", "failed/*.s16"]
+
+    run(main())
+
+
+def test_finishing_is_done_once_whoever_asks_and_whoever_gives_up(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            recording = await here.record(RecordingRequest(**CALLBACKS), 1)
+            impatient = asyncio.ensure_future(here.recordings.finish(recording, FACTS))
+            await asyncio.sleep(0)
+            impatient.cancel()
+            first, second = await asyncio.gather(*(here.recordings.finish(recording, FACTS) for _ in range(2)))
+            assert first is second
+            assert len(here.told.got) == 2
+
+    run(main())
+
+
+def test_recordings_into_one_file_at_once_all_get_in(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            first = await here.recorded(RecordingRequest(trim=False), 1)
+            request = RecordingRequest(trim=False, file_sid=first.sid)
+            more = [await here.record(request, 1) for _ in range(4)]
+            await asyncio.gather(*(here.recordings.finish(recording, FACTS) for recording in more))
+            assert len(await here.samples(first)) == 40000
+            assert (await here.storage.open_file(ACCOUNT, first.sid)).duration == 5.0
+
+    run(main())
+
+
+STRANGER = "6a04a2e1-2f0e-4b5c-9a3c-07f9a1c1a002"
+
+
+async def _refusals(here: World) -> None:
+    mine = await here.recorded(RecordingRequest(trim=False), 1)
+    full = await here.storage.create_container(ACCOUNT, "full", quota_bytes=100)
+    foreign = await here.storage.create_container(STRANGER, "theirs")
+    held = await here.storage.reserve(ACCOUNT, Wanted(name="x", format="wav", container_sid=full.sid))
+    await here.storage.put(replace(held, bytes=100), _content(here.folder, 100))
+    cases: list[tuple[dict[str, Any], str, str]] = [
+        ({"container_sid": foreign.sid}, ACCOUNT, "has none of that sid"),
+        ({"container_sid": "nonsense"}, ACCOUNT, "container nonsense"),
+        ({"file_sid": mine.sid}, STRANGER, "has none of that sid"),
+        ({"file_sid": STRANGER}, ACCOUNT, "has none of that sid"),
+        ({"file_sid": mine.sid, "file_format": "mp3"}, ACCOUNT, "mp3 cannot be appended to wav"),
+        ({"container_sid": full.sid}, ACCOUNT, "is full: 100 of 100 bytes"),
+        ({"file_sid": held.sid}, ACCOUNT, "is full: 0 of 100 bytes taken, 101 wanted"),
+        ({"external": {"aws_bucket_name": "x"}}, ACCOUNT, "external storage"),
+    ]
+    for options, account, why in cases:
+        with pytest.raises(StorageError, match=why):
+            await here.recordings.begin("call 1", account, RecordingRequest(**options), FACTS)
+
+
+def _content(folder: Path, size: int) -> Path:
+    path = folder / "content"
+    path.write_bytes(bytes(size))
+    return path
+
+
+def test_what_cannot_be_stored_is_refused_before_anything_is_recorded(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            await _refusals(here)
+            assert here.left() == []
+
+    run(main())
+
+
+def test_a_container_that_has_become_full_fails_the_recording(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            small = await here.storage.create_container(ACCOUNT, "small", quota_bytes=20_000)
+            request = RecordingRequest(container_sid=small.sid, trim=False, **CALLBACKS)
+            assert (await here.recorded(request, 1)).status == "completed"
+            done = await here.recorded(request, 1)
+            assert (done.status, "is full" in done.error) == ("failed", True)
+            assert here.told.statuses() == {"http://app/callback": "failed", "http://app/status": "failed"}
+            assert here.left() == ["failed/*.content", "failed/*.json", "failed/*.s16"]
+
+    run(main())
+
+
+DEATHS = [
+    "while recording",
+    "before put",
+    "after put",
+    "before http://app/callback",
+    "after http://app/callback",
+    "before http://app/status",
+    "after http://app/status",
+]
+
+
+@pytest.mark.parametrize("death", DEATHS)
+def test_whenever_a_process_dies_the_next_one_finishes_exactly_once(tmp_path: Path, death: str) -> None:
+    told = Told()
+
+    async def first_run() -> str:
+        async with world(tmp_path, told) as here:
+            before = await here.recorded(RecordingRequest(trim=False), 1)
+            request = RecordingRequest(trim=False, file_sid=before.sid, **CALLBACKS)
+            recording = await here.record(request, 1)
+            told.dies = here.storage.dies = death
+            if death != "while recording":
+                with pytest.raises(Killed):
+                    await here.recordings.finish(recording, FACTS)
+            return before.sid
+
+    async def second_run(sid: str, unfinished: int) -> None:
+        told.dies = ""
+        async with world(tmp_path, told) as here:
+            assert await here.recordings.recover() == unfinished
+            await here.recordings.idle()
+            file = await here.storage.open_file(ACCOUNT, sid)
+            assert (file.duration, file.bytes) == (2.0, 32044)
+            assert soundfile.info(here.storage.path(file)).frames == 16000, "appended once"
+            assert here.told.statuses() == {"http://app/callback": "completed", "http://app/status": "completed"}
+            assert len(told.got) == 2
+            assert here.left() == []
+
+    sid = run(first_run())
+    run(second_run(sid, 1))
+    run(second_run(sid, 0))
+
+
+def test_a_damaged_sidecar_is_put_aside_and_the_others_are_finished(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            recording = await here.record(RecordingRequest(**CALLBACKS), 1)
+            spool = Path(recording.path).parent
+            (spool / "bad.json").write_bytes(b'{"sid": "bad"')
+            (spool / "bad.s16").write_bytes(bytes(320))
+            assert await here.recordings.recover() == 1
+            await here.recordings.idle()
+            assert here.left() == ["failed/*.json", "failed/*.s16"]
+            assert set(here.told.statuses().values()) == {"completed"}
+
+    run(main())
+
+
+RECORDING_PROCESS = """
+import asyncio, sys, time
+from pathlib import Path
+import numpy as np
+from flexml.engine.db import Database
+from flexml.engine.recording import RecordingRequest
+from flexml.engine.recordings import Recordings
+from flexml.engine.storage.local import LocalStorage
+from flexml.media.recorder import Recorder, SpoolWriter
+
+class NoCallbacks:
+    async def put(self, url, method, data, *, sid=""):
+        return sid
+
+async def begin(folder):
+    database = Database(f"sqlite:///{folder / 'db'}")
+    await database.start()
+    storage = LocalStorage(database, folder / "files", clock=time.time)
+    recordings = Recordings(folder / "files", storage, NoCallbacks(), url="http://127.0.0.1")
+    await asyncio.to_thread(recordings._spool.prepare)
+    request = RecordingRequest(trim=False, callback_url="http://app/callback")
+    recording = await recordings.begin("call 1", sys.argv[2], request, {"CallSid": "call 1"})
+    await database.close()
+    return recording.path
+
+recorder = Recorder(SpoolWriter())
+recorder.start(0, leg=1, job=1, path=asyncio.run(begin(Path(sys.argv[1]))), sides="heard")
+for tick in range(1, 100000):
+    recorder.step(np.full((1, 160), tick, np.float32), np.zeros((1, 160), np.float32), np.array([0]))
+    print(tick, flush=True)
+    time.sleep(0.005)
+"""
+
+
+def test_a_killed_process_loses_less_than_a_second(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", RECORDING_PROCESS, str(tmp_path), ACCOUNT]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = (int(line) for line in process.stdout)
+        while next(said) < 240:
+            pass
+        os.kill(process.pid, signal.SIGKILL)
+        ticks = max([240, *said])
+
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            assert await here.recordings.recover() == 1
+            await here.recordings.idle()
+            ((_, _, data),) = here.told.got.values()
+            assert data["RecordingStatus"] == "completed"
+            file = await here.storage.open_file(ACCOUNT, str(data["RecordingSid"]))
+            samples = soundfile.read(here.storage.path(file), dtype="int16")[0]
+            kept = len(samples) // 160
+            assert ticks - 50 < kept <= ticks + 1
+            assert samples.tolist() == np.repeat(np.arange(1, kept + 1), 160).tolist()
+
+    run(main())
+
+
+def test_credentials_and_what_is_said_of_a_call_are_nobody_elses_to_read(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            recording = await here.record(RecordingRequest(), 0.1)
+            for path in Path(recording.path).parent.iterdir():
+                assert path.stat().st_mode & 0o077 == 0
+            sidecar = json.loads(Path(recording.path).with_suffix(".json").read_text())
+            assert sidecar["facts"] == FACTS
+
+    run(main())
