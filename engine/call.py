@@ -378,16 +378,19 @@ class Call(CallAudio):
 
     async def speech(self, text: str, voice: str) -> Prompt:
         """Synthesise `text` (cached). Raises PromptError."""
-        return await self._services.speak(text, voice, self.rate_hz)
+        with call_notes.waiting(self.note, "speech", voice=voice, characters=len(text)):
+            return await self._services.speak(text, voice, self.rate_hz)
 
     async def fetch_audio(self, url: str, *, streaming: bool = False, pre_buffer_s: float = 0.0) -> Prompt:
         """Fetch and decode what `url` names (cached). Raises PromptError."""
         fetch = self._services.audio.fetch
-        return await fetch(url, self.rate_hz, streaming=streaming, pre_buffer_s=pre_buffer_s)
+        with call_notes.waiting(self.note, "audio", url=url):
+            return await fetch(url, self.rate_hz, streaming=streaming, pre_buffer_s=pre_buffer_s)
 
     async def fetch_file(self, sid: str) -> Prompt:
         """Decode a file of the account's storage (cached). Raises PromptError."""
-        return await self._services.audio.fetch_file(self.account, sid, self.rate_hz)
+        with call_notes.waiting(self.note, "audio", file=sid):
+            return await self._services.audio.fetch_file(self.account, sid, self.rate_hz)
 
     async def record(self, request: RecordingRequest) -> CallRecording:
         """Begin to record. Raises StorageError."""

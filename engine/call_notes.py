@@ -1,10 +1,14 @@
-"""What the timeline says of a call's media: what was agreed, how audio arrives, its totals (RFC 3550 section 6.4)."""
+"""What the timeline says of a call's media: what was agreed, waited for, how audio arrives (RFC 3550 section 6.4)."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Final
 
 from ..media.protocol import LegStats
+from .errors import PromptError
 from .sip.negotiation import Agreed
 
 LEAST_S: Final = 1.0
@@ -61,3 +65,19 @@ def _named(counts: dict[str, int], stats: LegStats) -> dict[str, object]:
     if stats.round_trip_ms is not None or stats.peer_lost or stats.peer_jitter_ms:
         named |= {"peer_lost": stats.peer_lost, "peer_jitter_ms": round(stats.peer_jitter_ms, 1)}
     return named
+
+
+@contextmanager
+def waiting(note: Callable[..., None], what: str, **details: object) -> Generator[None]:
+    """Note how long audio was waited for inside, and why it did not come."""
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    how: dict[str, object] = {"abandoned": True}
+    try:
+        yield
+        how = {}
+    except PromptError as error:
+        how = {"error": str(error)}
+        raise
+    finally:
+        note(what, **details, **how, took_ms=round((clock() - began) * 1000, 1))
