@@ -1,31 +1,248 @@
-"""Hear keys in the audio itself (ITU-T Q.23, Q.24)."""
+"""Hear keys in the audio itself: the tones of ITU-T Q.23, told from everything else as ITU-T Q.24 (annex A) asks.
+
+Every 5 ms a Hann window of 25 ms is looked at, for all rows at once. It is clean when it holds one tone of each
+group, both strong enough, not too unlike in level, close enough to their frequencies, and little else. A key is
+pressed once ACCEPT clean windows of it came one after the other, and released after RELEASE windows without it.
+
+It is done in two steps. One matrix product gives the eight tones in all windows, and few windows of anything but
+keys are likely after that; only those are judged closely. There the frequency of a tone comes from how far its
+phase has turned since the window before, and what else there is from the energy that the tones do not explain.
+"""
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .protocol import Event
+from .dial_string import HIGH_HZ, KEYPAD, LOW_HZ
+from .protocol import DigitReceived, Event
+from .rows import FRAME_SAMPLES, RATE_HZ
+from .tones import amplitude
+
+Floats = NDArray[np.float32]
+Phasors = NDArray[np.complex64]
+Integers = NDArray[np.int64]
+Indices = NDArray[np.intp]
+Flags = NDArray[np.bool_]
+
+HOP: Final = 40
+WINDOW: Final = 200
+"""Samples; a window ends with every HOP samples."""
+
+ACCEPT: Final = 5
+"""Windows. A tone that lasts for less than the window by a few ms still looks whole, so 5 of them are 28 to 36 ms."""
+
+RELEASE: Final = 7
+"""Windows. An interruption of 10 ms spoils 5 of them, one of 40 ms at least 8."""
+
+LEVEL_DBM0: Final = -39.0
+"""Each tone is at least so strong."""
+
+QUIET_DBM0: Final = -46.0
+"""A frame below this is not looked at: a quarter of a frame of the weakest tones would be above."""
+
+NORMAL_TWIST_DB: Final = 9.5
+"""By how much the low tone may be the louder, as a line takes more from the high one."""
+
+REVERSE_TWIST_DB: Final = 5.5
+"""By how much the high tone may be the louder."""
+
+DETUNED: Final = 0.025
+"""How far a tone may be from its frequency, of that frequency: 1.5 % must be heard, 3.5 % must not."""
+
+ALONE: Final = 0.85
+"""The least share of a tone in what all four of its group have."""
+
+SHARE: Final = 0.7
+"""The least share of the two tones in the energy of the window. Speech has less, in any five windows."""
+
+DIAL_HZ: Final = (350, 440, 425)
+"""Dial tone is the first two, or one of the last two alone (ITU-T E.180 supplement 2)."""
+
+DIAL_SHARE: Final = 0.75
+DIAL_FRAMES: Final = 10
+"""After so many frames with at least this share of dial tone, what lies below DIAL_BAND_HZ is not held against a key.
+
+The share is no nearer to 1 since its two tones beat within a window.
+"""
+
+DIAL_BAND_HZ: Final = 560
+
+KEYS: Final = "".join(KEYPAD)
+NONE: Final = -1
+
+_HOPS: Final = FRAME_SAMPLES // HOP
+_SPAN: Final = 2 * FRAME_SAMPLES
+_GROUP: Final = len(LOW_HZ)
+_TONES: Final = 2 * _GROUP
 
 
 class ToneReceiver:
     """Hears keys on all rows that may send them in-band."""
 
     def __init__(self, capacity: int) -> None:
-        del capacity
+        self._listening: Flags = np.zeros(capacity, np.bool_)
+        self._before: Floats = np.zeros((capacity, FRAME_SAMPLES), np.float32)  # the frame before
+        self._phasors: Phasors = np.zeros((capacity, _TONES), np.complex64)  # of the window before
+        self._dial: Integers = np.zeros(capacity, np.int64)  # frames of dial tone
+        self._seen: Integers = np.full(capacity, NONE)  # key in the window before
+        self._run: Integers = np.zeros(capacity, np.int64)  # windows of it, one after the other
+        self._held: Integers = np.full(capacity, NONE)  # key that is pressed
+        self._missed: Integers = np.zeros(capacity, np.int64)  # windows since it was seen
 
     def open(self, row: int) -> None:
         """Begin to listen on `row`."""
+        self._listening[row] = True
+        for state in (self._before, self._phasors, self._dial, self._run, self._missed):
+            state[row] = 0
+        self._seen[row] = self._held[row] = NONE
 
     def close(self, row: int) -> None:
         """Listen no more on `row`."""
+        self._listening[row] = False
 
     def mute(self, row: int) -> None:
         """Listen no more on `row`: its peer sends telephone events, and a key must not count twice."""
+        self._listening[row] = False
 
-    def step(
-        self, frames: NDArray[np.float32], rows: NDArray[np.intp], begun: NDArray[np.bool_]
-    ) -> list[tuple[int, Event]]:
-        """Hear a frame of each of `rows`; return the keys newly pressed."""
-        del frames, rows, begun
-        return []
+    def step(self, frames: Floats, rows: Indices, begun: Flags) -> list[tuple[int, Event]]:
+        """Hear a frame, float32[n, 160] on the int16 scale, of each of `rows`; return the keys newly pressed."""
+        wanted = self._listening[rows] & begun
+        if not wanted.all():
+            frames, rows = frames[wanted], rows[wanted]
+        loud = np.einsum("ij,ij->i", frames, frames) > _QUIET
+        seen = np.full((rows.size, _HOPS), NONE)
+        if loud.any():
+            span = np.concatenate([self._before[rows[loud]], frames[loud]], axis=1)
+            seen[loud] = self._look(span, rows[loud])
+        quiet = rows[~loud]
+        self._phasors[quiet] = self._dial[quiet] = 0
+        self._before[rows] = frames
+        return self._count(seen, rows)
+
+    def _look(self, span: Floats, rows: Indices) -> Integers:
+        """Return the key in each window of `span` float32[n, 320], int[n, 4], or NONE."""
+        found = (span @ _BANK).view(np.complex64)
+        phasors = found[:, : _HOPS * _TONES].reshape(-1, _HOPS, _TONES)
+        turned = phasors * np.conj(np.concatenate([self._phasors[rows, None], phasors[:, :-1]], axis=1))
+        self._phasors[rows] = phasors[:, -1]
+        dialling = self._hear_dial_tone(span, found[:, _HOPS * _TONES :], rows)
+        power = phasors.real**2 + phasors.imag**2
+        keys = _likely(power)
+        row, hop = np.nonzero(keys != NONE)
+        if row.size:
+            key = keys[row, hop]
+            pair = np.stack([key // _GROUP, _GROUP + key % _GROUP], axis=1)
+            at = row[:, None], hop[:, None], pair
+            windows = span[row[:, None], (hop * HOP)[:, None] + np.arange(WINDOW)]
+            clean = _clean(windows, power[at], turned[at], pair, dialling[row])
+            keys[row, hop] = np.where(clean, key, NONE)
+        return keys
+
+    def _hear_dial_tone(self, span: Floats, found: Phasors, rows: Indices) -> Flags:
+        """Return whether there is dial tone on `rows`; once there is, keys do not end it, but its own end does."""
+        power = found.real**2 + found.imag**2
+        dial = np.maximum(power[:, 0] + power[:, 1], power[:, 2])
+        last = span[:, -WINDOW:]
+        alone = dial > DIAL_SHARE * ((last * last) @ _WEIGHT)
+        dialling = self._dial[rows] >= DIAL_FRAMES
+        self._dial[rows] = np.where(alone | dialling & (dial > _QUIETEST), self._dial[rows] + 1, 0)
+        return dialling
+
+    def _count(self, seen: Integers, rows: Indices) -> list[tuple[int, Event]]:
+        """Take the windows of a frame, int[n, 4], in turn; return the keys newly pressed."""
+        last, run, held, missed = self._seen[rows], self._run[rows], self._held[rows], self._missed[rows]
+        events: list[tuple[int, Event]] = []
+        for now in seen.T:
+            run = np.where(now == last, run + 1, 1)
+            last = now
+            missed = np.where(now == held, 0, missed + 1)
+            held = np.where(missed >= RELEASE, NONE, held)
+            for at in np.flatnonzero((now != NONE) & (now != held) & (run >= ACCEPT)).tolist():
+                held[at], missed[at] = now[at], 0
+                events.append((int(rows[at]), DigitReceived(digit=KEYS[now[at]], source="inband")))
+        self._seen[rows], self._run[rows], self._held[rows], self._missed[rows] = last, run, held, missed
+        return events
+
+
+def _likely(power: Floats) -> Integers:
+    """Return the key whose tones stand out of `power` float32[n, 4, 8], int[n, 4], or NONE.
+
+    It is generous: a detuned tone shows weaker than it is.
+    """
+    low, high = power[..., :_GROUP], power[..., _GROUP:]
+    strongest_low, strongest_high = low.max(axis=-1), high.max(axis=-1)
+    likely = np.minimum(strongest_low, strongest_high) > _LEVEL / 2
+    likely &= (strongest_low > ALONE * low.sum(axis=-1)) & (strongest_high > ALONE * high.sum(axis=-1))
+    return np.where(likely, _GROUP * low.argmax(axis=-1) + high.argmax(axis=-1), NONE)
+
+
+def _clean(windows: Floats, power: Floats, turned: Phasors, pair: Integers, dialling: Flags) -> Flags:
+    """Judge `windows` float32[m, 200] closely.
+
+    `pair` int[m, 2] says which two tones each may hold; `power` and `turned`, their power and by how much they turned
+    since the window before, are of the same shape.
+    """
+    off_hz = np.angle(turned * _EXPECTED_TURN[pair]) * np.float32(RATE_HZ / HOP / (2 * np.pi))
+    near = (np.abs(off_hz) < DETUNED * _HZ[pair]).all(axis=1)
+    power = power / _response(off_hz)
+    low, high = power[:, 0], power[:, 1]
+    energy = (windows * windows) @ _WEIGHT
+    if dialling.any():
+        energy = energy - np.where(dialling, np.square(windows @ _DIAL_BAND).sum(axis=1), 0)
+    level = (np.minimum(low, high) > _LEVEL) & (low < _NORMAL_TWIST * high) & (high < _REVERSE_TWIST * low)
+    return near & level & (low + high > SHARE * energy)
+
+
+def _response(off_hz: Floats) -> Floats:
+    """Return what a window leaves of the power of a tone that is `off_hz` beside what it is tuned to."""
+    bins = np.clip(np.abs(off_hz) * np.float32(WINDOW / RATE_HZ), 0, 0.99)
+    return np.square(np.sinc(bins) / (1 - bins * bins))
+
+
+def _ratio(db: float) -> float:
+    return 10.0 ** (db / 10.0)
+
+
+def _mean_square(dbm0: float) -> float:
+    return amplitude(dbm0) ** 2 / 2
+
+
+def _phasors(hz: NDArray[np.float64]) -> NDArray[np.complex128]:
+    """Return what finds the tones `hz` in a window, complex[200, n]; the square of what is found is their power."""
+    turns = np.arange(WINDOW)[:, None] / RATE_HZ * hz
+    return np.exp(-2j * np.pi * turns) * (_HANN * np.sqrt(2) / _HANN.sum())[:, None]
+
+
+def _bank() -> Floats:
+    """Return the matrix float32[320, 70] that finds the tones in the four windows of a span, dial tone in the last."""
+    tones = _phasors(_HZ)
+    bank = np.zeros((_SPAN, _HOPS * _TONES + len(DIAL_HZ)), np.complex64)
+    for hop in range(_HOPS):
+        bank[hop * HOP + np.arange(WINDOW), hop * _TONES : (hop + 1) * _TONES] = tones
+    bank[-WINDOW:, _HOPS * _TONES :] = _phasors(np.array(DIAL_HZ))
+    return bank.view(np.float32)
+
+
+def _dial_band() -> Floats:
+    """Return the matrix float32[200, 2 k] whose products, squared and added, are the energy up to DIAL_BAND_HZ."""
+    bins = np.arange(DIAL_BAND_HZ * WINDOW // RATE_HZ + 1)
+    turns = np.arange(WINDOW)[:, None] * bins / WINDOW
+    scale = np.sqrt(np.where(bins == 0, 1, 2) / (WINDOW * np.square(_HANN).sum()))
+    waves = np.exp(-2j * np.pi * turns) * scale * _HANN[:, None]
+    return np.concatenate([waves.real, waves.imag], axis=1).astype(np.float32)
+
+
+_HZ: Final = np.array([*LOW_HZ, *HIGH_HZ], np.float64)
+_HANN: Final = np.square(np.sin(np.pi * (np.arange(WINDOW) + 0.5) / WINDOW))
+_WEIGHT: Final = (np.square(_HANN) / np.square(_HANN).sum()).astype(np.float32)
+_EXPECTED_TURN: Final = np.exp(-2j * np.pi * _HZ * HOP / RATE_HZ).astype(np.complex64)
+_BANK: Final = _bank()
+_DIAL_BAND: Final = _dial_band()
+_QUIET: Final = FRAME_SAMPLES * _mean_square(QUIET_DBM0)
+_QUIETEST: Final = _mean_square(QUIET_DBM0)
+_LEVEL: Final = _mean_square(LEVEL_DBM0)
+_NORMAL_TWIST: Final = _ratio(NORMAL_TWIST_DB)
+_REVERSE_TWIST: Final = _ratio(REVERSE_TWIST_DB)

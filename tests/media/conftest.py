@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # key_signals lies beside this file
 
 FOLDER = Path("/usr/share/sip-tester")
 ETHERNET_IPV4_UDP = 14 + 20 + 8
