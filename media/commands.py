@@ -158,12 +158,19 @@ class Commands:
         try:
             if message.rate_hz != RATE_HZ:
                 raise SoundError(f"{message.path}: expected {RATE_HZ} Hz, found {message.rate_hz} Hz")
-            sound = stages.sounds.file(message.path)
+            sound = stages.sounds.file(message.path, growing=message.available is not None)
         except SoundError as error:
             self._fail_play(message, error)
             return
         stages.players[message.layer].start(
-            row, message.job, sound, offset=message.offset, loops=max(0, message.loops), pause=message.loop_pause
+            row,
+            message.job,
+            sound,
+            offset=message.offset,
+            loops=max(0, message.loops),
+            pause=message.loop_pause,
+            available=message.available,
+            ring=message.ring,
         )
         self.announce_plays()
 

@@ -3,6 +3,11 @@
 A play is a line of samples: the sound, a pause, the sound again, as often as `loops` says, cut off at
 `limit`. During the pause the position is negative and counts up to zero, so that repetitions without a
 pause follow each other to the sample. A last frame that the line does not fill ends in silence.
+
+A sound that is still being made is played as far as it goes; there the play waits, silent, for more. Of a
+stream without an end only the last part is kept, as a ring: sample n lies at n modulo its size. It is
+entered a second before its newest sample, and whoever falls so far behind that what they hear is about to be
+written over goes on there.
 """
 
 from __future__ import annotations
@@ -12,12 +17,14 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .rows import FRAME_SAMPLES, RATE_HZ
+from .rows import FRAME_MS, RATE_HZ
 from .sound import Sound, Sounds
 
-SAMPLES_PER_MS: Final = RATE_HZ // 1000
 FOREVER: Final = 1 << 62
-OFFSETS: Final = np.arange(FRAME_SAMPLES)
+BEHIND_S: Final = 1
+"""How far before the newest sample of a stream a play begins."""
+RING_SHARE: Final = 0.875
+"""What of a ring can be played; the rest may be written over before we are told."""
 
 Reason = Literal["ended", "stopped", "replaced", "closed"]
 
@@ -35,14 +42,20 @@ class Finished(NamedTuple):
 class Player:
     """At most one play a row. What ended since the last look is in `take_finished()`."""
 
-    def __init__(self, capacity: int, sounds: Sounds) -> None:
+    def __init__(self, capacity: int, sounds: Sounds, rate_hz: int = RATE_HZ) -> None:
+        self.frame_samples: int = rate_hz * FRAME_MS // 1000
+        self._rate_hz: int = rate_hz
+        self._per_ms: int = rate_hz // 1000
+        self._offsets: NDArray[np.int64] = np.arange(self.frame_samples)
         self._sounds: Sounds = sounds
         self._sound: list[Sound | None] = [None] * capacity
         self._job: list[int] = [0] * capacity
         self._running: NDArray[np.bool_] = np.zeros(capacity, np.bool_)  # has a play and is not paused
-        self._key: NDArray[np.int64] = np.zeros(capacity, np.int64)  # equal where the sound is the same
+        self._key: NDArray[np.int64] = np.zeros(capacity, np.int64)  # equal where sound and ring are the same
         self._position: NDArray[np.int64] = np.zeros(capacity, np.int64)  # samples; negative in a pause
-        self._length: NDArray[np.int64] = np.zeros(capacity, np.int64)  # samples of the sound
+        self._length: NDArray[np.int64] = np.zeros(capacity, np.int64)  # samples of the sound, so far
+        self._growing: NDArray[np.bool_] = np.zeros(capacity, np.bool_)  # more samples will come
+        self._ring: NDArray[np.int64] = np.zeros(capacity, np.int64)  # samples of a stream that are kept; else 0
         self._left: NDArray[np.int64] = np.zeros(capacity, np.int64)  # samples until the limit
         self._loops: NDArray[np.int64] = np.zeros(capacity, np.int64)  # repetitions left, this one too
         self._repeated: NDArray[np.int64] = np.zeros(capacity, np.int64)  # repetitions completed
@@ -50,21 +63,36 @@ class Player:
         self._finished: list[Finished] = []
 
     def start(
-        self, row: int, job: int, sound: Sound, *, offset: int = 0, loops: int = 1, pause: int = 0, limit: int = 0
+        self,
+        row: int,
+        job: int,
+        sound: Sound,
+        *,
+        offset: int = 0,
+        loops: int = 1,
+        pause: int = 0,
+        limit: int = 0,
+        available: int | None = None,
+        ring: int = 0,
     ) -> None:
         """Play `sound` (already counted for us) from `offset`, `loops` times (0: on and on), for `limit` (0: all).
 
-        Times are ms. What plays on the row ends as `replaced`.
+        Times are ms. `available` samples are there of a sound that grows, None of one that is complete; `ring` is
+        the size of a stream's ring in samples. What plays on the row ends as `replaced`.
         """
         self._finish(row, "replaced")
         self._sound[row], self._job[row] = sound, job
-        self._key[row] = id(sound)
-        self._length[row] = sound.samples.size
-        self._position[row] = max(0, offset) * SAMPLES_PER_MS
+        self._key[row] = id(sound) << 1 | (ring > 0)
+        self._growing[row] = available is not None
+        self._ring[row] = min(ring, sound.samples.size)
+        self._length[row] = self._reached(sound, row, sound.samples.size if available is None else available)
+        self._position[row] = max(0, offset) * self._per_ms
+        if ring > 0:
+            self._position[row] = max(0, int(self._length[row]) - BEHIND_S * self._rate_hz)
         self._loops[row] = loops or FOREVER
         self._repeated[row] = 0
-        self._pause[row] = max(0, pause) * SAMPLES_PER_MS
-        self._left[row] = limit * SAMPLES_PER_MS if limit > 0 else FOREVER
+        self._pause[row] = max(0, pause) * self._per_ms
+        self._left[row] = limit * self._per_ms if limit > 0 else FOREVER
         self._running[row] = True
         self._end_if_past(row)
 
@@ -88,13 +116,17 @@ class Player:
     ) -> bool:
         """Move to `to` ms or by `by` ms, pause or resume; False if the row does not play `job`.
 
-        `strict` leaves the position as it is where the move would go past the end.
+        `strict` leaves the position as it is where the move would go past the end, or past what is there of a
+        sound that grows. Within a stream it goes back by half of what is kept at most.
         """
         if not self._plays(row, job):
             return False
         if to is not None or by:
-            start = max(0, int(self._position[row])) if to is None else to * SAMPLES_PER_MS
-            position = max(0, start + by * SAMPLES_PER_MS)
+            start = max(0, int(self._position[row])) if to is None else to * self._per_ms
+            position = max(0, start + by * self._per_ms)
+            if self._ring[row]:
+                length = int(self._length[row])
+                position = min(max(position, length - int(self._ring[row]) // 2, 0), length)
             if not strict or position < self._length[row]:
                 self._position[row] = position
         if paused is not None:
@@ -103,27 +135,44 @@ class Player:
         return True
 
     def grow(self, row: int, job: int, *, available: int, complete: bool) -> bool:
-        """Take that more of a growing sound can be played; False if the row does not play `job`."""
-        del available, complete
-        return self._plays(row, job)
+        """Take that more of a growing sound can be played; False if the row does not play `job`.
+
+        Once `complete`, what is available is the whole of it, and the play ends or repeats as ever.
+        """
+        sound = self._sound[row]
+        if sound is None or not self._plays(row, job):
+            return False
+        if not self._growing[row]:
+            return True
+        if available > sound.samples.size and not self._ring[row]:
+            self._sounds.extend(sound)
+        self._length[row] = self._reached(sound, row, available)
+        self._growing[row] = not complete
+        if self._ring[row] and self._position[row] < self._oldest(row):
+            self._position[row] = max(0, int(self._length[row]) - BEHIND_S * self._rate_hz)
+        if self._position[row] > self._length[row]:
+            self._end_if_past(row)
+        elif complete and self._ended(row):
+            self._finish(row, "ended")
+        return True
 
     def step(self, rows: NDArray[np.intp]) -> NDArray[np.float32] | None:
-        """Return the next frame of each of `rows`, float32[n, 160] on the int16 scale; None if nothing plays."""
+        """Return the next frame of each of `rows`, float32[n, 20 ms] on the int16 scale; None if nothing plays."""
         at = np.flatnonzero(self._running[rows])
         if not at.size:
             return None
-        frames = np.zeros((rows.size, FRAME_SAMPLES), np.float32)
+        frames = np.zeros((rows.size, self.frame_samples), np.float32)
         playing = rows[at]
         start = self._position[playing]
         whole = (
             (start >= 0)
-            & (start + FRAME_SAMPLES < self._length[playing])
-            & (self._left[playing] > FRAME_SAMPLES)
+            & (start + self.frame_samples < self._length[playing])
+            & (self._left[playing] > self.frame_samples)
         )  # fmt: skip
         inner = playing[whole]
         self._gather(frames, at[whole], inner)
-        self._position[inner] += FRAME_SAMPLES
-        self._left[inner] -= FRAME_SAMPLES
+        self._position[inner] += self.frame_samples
+        self._left[inner] -= self.frame_samples
         for index in np.flatnonzero(~whole):
             self._piece_together(int(playing[index]), frames[at[index]])
         return frames
@@ -142,35 +191,54 @@ class Player:
             sound = self._sound[rows[group[0]]]
             if sound is None:
                 continue
-            if group.size == 1:
+            ring = self._ring[rows[group[0]]]
+            if ring:
+                frames[at[group]] = sound.samples[(start[group, None] + self._offsets) % ring]
+            elif group.size == 1:
                 first = start[group[0]]
-                frames[at[group[0]]] = sound.samples[first : first + FRAME_SAMPLES]
+                frames[at[group[0]]] = sound.samples[first : first + self.frame_samples]
             else:
-                frames[at[group]] = sound.samples[start[group, None] + OFFSETS]
+                frames[at[group]] = sound.samples[start[group, None] + self._offsets]
 
     def _piece_together(self, row: int, frame: NDArray[np.float32]) -> None:
-        """Fill the one `frame` in which a play of `row` pauses, repeats or ends."""
+        """Fill the one `frame` in which a play of `row` pauses, repeats, waits or ends."""
         sound, filled = self._sound[row], 0
-        while sound is not None and filled < FRAME_SAMPLES:
+        while sound is not None and filled < self.frame_samples:
             position = int(self._position[row])
-            room = min(FRAME_SAMPLES - filled, int(self._left[row]))
+            room = min(self.frame_samples - filled, int(self._left[row]))
             if position < 0:
                 count = min(room, -position)
             else:
-                count = min(room, sound.samples.size - position)
-                frame[filled : filled + count] = sound.samples[position : position + count]
+                count = max(0, min(room, int(self._length[row]) - position))
+                frame[filled : filled + count] = self._samples(row, sound, position, count)
             filled += count
             self._position[row] = position + count
             self._left[row] -= count
             if self._ended(row):
                 self._finish(row, "ended")
                 return
+            if self._growing[row] and self._position[row] >= self._length[row]:
+                return
+
+    def _samples(self, row: int, sound: Sound, position: int, count: int) -> NDArray[np.int16]:
+        ring = int(self._ring[row])
+        if not ring:
+            return sound.samples[position : position + count]
+        return sound.samples[(position + self._offsets[:count]) % ring]
+
+    def _reached(self, sound: Sound, row: int, available: int) -> int:
+        """How many samples can be played: of a file never more than is mapped."""
+        return available if self._ring[row] else min(available, sound.samples.size)
+
+    def _oldest(self, row: int) -> int:
+        """The first sample of a stream that is sure not to be written over yet."""
+        return max(0, int(self._length[row]) - int(self._ring[row] * RING_SHARE))
 
     def _ended(self, row: int) -> bool:
         """Say whether the play is at its end; at the end of a repetition that is not the last, go back."""
         if self._left[row] == 0:
             return True
-        if self._position[row] < self._length[row]:
+        if self._growing[row] or self._position[row] < self._length[row]:
             return False
         if self._loops[row] == 1:
             return True
@@ -180,7 +248,7 @@ class Player:
         return False
 
     def _end_if_past(self, row: int) -> None:
-        if self._position[row] >= self._length[row]:
+        if not self._growing[row] and self._position[row] >= self._length[row]:
             self._position[row] = self._length[row]
             self._finish(row, "ended")
 
@@ -191,7 +259,7 @@ class Player:
         sound = self._sound[row]
         if sound is None:
             return False
-        position = max(0, int(self._position[row])) // SAMPLES_PER_MS
+        position = max(0, int(self._position[row])) // self._per_ms
         self._finished.append(Finished(row, self._job[row], reason, position, int(self._repeated[row])))
         self._sound[row] = None
         self._running[row] = False

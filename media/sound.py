@@ -2,7 +2,9 @@
 
 A file is headerless little-endian 16-bit mono PCM. It is mapped, never read: a tick touches the pages it
 plays, and the kernel is told at the start to fetch them ahead. Whoever writes such a file must replace it
-by renaming, not truncate it: a page that is no longer there kills the process that plays it.
+by renaming, not truncate it: a page that is no longer there kills the process that plays it. Only a file
+that is announced to grow may be larger than what is in it at first and lose the rest at the end: of it
+nothing is touched, not even ahead, but what is said to be available.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ class Sounds:
     def __len__(self) -> int:
         return len(self._sounds)
 
-    def file(self, path: str) -> Sound:
+    def file(self, path: str, *, growing: bool = False) -> Sound:
         """Return the sound of the file at `path` for one more user. SoundError if it cannot be played."""
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -52,11 +54,28 @@ class Sounds:
             key = (path, status.st_dev, status.st_ino, status.st_size)
             sound = self._sounds.get(key)
             if sound is None:
-                sound = self._sounds[key] = Sound(key, _mapped(descriptor, status.st_size, path))
+                sound = self._sounds[key] = Sound(key, _mapped(descriptor, status.st_size, path, ahead=not growing))
         finally:
             os.close(descriptor)
         sound.users += 1
         return sound
+
+    def extend(self, sound: Sound) -> None:
+        """Map what has been appended to the file of `sound`; nothing happens where it is not there any more."""
+        path, *identity, _ = sound.key
+        try:
+            descriptor = os.open(str(path), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            status = os.fstat(descriptor)
+            size = status.st_size // SAMPLE_OCTETS * SAMPLE_OCTETS
+            if identity == [status.st_dev, status.st_ino] and size > sound.samples.nbytes:
+                sound.samples = _mapped(descriptor, size, str(path), ahead=False)
+        except SoundError:
+            return
+        finally:
+            os.close(descriptor)
 
     def tone(self, name: str) -> Sound:
         """Return the sound of the tone `name` for one more user. SoundError if there is none."""
@@ -75,12 +94,13 @@ class Sounds:
             del self._sounds[sound.key]
 
 
-def _mapped(descriptor: int, size: int, path: str) -> NDArray[np.int16]:
+def _mapped(descriptor: int, size: int, path: str, *, ahead: bool) -> NDArray[np.int16]:
     if size == 0 or size % SAMPLE_OCTETS:
         raise SoundError(f"{path}: expected whole 16-bit samples, at least one, found {size} octets")
     try:
         view = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
-        view.madvise(mmap.MADV_WILLNEED)
+        if ahead:
+            view.madvise(mmap.MADV_WILLNEED)
     except (OSError, ValueError) as error:
         raise SoundError(f"{path}: cannot be mapped: {error}") from error
     # The array holds the map; both go with the last reference to the Sound.

@@ -27,7 +27,7 @@ def run(player: Player, ticks: int, rows: NDArray[np.intp] = ROW) -> NDArray[np.
     frames: list[NDArray[np.float32]] = []
     for _ in range(ticks):
         frame = player.step(rows)
-        frames.append(np.zeros((rows.size, 160), np.float32) if frame is None else frame)
+        frames.append(np.zeros((rows.size, player.frame_samples), np.float32) if frame is None else frame)
     return np.concatenate(frames, axis=1)
 
 
