@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 Plain = str | int | float | bool | None
@@ -30,12 +31,18 @@ _SECRET_PARAMETER: Final = re.compile(rf"([?&;#](?:{_SECRET})=)[^&#;\s\"'<>]+", 
 _SECRET_NAME: Final = re.compile(_SECRET, re.IGNORECASE)
 
 
-def presentable(details: Mapping[str, object]) -> dict[str, Plain]:
+class Presentable(dict[str, Plain]):
+    """Details that have been through `presentable`."""
+
+
+def presentable(details: Mapping[str, object]) -> Presentable:
     """The details as they may be stored and printed. Values that are no plain ones become text."""
+    if isinstance(details, Presentable):
+        return details
     plain = {name: _plain(name, value) for name, value in details.items()}
     if sum(map(_size, plain, plain.values())) > MAX_CHARACTERS:
-        return _cut(plain)
-    return plain
+        plain = _cut(plain)
+    return Presentable(plain)
 
 
 def presentable_text(text: str) -> str:
@@ -50,8 +57,13 @@ def presentable_text(text: str) -> str:
     return text
 
 
+@lru_cache(1024)
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAME.fullmatch(name) is not None
+
+
 def _plain(name: str, value: object) -> Plain:
-    if _SECRET_NAME.fullmatch(name):
+    if _is_secret(name):
         return MASK if value else ""
     if value is None or isinstance(value, bool | int):
         return value
@@ -59,10 +71,17 @@ def _plain(name: str, value: object) -> Plain:
         return value if math.isfinite(value) else str(value)
     if isinstance(value, str):
         return presentable_text(value)
+    try:
+        return presentable_text(_as_text(value))
+    except Exception:  # whatever it is, its own way of showing itself must not end a call
+        return f"<{type(value).__name__}>"
+
+
+def _as_text(value: object) -> str:
     if isinstance(value, Mapping | list | tuple | set | frozenset):
         items: object = sorted(map(str, value)) if isinstance(value, set | frozenset) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-        return presentable_text(json.dumps(items, ensure_ascii=False, default=str))
-    return presentable_text(str(value))
+        return json.dumps(items, ensure_ascii=False, default=str)
+    return str(value)
 
 
 def _size(name: str, value: Plain) -> int:

@@ -209,13 +209,15 @@ def test_noting_never_raises(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         shop = Shop()
         async with running(shop) as timeline:
-            timeline.note("c1", NOW, "what", {"x": Unprintable()})
+            timeline.note("c1", NOW, "strange", {"x": Unprintable()})
+            timeline.note("c1", None, "no time", {})  # type: ignore[arg-type]
             note(timeline, "next")
             await timeline.flush()
-            assert shop.lines == ["next"]
+            assert shop.lines == ["strange", "next"]
+            assert shop.batches[0][0]["details"] == {"x": "<Unprintable>"}
 
     run(main())
-    assert "could not be noted" in caplog.text
+    assert caplog.text.count("could not be noted") == 1
 
 
 def test_lines_come_back_from_sqlite_as_they_were_noted(tmp_path: Path) -> None:
