@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import math
 import threading
 import wave
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
 
+import sounds
 from aiohttp import web
 
 WAIT_S: Final = 15.0
@@ -21,13 +23,24 @@ WAIT_S: Final = 15.0
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a path answers, after `delay_s`. `hang` never answers at all."""
+    """What a path answers, after `delay_s`. `hang` never answers at all.
+
+    With `pace_s`, the body goes out in `pieces` of so many octets, so far apart, over and over for ever if `endless`.
+    """
 
     body: str | bytes = ""
     status: int = 200
     content_type: str = "application/xml"
+    location: str = ""
     hang: bool = False
     delay_s: float = 0.0
+    pace_s: float = 0.0
+    pieces: int = 1600
+    endless: bool = False
+
+    @property
+    def octets(self) -> bytes:
+        return self.body.encode() if isinstance(self.body, str) else self.body
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +74,18 @@ def tone_wav(hz: float, seconds: float) -> Answer:
     return Answer(body=wav(tone(hz, seconds)), content_type="audio/wav")
 
 
+Reply = Answer | str | Callable[[Received], str]
+"""A document as text, or made of the request, or all there is to say about an answer."""
+
+
 class Application:
-    """An aiohttp server in a thread of its own, so that tests may block."""
+    """An aiohttp server in a thread of its own, so that tests may block.
+
+    `/sounds/` is everybody's: `/sounds/tone-600-500.wav` are 500 ms of 600 Hz, see `sounds.named`.
+    """
 
     def __init__(self) -> None:
-        self._answers: dict[str, list[Answer]] = {}
+        self._answers: dict[str, list[Reply]] = {}
         self._received: list[Received] = []
         self._news = threading.Condition()
         self._loop = asyncio.new_event_loop()
@@ -89,10 +109,10 @@ class Application:
     def url(self, path: str = "/") -> str:
         return f"http://127.0.0.1:{self._port}{path}"
 
-    def serve(self, path: str, *answers: Answer | str) -> None:
+    def serve(self, path: str, *answers: Reply) -> None:
         """Answer requests for `path` with `answers` in turn, then with the last one for ever."""
         with self._news:
-            self._answers[path] = [Answer(body=one) if isinstance(one, str) else one for one in answers]
+            self._answers[path] = list(answers)
 
     def requests(self, path: str) -> list[Received]:
         with self._news:
@@ -121,21 +141,49 @@ class Application:
         await self._stop.wait()
         await runner.cleanup()
 
-    async def _handle(self, request: web.Request) -> web.Response:
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         data: dict[str, object] = {**request.query, **(json.loads(body) if body else {})}
+        received = Received(method=request.method, path=request.path, headers=dict(request.headers), data=data)
         with self._news:
-            self._received.append(
-                Received(method=request.method, path=request.path, headers=dict(request.headers), data=data)
-            )
-            answers = self._answers.get(request.path, [Answer(status=404, body="not found")])
-            answer = answers.pop(0) if len(answers) > 1 else answers[0]
+            self._received.append(received)
+            reply = self._reply(request.path)
             self._news.notify_all()
+        if callable(reply):
+            reply = reply(received)
+        answer = Answer(body=reply) if isinstance(reply, str) else reply
         if answer.hang:
             await self._stop.wait()
         await asyncio.sleep(answer.delay_s)
-        content = answer.body.encode() if isinstance(answer.body, str) else answer.body
-        return web.Response(body=content, status=answer.status, content_type=answer.content_type)
+        headers = {"Location": answer.location} if answer.location else None
+        if answer.pace_s:
+            return await self._paced(request, answer)
+        return web.Response(body=answer.octets, status=answer.status, content_type=answer.content_type, headers=headers)
+
+    def _reply(self, path: str) -> Reply:
+        answers = self._answers.get(path)
+        if answers is None:
+            name = path.removeprefix("/sounds/")
+            return sound(name) if name != path else Answer(status=404, body="not found", content_type="text/plain")
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    async def _paced(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+        response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.content_type})
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionResetError):  # the engine has had enough
+            while not self._stop.is_set():
+                for at in range(0, len(answer.octets), answer.pieces):
+                    await response.write(answer.octets[at : at + answer.pieces])
+                    await asyncio.sleep(answer.pace_s)
+                if not answer.endless:
+                    break
+            await response.write_eof()
+        return response
+
+
+def sound(name: str) -> Answer:
+    """A sound of the harness as something to serve."""
+    return Answer(body=sounds.wav(sounds.named(name)), content_type="audio/wav")
 
 
 @dataclass(frozen=True)
@@ -145,10 +193,9 @@ class Line:
     number: str
     application: Application
 
-    def serve(self, *answers: Answer | str, at: str = "") -> None:
+    def serve(self, *answers: Reply, at: str = "") -> None:
         """Give documents (or what stands in `<Response>`) for `at`, by default the number's own URL."""
-        wrapped = [one if isinstance(one, Answer) else f"<Response>{one}</Response>" for one in answers]
-        self.application.serve(self.path(at), *wrapped)
+        self.application.serve(self.path(at), *map(_wrapped, answers))
 
     def path(self, at: str = "") -> str:
         return f"/{self.number}/{at}"
@@ -163,3 +210,9 @@ class Line:
         """The one status callback."""
         (callback,) = self.wait_for("status")
         return callback
+
+
+def _wrapped(reply: Reply) -> Reply:
+    if callable(reply):
+        return lambda received: f"<Response>{reply(received)}</Response>"
+    return f"<Response>{reply}</Response>" if isinstance(reply, str) else reply
