@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from importlib.metadata import version
@@ -17,23 +17,23 @@ from ..codecs.catalog import BY_NAME
 from . import retention
 from .api import server
 from .api.demo import demo_router
+from .api.files import files_router
 from .api.server import Health
 from .audio import Audio
 from .call import Services
-from .call_recordings import Spool
 from .config import Config
-from .db import AccountEntry, Database, DidEntry
-from .errors import StorageError
+from .db import Account, AccountEntry, Database, DidEntry
 from .inbound import DocumentLimits, Inbound, close_orphans
 from .leg import LegSettings
 from .media_client import MediaClient
 from .outbox import Backoff, Outbox
 from .ports import PortPool
 from .prompts import PromptLimits, Prompts
-from .recording import Recorded
+from .recordings import Recordings
 from .registry import Registry
 from .sip.agent import Agent, AgentSettings
 from .speech.service import Speech
+from .storage.local import LocalStorage
 from .supervisor import Supervisor, WorkerSettings, spare_cores
 from .timeline import Timeline
 from .webhook import Limits, Webhook
@@ -42,6 +42,7 @@ log = logging.getLogger("flexml.app")
 
 DRAIN_TIMEOUT_S: Final = 10.0
 NEVER_S: Final = 1e9
+SWEEP_S: Final = 60.0
 MAX_DIALOGS: Final = 4000
 """PJSUA_MAX_CALLS of scripts/config_site.h."""
 SPARE_DIALOGS: Final = 64
@@ -82,11 +83,25 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> I
     await stack.enter_async_context(_running(outbox))
     prompts = await stack.enter_async_context(_running(_prompts(config)))
     speech = await stack.enter_async_context(_running(_speech(config)))
-    inbound = _inbound(config, database, timeline, webhook, outbox, prompts, speech, media)
-    inbound.set_routes(await database.load_accounts(), await database.load_dids())
-    await _start_http(config, stack, inbound, media)
-    agent = inbound.registry.agent
-    assert isinstance(agent, Agent)
+    storage = LocalStorage(database, Path(config.storage.path), clock=time.time)
+    accounts = await database.load_accounts()
+    recordings = await stack.enter_async_context(_running(_recordings(config, storage, outbox, accounts)))
+    if left := await recordings.recover():
+        log.warning("%d recordings had been left unfinished when the last run ended; finishing them", left)
+    sweeping = asyncio.ensure_future(_sweep(storage))
+    stack.push_async_callback(_cancel, sweeping)
+    registry = Registry()
+    agent = registry.agent = Agent(_agent_settings(config), registry)
+    services = Services(
+        agent=agent,
+        speak=speech.say,
+        audio=Audio(prompts, storage),
+        recordings=recordings,
+        note=timeline.note,
+    )
+    inbound = _inbound(config, registry, services, database, timeline, webhook, outbox, media)
+    inbound.set_routes(accounts, await database.load_dids())
+    await _start_http(config, stack, inbound, media, storage)
     agent.start()
     stack.push_async_callback(agent.close)
     return inbound
@@ -108,26 +123,41 @@ def _speech(config: Config) -> Speech:
     return Speech(Path(config.prompts.path) / "speech", workers=config.speech.processes)
 
 
+def _recordings(config: Config, storage: LocalStorage, outbox: Outbox, accounts: Sequence[Account]) -> Recordings:
+    detectors = {account.sid: account.detector for account in accounts}
+    return Recordings(
+        Path(config.storage.path),
+        storage,
+        outbox,
+        url=config.storage.public_url or f"http://{config.http.listen.host}:{config.http.listen.port}",
+        detector=lambda account: detectors.get(account) or config.media.detector,
+    )
+
+
+async def _sweep(storage: LocalStorage) -> None:
+    """Carry out what is due of the files' lifecycles, for as long as the engine runs."""
+    while True:
+        try:
+            await storage.sweep(time.time())
+        except Exception:
+            log.exception("files that are past their time could not be deleted")
+        await asyncio.sleep(SWEEP_S)
+
+
 def _inbound(
     config: Config,
+    registry: Registry,
+    services: Services,
     database: Database,
     timeline: Timeline,
     webhook: Webhook,
     outbox: Outbox,
-    prompts: Prompts,
-    speech: Speech,
     media: MediaClient,
 ) -> Inbound:
-    """Make the inbound side; its registry listens to the agent, and calls speak to the agent."""
     address = config.rtp.address or config.sip.listen[0].host
-    registry = Registry()
-    agent = Agent(_agent_settings(config), registry)
-    registry.agent = agent
     return Inbound(
         registry=registry,
-        services=Services(
-            agent=agent, speak=speech.say, audio=Audio(prompts), recordings=NoRecordings(), note=timeline.note
-        ),
+        services=services,
         leg_settings=LegSettings(
             address=address,
             advertised=config.sip.public_address or address,
@@ -142,18 +172,6 @@ def _inbound(
         limits=DocumentLimits(max_bytes=config.webhook.max_document_bytes),
         region=config.sip.default_region,
     )
-
-
-class NoRecordings:
-    """No storage."""
-
-    async def begin(self, call_sid: str, account_sid: str, request: object, facts: object) -> Spool:
-        """Refuse."""
-        raise StorageError(f"nowhere to record call {call_sid}")
-
-    async def finish(self, spool: Spool, facts: object, error: str = "") -> Recorded:
-        """There is nothing to finish."""
-        return Recorded(status="failed", error=error)
 
 
 def _worker_settings(config: Config) -> WorkerSettings:
@@ -183,7 +201,9 @@ def _agent_settings(config: Config) -> AgentSettings:
     )
 
 
-async def _start_http(config: Config, stack: AsyncExitStack, inbound: Inbound, media: MediaClient) -> None:
+async def _start_http(
+    config: Config, stack: AsyncExitStack, inbound: Inbound, media: MediaClient, storage: LocalStorage
+) -> None:
     """Serve HTTP beside everything else, from when it listens until the engine stops."""
     started = time.monotonic()
 
@@ -195,7 +215,9 @@ async def _start_http(config: Config, stack: AsyncExitStack, inbound: Inbound, m
             workers=sum(worker.connected for worker in media.workers),
         )
 
-    app = server.create_app(health=health, routers=[demo_router(lambda: datetime.now().astimezone())])
+    app = server.create_app(
+        health=health, routers=[demo_router(lambda: datetime.now().astimezone()), files_router(storage)]
+    )
     listening: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def on_listening(_host: str, _port: int) -> None:

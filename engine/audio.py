@@ -5,13 +5,14 @@ from __future__ import annotations
 from .errors import PromptError
 from .flexml.verb import Prompt
 from .prompts import Prompts
+from .storage.local import LocalStorage
 
 
 class Audio:
     """Where Play's audio comes from. Implements `call.AudioSource`."""
 
-    def __init__(self, prompts: Prompts) -> None:
-        self._prompts = prompts
+    def __init__(self, prompts: Prompts, storage: LocalStorage) -> None:
+        self._prompts, self._storage = prompts, storage
 
     async def fetch(
         self, url: str, rate_hz: int = 8000, *, streaming: bool = False, pre_buffer_s: float = 0.0

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from ..media.protocol import AmdState, Detector, DigitSource, LegStats, MachineDetected, SilenceDetected
 from . import call_notes
@@ -61,7 +61,7 @@ class Services:
     agent: SipAgent
     speak: Callable[[str, str, int], Awaitable[Prompt]]
     audio: AudioSource
-    recordings: RecordingService
+    recordings: RecordingService[Any]
     note: Note = nowhere
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from .errors import FlexmlError, MediaError
 from .leg import Leg
@@ -28,16 +28,19 @@ class Spool(Protocol):
         ...
 
 
-class RecordingService(Protocol):
+S = TypeVar("S", bound=Spool)
+
+
+class RecordingService(Protocol[S]):
     """What makes files of spools."""
 
     async def begin(
-        self, call_sid: str, account_sid: str, request: RecordingRequest, facts: Mapping[str, object]
-    ) -> Spool:
+        self, call_sid: str, account_sid: str, request: RecordingRequest, facts: Mapping[str, object], /
+    ) -> S:
         """Make room for a recording of the call; `facts` go into its callbacks. Raises StorageError."""
         ...
 
-    async def finish(self, spool: Spool, facts: Mapping[str, object], error: str = "") -> Recorded:
+    async def finish(self, spool: S, facts: Mapping[str, object], error: str = "", /) -> Recorded:
         """Make its file and queue its callbacks, once. Never raises: a failure is an outcome."""
         ...
 
@@ -60,7 +63,7 @@ class CallRecordings:
         self,
         sid: str,
         account: str,
-        service: RecordingService,
+        service: RecordingService[Any],
         leg: Callable[[], Leg],
         facts: Callable[[], Mapping[str, object]],
         *,
@@ -68,7 +71,7 @@ class CallRecordings:
     ) -> None:
         self._sid, self._account, self._inbound = sid, account, inbound
         self._service, self._leg, self._facts = service, leg, facts
-        self._running: dict[int, Spool] = {}
+        self._running: dict[int, Any] = {}
         self._stopping: dict[int, asyncio.Task[str]] = {}
         self._finishing: dict[int, asyncio.Task[Recorded]] = {}
 
@@ -108,7 +111,7 @@ class CallRecordings:
         except FlexmlError as failure:
             return str(failure)
 
-    async def _finish(self, stopping: asyncio.Task[str], spool: Spool) -> Recorded:
+    async def _finish(self, stopping: asyncio.Task[str], spool: Any) -> Recorded:
         return await self._service.finish(spool, self._facts(), await stopping)
 
     def _side(self, request: RecordingRequest) -> Side:
