@@ -24,7 +24,7 @@ STYLES: Final = (
     (("call over", "call ended", "verb ended"), "bold"),
     (("<", ">"), "cyan"),
     (("callback", "RTP", "document"), "dim"),
-    (("digit", "silence", "noise", "amd"), "green"),
+    (("digit", "silence", "noise", "AMD"), "green"),
 )
 """How lines look on a terminal, by how they begin; what tells of a failure is red whatever it is."""
 FAILURES: Final = ("error", "failed", "refused", "given up", "cannot", "no RTP", "lost", "left out")
