@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from .arrival import Arrival
 from .rows import FRAME_MS, FRAME_SAMPLES, RATE_HZ
 from .rtp import Indices, Integers
 
@@ -39,6 +40,7 @@ class Headroom:
     """Reviews of 2 s by row, and the moves that follow from them."""
 
     def __init__(self, capacity: int) -> None:
+        self.arrival: Arrival = Arrival(capacity)
         self._target: Integers = np.zeros(capacity, np.int64)  # samples
         self._end: Integers = np.zeros(capacity, np.int64)  # tick at which the review is over
         self._seen: Integers = np.zeros(capacity, np.int64)  # packets
@@ -50,6 +52,7 @@ class Headroom:
 
     def open(self, row: int, target: int, now_tick: int) -> None:
         """Begin the first review of a source whose first packet has `target` samples of headroom."""
+        self.arrival.open(row, target)
         self._target[row] = target
         self._end[row] = now_tick + REVIEW_TICKS
         self._seen[row] = self._late[row] = self._late_run[row] = 0
@@ -58,6 +61,7 @@ class Headroom:
 
     def step(self, rows: Indices, headroom: Integers, now_tick: int) -> Integers:
         """Take one packet a row into account; return how many samples each play point must go forward."""
+        self.arrival.push(rows, headroom, now_tick)
         shift = np.zeros(rows.size, np.int64)
         over = np.flatnonzero(now_tick >= self._end[rows])
         if over.size:
@@ -72,6 +76,7 @@ class Headroom:
             self._late_run[rows[headroom >= 0]] = 0
         if late.size:
             shift[late] -= self._make_room(rows[late], headroom[late])
+        self.arrival.move(rows, shift)
         return shift
 
     def _conclude(self, rows: Indices, now_tick: int) -> Integers:

@@ -99,6 +99,10 @@ class JitterBuffer:
         self._quiet[rows] += 1
         return self._pack(octets, rows), have
 
+    def delay(self, rows: Indices) -> Integers:
+        """Return how many samples ago what is pulled next came, int[n]; to be asked once a tick (see `arrival`)."""
+        return self._headroom.arrival.step(rows)
+
     def _push_round(self, batch: RtpBatch, now_tick: int) -> None:
         # No row occurs twice.
         samples = batch.length // np.maximum(self._width[batch.rows], 1)

@@ -114,8 +114,9 @@ class Pipeline:
         return packets
 
     def skip(self, ticks: int) -> None:
-        """Let `ticks` pass that nobody ticked: RTP timestamps go on with time."""
+        """Let `ticks` pass that nobody ticked: RTP timestamps and recordings go on with time."""
         self._stages.legs.advance(ticks)
+        self._stages.recorder.skip(ticks)
 
     def close(self) -> None:
         """Close every leg."""
@@ -192,7 +193,7 @@ class Pipeline:
         keys = stages.event_sender.step(rows)
         self._events += [DigitsSent(leg=legs.leg[row], job=job) for row, job in keys.finished]
         frames[keys.tone_at] = keys.tones
-        stages.recorder.step(heard, frames, rows)
+        stages.recorder.step(heard, frames, rows, stages.jitter.delay(rows))
         aside = stages.aside.step(rows)
         if aside is not None:
             aside[keys.tone_at] = 0.0

@@ -2,13 +2,18 @@
 
 The tick only collects frames; a thread of its own writes them every half second, so that a disk never holds a
 tick up and a killed process loses less than a second. A spool file is complete when its RecordingFinished is out.
+
+What was heard is placed where it came, not where it was played: the delay of the jitter buffer is taken off, and
+where that changes, samples go to their time, over what was there or with a gap. So both parties stay in step, and
+a recording is as long as the time it took.
 """
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
@@ -16,34 +21,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .protocol import RecordingFinished
-from .rows import FRAME_MS
+from .rows import FRAME_SAMPLES, RATE_HZ
 
 Frames = NDArray[np.float32]
+Counts = NDArray[np.int64]
 Sides = Literal["heard", "sent", "mixed", "dual"]
 
-FLUSH_TICKS: Final = 25
-"""Half a second."""
+SAMPLES_PER_MS: Final = RATE_HZ // 1000
+
+FLUSH: Final = 25 * FRAME_SAMPLES
+"""Samples written at a time: half a second."""
+
+LAG: Final = 15 * FRAME_SAMPLES
+"""Samples that wait for what was heard meanwhile: the longest delay that can be taken off."""
+
+RING: Final = FLUSH + LAG + FRAME_SAMPLES
+OFFSETS: Final = np.arange(FRAME_SAMPLES)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Recording:
-    """One recording on a row; `frames` wait for the writer."""
+    """One recording on a row."""
 
     leg: int
     job: int
     path: str
     sides: Sides
-    ticks: int = 0
-    frames: list[bytes] = field(default_factory=list[bytes])
+    elapsed_ms: int
+
+    @property
+    def octets(self) -> int:
+        """Octets of a sample in the file."""
+        return 4 if self.sides == "dual" else 2
 
 
 @dataclass(frozen=True, slots=True)
 class _Write:
-    """What the writer is asked: append `octets` to `path`, and close it where `finished` is given."""
+    """What the writer is asked: append `octets` to `path`, and close it where `finished` is given.
+
+    Before that it is made `least` octets long, and a multiple of `grain`.
+    """
 
     path: str
-    octets: bytes
+    octets: bytes = b""
     finished: RecordingFinished | None = None
+    least: int = 0
+    grain: int = 1
 
 
 class SpoolWriter:
@@ -56,6 +79,10 @@ class SpoolWriter:
         self._failed: dict[str, str] = {}
         self._thread = threading.Thread(target=self._run, name="spool writer", daemon=True)
         self._thread.start()
+
+    def begin(self, path: str, least: int, grain: int) -> None:
+        """Open a spool file; what is there stays, made up with zeros to `least` octets and whole samples of `grain`."""
+        self._requests.put(_Write(path, least=least, grain=grain))
 
     def append(self, path: str, octets: bytes) -> None:
         """Add to a spool file; never waits."""
@@ -91,6 +118,10 @@ class SpoolWriter:
         file = self._files.get(request.path)
         if file is None:
             file = self._files[request.path] = Path(request.path).open("ab", buffering=0)  # noqa: SIM115
+            size = file.seek(0, os.SEEK_END)
+            wanted = max(size + -size % request.grain, request.least)
+            if wanted > size:
+                file.truncate(wanted)
         rest = memoryview(request.octets)
         while rest:  # a disk that fills up may take a part
             rest = rest[file.write(rest) :]
@@ -109,66 +140,136 @@ class SpoolWriter:
 
 
 class Recorder:
-    """The stage: recordings by row."""
+    """The stage: recordings by row, several on a row if need be."""
 
     def __init__(self, writer: SpoolWriter) -> None:
         self._writer = writer
-        self._recordings: dict[int, list[_Recording]] = {}
+        self._recordings: dict[int, _Recording] = {}  # by slot
+        self._slots: NDArray[np.intp] = np.zeros(0, np.intp)  # in use
+        self._row: NDArray[np.intp] = np.zeros(0, np.intp)
+        self._now: Counts = np.zeros(0, np.int64)  # samples recorded
+        self._written: Counts = np.zeros(0, np.int64)  # samples handed to the writer
+        self._heard_to: Counts = np.zeros(0, np.int64)  # where what was heard ends
+        self._ring: NDArray[np.int16] = np.zeros((0, 2, RING + 1), np.int16)  # heard, sent; the last place is waste
 
-    def start(self, row: int, *, leg: int, job: int, path: str, sides: Sides) -> None:
-        """Begin a recording on `row`; several may run at once."""
-        self._recordings.setdefault(row, []).append(_Recording(leg, job, path, sides))
-        self._writer.append(path, b"")
+    def start(self, row: int, *, leg: int, job: int, path: str, sides: Sides, elapsed_ms: int = 0) -> None:
+        """Begin a recording on `row`; several may run at once.
+
+        With `elapsed_ms` it began so long ago in a process that is gone: what `path` lacks of that becomes silence.
+        """
+        recording = _Recording(leg, job, path, sides, elapsed_ms)
+        self._writer.begin(path, elapsed_ms * SAMPLES_PER_MS * recording.octets, recording.octets)
+        slot = next((slot for slot in range(len(self._row)) if slot not in self._recordings), len(self._row))
+        if slot == len(self._row):
+            self._grow()
+        self._recordings[slot] = recording
+        self._slots = np.array(sorted(self._recordings), np.intp)
+        self._row[slot] = row
+        self._now[slot] = self._written[slot] = self._heard_to[slot] = 0
+        self._ring[slot] = 0
 
     def stop(self, row: int, job: int) -> bool:
         """End the recording `job` on `row`; False where there is none."""
-        for recording in self._recordings.get(row, []):
-            if recording.job == job:
-                self._finish(row, recording)
+        for slot, recording in self._recordings.items():
+            if recording.job == job and self._row[slot] == row:
+                self._finish(slot)
                 return True
         return False
 
     def close(self, row: int) -> None:
         """End all recordings on `row`."""
-        for recording in list(self._recordings.get(row, [])):
-            self._finish(row, recording)
+        for slot in [slot for slot in self._recordings if self._row[slot] == row]:
+            self._finish(slot)
 
-    def step(self, heard: Frames, sent: Frames, rows: NDArray[np.intp]) -> None:
-        """Take what the legs on `rows` heard and were sent in this tick, float32 (n, 160) on the int16 scale."""
-        if not self._recordings:
+    def skip(self, ticks: int) -> None:
+        """Let `ticks` pass in which nothing was heard or sent: recordings go on with silence."""
+        for slot, recording in self._recordings.items():
+            self._flush(slot, int(self._now[slot]))
+            self._writer.append(recording.path, bytes(ticks * FRAME_SAMPLES * recording.octets))
+            self._now[slot] += ticks * FRAME_SAMPLES
+            self._written[slot] = self._now[slot]
+
+    def step(self, heard: Frames, sent: Frames, rows: NDArray[np.intp], delay: Counts | None = None) -> None:
+        """Take what the legs on `rows` heard and were sent in this tick, float32[n, 160] on the int16 scale.
+
+        `delay` is how many samples ago what was heard had come, int[n]: there it is placed; without it, now.
+        """
+        slots, at = self._slots_of(rows)
+        if not slots.size:
             return
-        place = {int(row): index for index, row in enumerate(rows)}
-        for row, recordings in self._recordings.items():
-            index = place.get(row)
-            if index is None:
-                continue
-            for recording in recordings:
-                recording.frames.append(_samples(recording.sides, heard[index], sent[index]))
-                recording.ticks += 1
-                if len(recording.frames) >= FLUSH_TICKS:
-                    self._writer.append(recording.path, b"".join(recording.frames))
-                    recording.frames.clear()
+        now = self._now[slots]
+        late = np.zeros(slots.size, np.int64) if delay is None else np.minimum(delay[at], LAG)
+        self._place(slots, now, 1, _int16(sent[at]))
+        self._place_heard(slots, now - late, _int16(heard[at]))
+        self._now[slots] = now + FRAME_SAMPLES
+        for slot in slots[self._now[slots] - self._written[slots] >= FLUSH + LAG].tolist():
+            self._flush(slot, int(self._written[slot]) + FLUSH)
 
     def finished(self) -> list[RecordingFinished]:
         """Return the recordings completed since the last call."""
         return self._writer.finished()
 
-    def _finish(self, row: int, recording: _Recording) -> None:
-        event = RecordingFinished(leg=recording.leg, job=recording.job, duration=recording.ticks * FRAME_MS)
-        self._writer.finish(recording.path, b"".join(recording.frames), event)
-        self._recordings[row].remove(recording)
-        if not self._recordings[row]:
-            del self._recordings[row]
+    def _slots_of(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The slots whose row is among `rows`, and where in `rows` it is."""
+        if not self._slots.size or not rows.size:
+            return self._slots[:0], self._slots[:0]
+        place = np.full(int(max(rows.max(), self._row[self._slots].max())) + 1, -1, np.intp)
+        place[rows] = np.arange(rows.size)
+        at = place[self._row[self._slots]]
+        return self._slots[at >= 0], at[at >= 0]
+
+    def _place(self, slots: NDArray[np.intp], begin: Counts, side: int, frames: NDArray[np.int16]) -> None:
+        position = begin[:, None] + OFFSETS[: frames.shape[1]]
+        past = position < self._written[slots, None]
+        self._ring[slots[:, None], side, np.where(past, RING, position % RING)] = frames
+
+    def _place_heard(self, slots: NDArray[np.intp], begin: Counts, frames: NDArray[np.int16]) -> None:
+        """Place what was heard; a sample that a drifting delay leaves out is the one after it."""
+        one_left_out = begin == self._heard_to[slots] + 1
+        if one_left_out.any():
+            self._place(slots[one_left_out], begin[one_left_out] - 1, 0, frames[one_left_out, :1])
+        self._place(slots, begin, 0, frames)
+        self._heard_to[slots] = begin + FRAME_SAMPLES
+
+    def _flush(self, slot: int, end: int) -> None:
+        """Hand over what was recorded before sample `end`, and forget it."""
+        self._writer.append(self._recordings[slot].path, self._take(slot, end))
+
+    def _take(self, slot: int, end: int) -> bytes:
+        places = np.arange(int(self._written[slot]), end) % RING
+        samples = self._ring[slot, :, places]  # [n, 2]
+        self._ring[slot, :, places] = 0
+        self._written[slot] = end
+        return _interleaved(self._recordings[slot].sides, samples)
+
+    def _finish(self, slot: int) -> None:
+        octets = self._take(slot, int(self._now[slot]))
+        recording = self._recordings.pop(slot)
+        self._slots = np.array(sorted(self._recordings), np.intp)
+        duration = recording.elapsed_ms + int(self._now[slot]) // SAMPLES_PER_MS
+        event = RecordingFinished(leg=recording.leg, job=recording.job, duration=duration)
+        self._writer.finish(recording.path, octets, event)
+
+    def _grow(self) -> None:
+        """Double the slots."""
+        more = max(len(self._row), 4)
+        self._row = np.append(self._row, np.zeros(more, np.intp))
+        self._now, self._written, self._heard_to = (
+            np.append(counts, np.zeros(more, np.int64)) for counts in (self._now, self._written, self._heard_to)
+        )
+        self._ring = np.concatenate([self._ring, np.zeros((more, 2, RING + 1), np.int16)])
 
 
-def _samples(sides: Sides, heard: Frames, sent: Frames) -> bytes:
-    """One frame as it goes into the file; `dual` interleaves what was heard (left) and sent."""
-    if sides == "heard":
-        frame = heard
-    elif sides == "sent":
-        frame = sent
+def _int16(frames: Frames) -> NDArray[np.int16]:
+    return np.clip(np.rint(frames), -32768, 32767).astype(np.int16)
+
+
+def _interleaved(sides: Sides, samples: NDArray[np.int16]) -> bytes:
+    """Samples int16[n, 2] of what was heard and sent as they go into the file; `dual` has heard left."""
+    if sides == "dual":
+        kept = samples
     elif sides == "mixed":
-        frame = heard + sent
+        kept = np.clip(samples.sum(axis=1, dtype=np.int32), -32768, 32767)
     else:
-        frame = np.stack([heard, sent], axis=1).reshape(-1)
-    return np.clip(np.rint(frame), -32768, 32767).astype("<i2").tobytes()
+        kept = samples[:, 0 if sides == "heard" else 1]
+    return kept.astype("<i2").tobytes()

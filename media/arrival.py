@@ -1,0 +1,75 @@
+"""How long what a leg says lies in the jitter buffer before it is played, so that recordings can place it in time.
+
+A packet with headroom h is played h samples after the tick in which it came; of the packets that the network held
+up least, the headroom is the buffer's delay. They may have come up to a tick earlier than they were seen, so the
+delay lies within the 20 ms above the largest headroom of some seconds, and its middle is right to 10 ms. As the
+peer's clock drifts against ours the delay wanders and is followed sample by sample; a play point that is moved
+changes it at once. Both are accounted for apart, so that neither is taken for the other.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from .rows import FRAME_SAMPLES
+from .rtp import Indices, Integers
+
+HALF: Final = FRAME_SAMPLES // 2
+
+PERIOD_TICKS: Final = 250
+"""Headroom counts for one to two of these, 5 to 10 s: of so many packets one has hardly been held up."""
+
+SETTLING_TICKS: Final = 100
+"""A source's first 2 s: the first packet says little, so the estimate jumps."""
+
+JUMP: Final = 3 * HALF
+"""Samples that are too far to go one a tick: the way through the network has changed."""
+
+_UNSEEN: Final = -(1 << 40)
+"""Samples; less headroom than any packet."""
+
+
+class Arrival:
+    """Estimates by row. The line is time less what the play point has been moved forward in all since `open`."""
+
+    def __init__(self, capacity: int) -> None:
+        self._moved: Integers = np.zeros(capacity, np.int64)  # samples forward
+        self._most: Integers = np.full(capacity, _UNSEEN, np.int64)  # samples on the line, in this period
+        self._most_before: Integers = np.full(capacity, _UNSEEN, np.int64)  # and in the one before
+        self._used: Integers = np.zeros(capacity, np.int64)  # samples on the line: the estimate
+        self._goal: Integers = np.zeros(capacity, np.int64)  # where it is going
+        self._age: Integers = np.zeros(capacity, np.int64)  # ticks
+        self._period: int = 0
+
+    def open(self, row: int, headroom: int) -> None:
+        """Begin with a source whose first packet has `headroom` samples."""
+        self._moved[row] = self._age[row] = 0
+        self._most[row], self._most_before[row] = headroom, _UNSEEN
+        self._used[row] = self._goal[row] = headroom + HALF
+
+    def push(self, rows: Indices, headroom: Integers, now_tick: int) -> None:
+        """Take one packet on each of `rows`, before the play point moves."""
+        if now_tick // PERIOD_TICKS != self._period:
+            self._period = now_tick // PERIOD_TICKS
+            self._most_before[:] = self._most
+            self._most[:] = _UNSEEN
+        self._most[rows] = np.maximum(self._most[rows], headroom + self._moved[rows])
+
+    def move(self, rows: Indices, shift: Integers) -> None:
+        """Follow the play points, which go forward `shift` samples."""
+        self._moved[rows] += shift
+
+    def step(self, rows: Indices) -> Integers:
+        """Return the delay of each of `rows` in samples, int[n], and let a tick pass."""
+        most = np.maximum(self._most[rows], self._most_before[rows])
+        used, goal = self._used[rows], self._goal[rows]
+        outside = (np.abs(most + HALF - used) > HALF) & (most > _UNSEEN // 2)
+        goal[outside] = most[outside] + HALF
+        way = goal - used
+        at_once = (self._age[rows] < SETTLING_TICKS) | (np.abs(way) > JUMP)
+        used += np.where(at_once, way, np.sign(way))
+        self._used[rows], self._goal[rows] = used, goal
+        self._age[rows] += 1
+        return np.maximum(used - self._moved[rows], 0)
