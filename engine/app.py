@@ -32,7 +32,8 @@ from .prompts import PromptLimits, Prompts
 from .recordings import Recordings
 from .registry import Registry
 from .sip.agent import Agent, AgentSettings
-from .speech.service import Speech
+from .speech.polly_voices import PollySettings
+from .speech.service import Speech, SpeechSettings
 from .storage.local import LocalStorage
 from .supervisor import Supervisor, WorkerSettings, spare_cores
 from .timeline import Timeline
@@ -120,7 +121,16 @@ def _prompts(config: Config) -> Prompts:
 
 
 def _speech(config: Config) -> Speech:
-    return Speech(Path(config.prompts.path) / "speech", workers=config.speech.processes)
+    settings = config.speech
+    polly = PollySettings(
+        region=settings.polly_region,
+        access_key_id=settings.polly_access_key_id,
+        secret_access_key=settings.polly_secret_access_key,
+        endpoint=settings.polly_endpoint,
+        engine=settings.polly_engine,
+    )
+    speech = SpeechSettings(man=settings.man, woman=settings.woman, processes=settings.processes, polly=polly)
+    return Speech(Path(config.prompts.path) / "speech", speech)
 
 
 def _recordings(config: Config, storage: LocalStorage, outbox: Outbox, accounts: Sequence[Account]) -> Recordings:
@@ -162,6 +172,7 @@ def _inbound(
             address=address,
             advertised=config.sip.public_address or address,
             codecs=tuple(BY_NAME[name] for name in config.sip.codecs),
+            dtmf=config.sip.dtmf,
         ),
         ports=PortPool(*config.rtp.ports),
         media=media,

@@ -17,6 +17,7 @@ from ..media.protocol import AmdState, Detector, DigitSource, LegStats, MachineD
 from . import call_notes
 from .call_audio import CallAudio
 from .call_recordings import CallRecording, CallRecordings, RecordingService
+from .digits import PRESS_MS, DigitMerge
 from .errors import CallEnded, FlexmlError, SdpError, SipError
 from .flexml.verb import Method, Prompt
 from .leg import Leg
@@ -100,9 +101,10 @@ class Call(CallAudio):
         self.status_callback_method = "POST"
         self._services = services
         self._recordings = CallRecordings(
-            sid, account, services.recordings, lambda: self.leg, lambda: self.told(), inbound=True
+            sid, account, services.recordings, lambda: self.leg, lambda: self.told(), inbound=True, note=self.note
         )
         self._leg: Leg | None = None
+        self._merge = DigitMerge()
         self._over = asyncio.Event()
         self._acknowledged = asyncio.Event()
         self._heard = asyncio.Event()
@@ -216,9 +218,7 @@ class Call(CallAudio):
             case Acknowledged():
                 self._take_acknowledgement(event)
             case DigitInfo():
-                agreed = self.leg.agreed
-                if agreed is None or agreed.telephone_event is None:
-                    self.on_digit(event.digit, "info")
+                self.on_digit(event.digit, "info")
             case Ended():
                 if not self.over:
                     self._take_end(event)
@@ -274,7 +274,10 @@ class Call(CallAudio):
         self._acknowledged.set()
 
     def on_digit(self, digit: str, source: DigitSource) -> None:
-        """A key was pressed."""
+        """A key was pressed; one that another source has told of does not count again."""
+        if not self._merge.accept(digit, source, asyncio.get_running_loop().time()):
+            log.debug("digit %s by %s is not a new one", digit, source)
+            return
         self.note("digit", digit=digit, source=source)
         self._digits.push(digit)
 
@@ -357,7 +360,7 @@ class Call(CallAudio):
             await self.hang_up()
             return
         self._rejected = status
-        self.note(f"> {status}", reason=reason)
+        self.note(f"> {status}", **({"reason": reason} if reason else {}))
         self._tell_agent(
             lambda: self._services.agent.reject(self.dialog, status=status, reason=reason, headers=headers), "reject"
         )
@@ -375,6 +378,10 @@ class Call(CallAudio):
             act()
         except SipError as error:
             raise CallEnded(f"{what}: {error}") from error
+
+    def send_info(self, key: str) -> None:
+        """Send one key by SIP INFO. Raises SipError."""
+        self._services.agent.send_info(self.dialog, digit=key, duration_ms=PRESS_MS)
 
     async def speech(self, text: str, voice: str) -> Prompt:
         """Synthesise `text` (cached). Raises PromptError."""

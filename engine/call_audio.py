@@ -21,8 +21,8 @@ from ..media.protocol import (
     StartTone,
     Watch,
 )
-from .digits import DigitQueue
-from .errors import CallEnded, MediaError, PromptError
+from .digits import DigitQueue, paced
+from .errors import CallEnded, MediaError, PromptError, SipError
 from .flexml.verb import AmdSettings, Played, Prompt
 from .leg import Leg
 from .media_leg import Listening, Playback
@@ -91,6 +91,10 @@ class CallAudio(ABC):
     def rate_hz(self) -> int:
         """At how many samples a second the peer hears."""
         return self.leg.rate_hz
+
+    @abstractmethod
+    def send_info(self, key: str) -> None:
+        """Send one key by SIP INFO. Raises SipError."""
 
     @abstractmethod
     async def speech(self, text: str, voice: str) -> Prompt:
@@ -162,10 +166,21 @@ class CallAudio(ABC):
     async def send_digits(self, digits: str) -> None:
         """Send DTMF; returns when the last digit has gone out."""
         self.note("sending digits", digits=digits)
+        dtmf = self.leg.dtmf
         try:
-            await self.leg.media.send_digits(digits)
-        except MediaError as error:
+            if dtmf == "info":
+                await self._inform(digits)
+            else:
+                await self.leg.media.send_digits(digits, mode=dtmf)
+        except (MediaError, SipError) as error:
             self.note("digits not sent", error=str(error))
+
+    async def _inform(self, digits: str) -> None:
+        """Send DTMF by SIP INFO, a request a key. Raises SipError."""
+        for key, seconds in paced(digits):
+            if key:
+                self.send_info(key)
+            await asyncio.sleep(seconds)
 
     # ---- listening ----------------------------------------------------------------------------------------------
 

@@ -49,6 +49,7 @@ class Sip:
     session_timer: str = setting(kinds.choice("off", "optional", "required"), "optional")
     hundred_rel: str = setting(kinds.choice("off", "optional", "required"), "optional")
     codecs: tuple[str, ...] = setting(CODECS, ["PCMU", "PCMA"])
+    dtmf: Dtmf = setting(DTMF, "auto")
     default_region: str = setting(kinds.REGION, "US")
     tls_certificate: str = setting(kinds.optional(kinds.PATH), "")
     tls_private_key: str = setting(kinds.optional(kinds.PATH), "")
@@ -112,6 +113,13 @@ class Speech:
     """[speech]: synthesis, in processes of its own."""
 
     processes: int = setting(kinds.integer(1, 64), 1)
+    man: str = setting(kinds.choice("auto", "espeak", "piper"), "auto")
+    woman: str = setting(kinds.choice("auto", "espeak", "hibari"), "auto")
+    polly_region: str = setting(kinds.TEXT, "")
+    polly_engine: str = setting(kinds.choice("auto", "neural", "standard"), "auto")
+    polly_access_key_id: str = setting(kinds.TEXT, "")
+    polly_secret_access_key: str = setting(kinds.TEXT, "", secret=True)
+    polly_endpoint: str = setting(kinds.optional(kinds.URL), "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

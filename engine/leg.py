@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ..codecs.catalog import Codec
 from ..media.protocol import LegStats, SetRemote
+from .config import Dtmf
 from .errors import MediaError
 from .media_client import MediaClient
 from .media_leg import LegListener
@@ -24,11 +25,15 @@ log = logging.getLogger("flexml.leg")
 
 @dataclass(frozen=True, kw_only=True)
 class LegSettings:
-    """What all legs share. `advertised` is the address in our SDP, `address` where sockets are bound."""
+    """What all legs share. `advertised` is the address in our SDP, `address` where sockets are bound.
+
+    `dtmf` is how keys are sent: as the peer offers (auto), or one way always.
+    """
 
     address: str
     advertised: str
     codecs: tuple[Codec, ...]
+    dtmf: Dtmf = "auto"
 
 
 class Leg:
@@ -54,6 +59,11 @@ class Leg:
             session_id=secrets.randbits(62),
             version=0,
         )
+
+    @property
+    def dtmf(self) -> Dtmf:
+        """How keys are sent."""
+        return self._settings.dtmf
 
     @property
     def rate_hz(self) -> int:

@@ -314,9 +314,13 @@ class MediaLeg:
         if listening.take(event):
             del self._listening[event.job]
 
-    async def send_digits(self, digits: str, *, on_ms: int = 100, off_ms: int = 100) -> None:
+    async def send_digits(
+        self, digits: str, *, on_ms: int = 100, off_ms: int = 100, mode: Literal["auto", "rfc4733", "inband"] = "auto"
+    ) -> None:
         """Send DTMF; returns when the last digit is out. Raises MediaError."""
-        event = await self._ask(SendDigits(leg=self._leg, job=next(self._numbers), digits=digits, on=on_ms, off=off_ms))
+        event = await self._ask(
+            SendDigits(leg=self._leg, job=next(self._numbers), digits=digits, on=on_ms, off=off_ms, mode=mode)
+        )
         if isinstance(event, CommandFailed):
             raise MediaError(event.error)
         if not isinstance(event, DigitsSent):

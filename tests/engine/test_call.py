@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable
 import pytest
 from flexml.codecs.catalog import PCMU
 from flexml.engine.call import Call, Outcome
+from flexml.engine.config import Dtmf
 from flexml.engine.flexml.verb import Prompt
 from flexml.engine.leg import Leg, LegSettings
 from flexml.engine.media_client import MediaClient
 from flexml.engine.ports import PortPool
 from flexml.engine.sip.events import Acknowledged, DigitInfo, Ended
-from flexml.media.protocol import CommandFailed, LegHeard, StopPlay
+from flexml.media.protocol import CommandFailed, LegHeard, SendDigits, StopPlay
 
 from .fakes_sip import OFFER, OFFER_WITHOUT_EVENTS, FakeAgent, FakeWorker, run, services, settle
 
@@ -25,12 +26,12 @@ Work = Callable[[], Awaitable[None]]
 class Scene:
     """A call with its agent, its worker and its ports."""
 
-    def __init__(self, offer: str | None = OFFER) -> None:
+    def __init__(self, offer: str | None = OFFER, *, dtmf: Dtmf = "auto") -> None:
         self.agent, client = FakeAgent(), MediaClient()
         self.worker = FakeWorker(client)
         self.ports = PortPool(20000, 20003)
         self.call = Call(sid="sid", dialog=1, services=services(self.agent))
-        settings = LegSettings(address="127.0.0.1", advertised="127.0.0.1", codecs=(PCMU,))
+        settings = LegSettings(address="127.0.0.1", advertised="127.0.0.1", codecs=(PCMU,), dtmf=dtmf)
         self.call.attach(Leg(settings, self.ports, client, self.call))
         self.call.on_offer(offer)
 
@@ -167,12 +168,57 @@ def test_a_dialog_that_the_stack_has_lost_is_concluded_all_the_same() -> None:
     run(main())
 
 
-@pytest.mark.parametrize(("offer", "taken"), [(OFFER, None), (OFFER_WITHOUT_EVENTS, "5")])
-def test_keys_by_info_count_only_without_rfc_4733(offer: str, taken: str | None) -> None:
+@pytest.mark.parametrize("offer", [OFFER, OFFER_WITHOUT_EVENTS])
+def test_keys_by_info_count(offer: str) -> None:
     async def main() -> None:
         scene = Scene(offer)
         scene.call.on_sip_event(DigitInfo(dialog=1, digit="5", duration_ms=100))
-        assert await scene.call.digit(1) == taken
+        assert await scene.call.digit(1) == "5"
+
+    run(main())
+
+
+def test_a_key_that_comes_in_every_way_counts_once() -> None:
+    async def main() -> None:
+        scene = Scene()
+        for digit in "5577":
+            scene.call.on_sip_event(DigitInfo(dialog=1, digit=digit, duration_ms=100))
+            scene.call.on_digit(digit, "rfc4733")
+            await asyncio.sleep(0.1)
+            scene.call.on_digit(digit, "inband")
+            await asyncio.sleep(0.1)
+        assert [await scene.call.digit(1) for _ in range(5)] == ["5", "5", "7", "7", None]
+
+    run(main())
+
+
+def test_keys_are_sent_by_info_one_after_the_other_with_their_pauses() -> None:
+    async def main() -> None:
+        scene = Scene(dtmf="info")
+        loop = asyncio.get_running_loop()
+
+        async def work() -> None:
+            await scene.answer()
+            began = loop.time()
+            await scene.call.send_digits("1,2#")
+            assert loop.time() - began == pytest.approx(1.1)  # three keys of 200 ms and a pause of 500 ms
+
+        living = await scene.live(work)
+        await asyncio.sleep(2)
+        assert [said for said in scene.agent.said if said.startswith("INFO")] == ["INFO 1", "INFO 2", "INFO #"]
+        await scene.end(living, Ended(dialog=1, status=200, reason="", by="local"))
+
+    run(main())
+
+
+@pytest.mark.parametrize("dtmf", ["auto", "rfc4733", "inband"])
+def test_keys_are_sent_by_the_worker_as_configured(dtmf: Dtmf) -> None:
+    async def main() -> None:
+        scene = Scene(dtmf=dtmf)
+        living = await scene.live(lambda: scene.call.send_digits("1"))
+        await asyncio.sleep(1)
+        assert [sent.mode for sent in scene.worker.commands if isinstance(sent, SendDigits)] == [dtmf]
+        await scene.end(living, Ended(dialog=1, status=200, reason="", by="local"))
 
     run(main())
 
