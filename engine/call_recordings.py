@@ -68,8 +68,9 @@ class CallRecordings:
         facts: Callable[[], Mapping[str, object]],
         *,
         inbound: bool,
+        note: Callable[..., None],
     ) -> None:
-        self._sid, self._account, self._inbound = sid, account, inbound
+        self._sid, self._account, self._inbound, self._note = sid, account, inbound, note
         self._service, self._leg, self._facts = service, leg, facts
         self._running: dict[int, Any] = {}
         self._stopping: dict[int, asyncio.Task[str]] = {}
@@ -112,7 +113,12 @@ class CallRecordings:
             return str(failure)
 
     async def _finish(self, stopping: asyncio.Task[str], spool: Any) -> Recorded:
-        return await self._service.finish(spool, self._facts(), await stopping)
+        recorded = await self._service.finish(spool, self._facts(), await stopping)
+        failed = {"error": recorded.error} if recorded.error else {}
+        self._note(
+            "recording ended", status=recorded.status, **failed, sid=recorded.sid, duration_s=recorded.duration_s
+        )
+        return recorded
 
     def _side(self, request: RecordingRequest) -> Side:
         """Which of our two directions is meant: `in` is the calling party, whoever of us called."""

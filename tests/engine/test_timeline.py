@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextlib
 import sqlite3
@@ -263,3 +264,28 @@ def test_a_locked_sqlite_file_delays_lines_and_loses_none(tmp_path: Path) -> Non
             await database.close()
 
     assert asyncio.run(main()) == 300
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def noted_in(module: Path) -> list[str]:
+    """What a module notes, where that is written there as it stands."""
+    calls = [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Call) and node.args]
+    names = {"note", "_note", "waiting"}
+    return [
+        argument.value
+        for call in calls
+        if isinstance(call.func, ast.Attribute) and call.func.attr in names
+        for argument in ast.walk(call)
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+        if argument in call.args
+    ]
+
+
+def test_every_line_is_explained() -> None:
+    text = (ROOT / "docs" / "timeline.md").read_text()
+    noted = {what for module in (ROOT / "engine").rglob("*.py") for what in noted_in(module)}
+    assert {"< INVITE", "digit", "verb ended", "RTP quality", "recording ended"} <= noted
+    by_verb = {what for what in noted if what.partition(":")[0] in {"Play", "Say", "Record"}}
+    assert [what for what in sorted(noted - by_verb) if f"`{what}`" not in text] == []
