@@ -90,7 +90,7 @@ async def _prompts(stack: AsyncExitStack, say: str, play: Path | None) -> tuple[
         speech = Speech(cache / "speech")
         await speech.start()
         stack.push_async_callback(speech.close)
-        prompts.append(await speech.say(say, "woman"))
+        prompts.append(await speech.whole(say, "woman"))
     if play is not None:
         source = await asyncio.to_thread(play.resolve)
         fetcher = Prompts(cache / "prompts", roots=[source.parent])
