@@ -5,13 +5,15 @@ One engine serves the whole session; each test has a number of its own, so that 
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the harness modules lie beside this file
 
+from attribute_table import Call, Scenario
 from baresip import Baresip
 from engine_process import EngineProcess, tracebacks
 from flexml_app import Answer, Application, Line
@@ -19,7 +21,7 @@ from rtp_endpoint import RtpEndpoint
 from sipp import Sipp
 
 FIRST_NUMBER = 15550001000
-NUMBERS = [str(FIRST_NUMBER + offset) for offset in range(60)]
+NUMBERS = [str(FIRST_NUMBER + offset) for offset in range(400)]
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +59,41 @@ def line(application: Application, free_numbers: Iterator[str]) -> Line:
     line = Line(number, application)
     application.serve(line.path("status"), Answer(status=204))
     return line
+
+
+@pytest.fixture(scope="module")
+def calls(
+    request: pytest.FixtureRequest,
+    application: Application,
+    engine_session: EngineProcess,
+    free_numbers: Iterator[str],
+) -> Iterator[Mapping[str, Call]]:
+    """The calls of all tests of the module that are to run, begun at the same time; by the test's id."""
+    start = engine_session.log_path.stat().st_size
+    found: dict[str, Call] = {}
+    with ExitStack() as ends:
+        for item in request.session.items:
+            if item.path == request.path and (scenario := _scenario(item)):
+                line = Line(next(free_numbers), application)
+                application.serve(line.path("status"), Answer(status=204))
+                call = found[item.nodeid] = Call(scenario, engine_session, line)
+                call.begin()
+                ends.callback(call.close)
+        yield found
+    assert tracebacks(engine_session.log(start)) == []
+
+
+@pytest.fixture
+def call(request: pytest.FixtureRequest, calls: Mapping[str, Call]) -> Call:
+    """The test's own call: that of `on_call`, or of its parameter `call`."""
+    return calls[request.node.nodeid]
+
+
+def _scenario(item: pytest.Item) -> Scenario | None:
+    assert isinstance(item, pytest.Function)
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    found = parameters.get("call") or item.function.__dict__.get("scenario")
+    return found if isinstance(found, Scenario) else None
 
 
 @pytest.fixture

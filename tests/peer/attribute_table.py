@@ -1,0 +1,133 @@
+"""Which attribute is shown on the wire by which test: `shows` says it, `test_attributes` compares it with the verbs.
+
+`on_call` gives a test its call. The calls of a module run at the same time, before its first test looks at its own:
+they take as long as they take on the phone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from engine_process import EngineProcess
+from flexml_app import Line, Received, Reply
+from g711 import Codec, Samples
+from hearing import Span, between, tones, utterances
+from phone import Ending, Phone, Talk
+
+Test = TypeVar("Test", bound=Callable[..., Any])
+
+SHOWN: Final[dict[str, list[str]]] = {}
+"""By element and attribute (`Play.loop`), or by element (`Hangup`): the tests that show its effect."""
+
+
+def shows(*names: str) -> Callable[[Test], Test]:
+    """Say that the test shows the effect of these attributes: it would fail without them."""
+
+    def enter(test: Test) -> Test:
+        for name in names:
+            SHOWN.setdefault(name, []).append(test.__name__)
+        return test
+
+    return enter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """A call: what the application answers, and what the caller does. Times in seconds since the first audio."""
+
+    document: str | Callable[[EngineProcess], str]
+    serve: Mapping[str, Reply] = field(default_factory=dict[str, Reply])
+    keys: tuple[tuple[float, str], ...] = ()
+    speech: tuple[tuple[float, Samples], ...] = ()
+    hang_up_at: float | None = None
+    codec: Codec = 0
+    longest_s: float = 45.0
+
+
+def on_call(document: str | Callable[[EngineProcess], str], **wishes: Any) -> Callable[[Test], Test]:
+    """Have the test's `call` fixture be the call of `Scenario(document=..., **wishes)`."""
+    scenario = Scenario(document=document, **wishes)
+
+    def give(test: Test) -> Test:
+        test.__dict__["scenario"] = scenario
+        return test
+
+    return give
+
+
+class Call:
+    """A scenario on the wire."""
+
+    def __init__(self, scenario: Scenario, engine: EngineProcess, line: Line) -> None:
+        self.line, self.engine = line, engine
+        document = scenario.document
+        line.serve(document if isinstance(document, str) else document(engine))
+        for at, reply in {"next": "<Hangup/>", **scenario.serve}.items():
+            line.serve(reply, at=at)
+        self.phone = Phone(engine.target, line.number, codec=scenario.codec, longest_s=scenario.longest_s)
+        for at, digits in scenario.keys:
+            self.phone.rtp.press(digits, at)
+        for at, samples in scenario.speech:
+            self.phone.rtp.speak(samples, at)
+        self._talk = Talk(lambda: self.phone.call(scenario.hang_up_at))
+
+    def begin(self) -> None:
+        self.phone.__enter__()
+        self._talk.start()
+
+    def close(self) -> None:
+        self._talk.join()
+        self.phone.__exit__(None, None, None)
+
+    @property
+    def ending(self) -> Ending:
+        """How the call ended. Waits for that."""
+        return self._talk.result()
+
+    @property
+    def heard(self) -> Samples:
+        assert self.ending
+        return self.phone.rtp.heard()
+
+    @property
+    def tones(self) -> list[Span]:
+        """The tones that were heard."""
+        return tones(self.heard)
+
+    @property
+    def steps(self) -> list[tuple[int, float]]:
+        """The tones that were heard: frequency, and for how long."""
+        return [(span.hz, span.length) for span in self.tones]
+
+    @property
+    def utterances(self) -> list[tuple[float, float]]:
+        return utterances(self.heard)
+
+    def between(self, start: float, end: float) -> Samples:
+        return between(self.heard, start, end)
+
+    @property
+    def keys(self) -> str:
+        """The keys that the engine has pressed."""
+        assert self.ending
+        return "".join(key.key for key in self.phone.rtp.heard_keys())
+
+    @property
+    def marks(self) -> list[float]:
+        """When each key began that the engine has pressed: documents use keys to mark a moment."""
+        assert self.ending
+        return [key.start for key in self.phone.rtp.heard_keys()]
+
+    def asked(self, at: str = "next") -> Received:
+        """The one request for `at`."""
+        assert self.ending
+        (received,) = self.line.wait_for(at)
+        return received
+
+    def not_asked(self, at: str) -> bool:
+        """True if the call is over, its status callback there, and nobody has asked for `at`."""
+        assert self.ending
+        self.line.final_status()
+        return not self.line.requests(at)
