@@ -139,7 +139,13 @@ class _Recording:
     """A recording under way, or to be stopped."""
 
     command: StartRecording
-    stopping: bool = False
+    started: float
+    stopped: float | None = None
+
+    def resumed(self, now: float) -> StartRecording:
+        """The command for a worker that takes over at `now`."""
+        elapsed_ms = round(((now if self.stopped is None else self.stopped) - self.started) * 1000)
+        return msgspec.structs.replace(self.command, elapsed=elapsed_ms)
 
 
 class Playback:
@@ -270,7 +276,7 @@ class MediaLeg:
         job = next(self._numbers)
         command = StartRecording(leg=self._leg, job=job, path=path, sides=sides)
         self._jobs[job] = self._worker.loop.create_future()
-        self._recordings[job] = _Recording(command)
+        self._recordings[job] = _Recording(command, self._worker.loop.time())
         self._worker.send(command)
         return job
 
@@ -278,7 +284,7 @@ class MediaLeg:
         """End a recording; returns once its spool file is complete. Raises MediaError."""
         recording = self._recordings.get(job)
         if recording is not None:
-            recording.stopping = True
+            recording.stopped = self._worker.loop.time()
             self._worker.send(StopRecording(leg=self._leg, job=job))
         try:
             event = await self._jobs[job]
@@ -433,8 +439,8 @@ class MediaLeg:
         for play in list(self._plays.values()):
             self._replay(play, now)
         for job, recording in self._recordings.items():
-            self._worker.send(recording.command)
-            if recording.stopping:
+            self._worker.send(recording.resumed(now + WORKER_START_S))
+            if recording.stopped is not None:
                 self._worker.send(StopRecording(leg=self._leg, job=job))
         for listening in self._listening.values():
             self._worker.send(listening.command)

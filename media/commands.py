@@ -214,7 +214,9 @@ class Commands:
 
     def _start_recording(self, row: int, message: StartRecording, now_s: float) -> None:
         del now_s
-        self._stages.recorder.start(row, leg=message.leg, job=message.job, path=message.path, sides=message.sides)
+        self._stages.recorder.start(
+            row, leg=message.leg, job=message.job, path=message.path, sides=message.sides, elapsed_ms=message.elapsed
+        )
 
     def _stop_recording(self, row: int, message: StopRecording, now_s: float) -> None:
         del now_s

@@ -144,10 +144,15 @@ class SendDigits(Message, tag=True, frozen=True, kw_only=True):
 
 
 class StartRecording(Message, tag=True, frozen=True, kw_only=True):
-    """Record into the spool file `path`. Answer: RecordingFinished."""
+    """Record into the spool file `path`. Answer: RecordingFinished.
+
+    `elapsed` is given when a recording goes on in a new worker: so long ago it began, and what the file lacks of
+    that becomes silence.
+    """
 
     path: str
     sides: Literal["heard", "sent", "mixed", "dual"] = "mixed"
+    elapsed: int = 0
 
 
 class StopRecording(Message, tag=True, frozen=True, kw_only=True):

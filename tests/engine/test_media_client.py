@@ -155,7 +155,9 @@ def test_what_is_under_way_goes_on_and_what_cannot_ends() -> None:
             (once.job, 500 + 2000 + int(WORKER_START_S * 1000)),
             (ever.job, 0),
         ]
-        assert [command.job for command in worker.got(StartRecording)] == [recording]
+        assert [(r.job, r.elapsed) for r in worker.got(StartRecording) if isinstance(r, StartRecording)] == [
+            (recording, 2000 + int(WORKER_START_S * 1000))
+        ]
         with pytest.raises(MediaError, match="replaced"):
             await digits
         worker.send(PlayFinished(leg=1, job=once.job, reason="ended", position=9000))
@@ -181,6 +183,7 @@ def test_what_was_to_stop_when_the_worker_died_stops() -> None:
         finished = await playback.finished
         assert (finished.reason, finished.position) == ("stopped", 1500)
         assert [command.job for command in worker.got(StopRecording)] == [recording]
+        assert [r.elapsed for r in worker.got(StartRecording) if isinstance(r, StartRecording)] == [1000]
         worker.send(RecordingFinished(leg=1, job=recording, duration=20))
         assert (await stopped).duration == 20
 
