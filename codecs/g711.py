@@ -78,15 +78,16 @@ def decode_alaw(octets: Octets) -> Samples:
 
 def encode_ulaw(samples: Samples) -> Octets:
     """Return `samples` in mu-law, in the same shape; what is beyond 16 bits is clipped."""
-    return ULAW_CODES[_patterns(samples)]
+    return ULAW_CODES[whole(samples).view(np.uint16)]
 
 
 def encode_alaw(samples: Samples) -> Octets:
     """Return `samples` in A-law, in the same shape; what is beyond 16 bits is clipped."""
-    return ALAW_CODES[_patterns(samples)]
+    return ALAW_CODES[whole(samples).view(np.uint16)]
 
 
-def _patterns(samples: Samples) -> NDArray[np.uint16]:
-    whole = np.rint(samples)
-    np.clip(whole, -32768.0, 32767.0, out=whole)
-    return whole.astype(np.int16).view(np.uint16)
+def whole(samples: Samples) -> NDArray[np.int16]:
+    """Return `samples` in whole steps, in the same shape; what is beyond 16 bits is clipped."""
+    rounded = np.rint(samples)
+    np.clip(rounded, -32768.0, 32767.0, out=rounded)
+    return rounded.astype(np.int16)

@@ -11,6 +11,7 @@ import ipaddress
 from collections.abc import Callable
 from typing import Any, Final
 
+from .playout import RATES_HZ
 from .protocol import (
     CloseLeg,
     Command,
@@ -84,7 +85,7 @@ class Commands:
 
     def announce_plays(self) -> None:
         """Emit PlayFinished for every play that has ended."""
-        for player in self._stages.players.values():
+        for player in self._stages.playout.players.values():
             for row, job, reason, position, loops in player.take_finished():
                 leg = self._stages.legs.leg[row]
                 self._emit(PlayFinished(leg=leg, job=job, reason=reason, position=position, loops=loops))
@@ -145,7 +146,7 @@ class Commands:
             stages.transport.send_control(row, bye)
         for job in stages.event_sender.stop(row):
             self._emit(DigitsSent(leg=message.leg, job=job))
-        for player in stages.players.values():
+        for player in stages.playout.players.values():
             player.close(row)
         self.announce_plays()
         stats = stages.stats(row)
@@ -156,13 +157,14 @@ class Commands:
         del now_s
         stages = self._stages
         try:
-            if message.rate_hz != RATE_HZ:
-                raise SoundError(f"{message.path}: expected {RATE_HZ} Hz, found {message.rate_hz} Hz")
+            if message.rate_hz not in RATES_HZ:
+                expected = " or ".join(map(str, RATES_HZ))
+                raise SoundError(f"{message.path}: expected {expected} Hz, found {message.rate_hz} Hz")
             sound = stages.sounds.file(message.path, growing=message.available is not None)
         except SoundError as error:
             self._fail_play(message, error)
             return
-        stages.players[message.layer].start(
+        stages.playout.claim(row, message.layer, message.rate_hz).start(
             row,
             message.job,
             sound,
@@ -181,24 +183,26 @@ class Commands:
         except SoundError as error:
             self._fail_play(message, error)
             return
-        self._stages.foreground.start(row, message.job, sound, loops=0, limit=message.duration)
+        self._stages.playout.claim(row, "foreground", RATE_HZ).start(
+            row, message.job, sound, loops=0, limit=message.duration
+        )
         self.announce_plays()
 
     def _stop_play(self, row: int, message: StopPlay, now_s: float) -> None:
         del now_s
-        for player in self._stages.players.values():
+        for player in self._stages.playout.players.values():
             player.stop(row, message.job)
         self.announce_plays()
 
     def _seek_play(self, row: int, message: SeekPlay, now_s: float) -> None:
         del now_s
-        for player in self._stages.players.values():
+        for player in self._stages.playout.players.values():
             player.seek(row, message.job, to=message.to, by=message.by, paused=message.paused, strict=message.strict)
         self.announce_plays()
 
     def _grow_play(self, row: int, message: GrowPlay, now_s: float) -> None:
         del now_s
-        for player in self._stages.players.values():
+        for player in self._stages.playout.players.values():
             player.grow(row, message.job, available=message.available, complete=message.complete)
         self.announce_plays()
 

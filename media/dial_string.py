@@ -52,8 +52,8 @@ class Step(NamedTuple):
 
     kind: Kind
     event: int = 0
-    age: int = 0  # RTP ticks since the key was pressed
-    duration: int = 0  # RTP ticks to report
+    age: int = 0  # samples since the key was pressed
+    duration: int = 0  # samples to report
     end: bool = False
 
 

@@ -6,6 +6,9 @@ source that restarts (another SSRC, or timestamps that jump). With a regular sou
 and every sample comes out as it came in.
 
 The ring keeps what has been played for a while, which is how a repeated packet is told from a late one.
+
+A sample here is 1/8000 s whatever the codec: of `octets_per_tick` octets, and of `clock_hz` / 8000 units of
+the RTP timestamp.
 """
 
 from __future__ import annotations
@@ -50,6 +53,7 @@ class JitterBuffer:
         self._octets: Octets = np.zeros((capacity, FRAMES, FRAME_SAMPLES, octets_per_tick), np.uint8)
         self._filled: Flags = np.zeros((capacity, FRAMES, FRAME_SAMPLES), np.bool_)
         self._width: Integers = np.zeros(capacity, np.int64)  # octets a sample; 0 while closed
+        self._units: Integers = np.ones(capacity, np.int64)  # of the RTP timestamp, a sample
         self._target: Integers = np.zeros(capacity, np.int64)  # samples the first packet waits
         self._head: Integers = np.zeros(capacity, np.int64)  # frame of the ring that is played next
         self._play: Integers = np.zeros(capacity, np.int64)  # RTP timestamp of its first sample
@@ -59,7 +63,7 @@ class JitterBuffer:
         self._stray: Flags = np.zeros(capacity, np.bool_)  # the packet before had no place
         self._quiet: Integers = np.zeros(capacity, np.int64)  # ticks since a packet came
 
-    def open(self, row: int, *, octets_per_tick: int = 1, delay_ms: int = 40) -> None:
+    def open(self, row: int, *, octets_per_tick: int = 1, clock_hz: int = RATE_HZ, delay_ms: int = 40) -> None:
         """Wait on `row` for a source of `octets_per_tick` octets a sample, and count from zero."""
         widest = self._octets.shape[3]
         if not 1 <= octets_per_tick <= widest:
@@ -67,6 +71,7 @@ class JitterBuffer:
         self.late[row] = self.duplicates[row] = self.concealed[row] = 0
         self.begun[row] = False
         self._width[row] = octets_per_tick
+        self._units[row] = clock_hz // RATE_HZ
         self._target[row] = delay_ms * RATE_HZ // 1000
         self._forget(row)
 
@@ -80,24 +85,28 @@ class JitterBuffer:
         for turn in rounds(batch.rows):
             self._push_round(batch if turn.size == len(batch) else batch.where(turn), now_tick)
 
-    def pull(self, rows: Indices) -> tuple[Octets, Flags]:
+    def pull(self, rows: Indices, ahead: int = 0) -> tuple[Octets, Flags]:
         """Return the next frame of each row, and go on: octets uint8[n, 160 * octets per tick], have bool[n, 160].
 
         Octets mean something only where `have` is set. A row of fewer octets a sample than the buffer's
-        widest has its octets at the beginning.
+        widest has its octets at the beginning. With `ahead`, so many of the samples after the frame are seen, too.
         """
         heads = self._head[rows]
         octets = self._octets[rows, heads]
-        have = self._filled[rows, heads]
+        have = seen = self._filled[rows, heads]
+        if ahead:
+            after = (heads + 1) % FRAMES
+            octets = np.concatenate([octets, self._octets[rows, after, :ahead]], axis=1)
+            seen = np.concatenate([have, self._filled[rows, after, :ahead]], axis=1)
         heard = (self._lead[rows] <= 0) & (self._quiet[rows] < QUIET_TICKS)
         self.concealed[rows] += np.where(heard, FRAME_SAMPLES - np.count_nonzero(have, axis=1), 0)
         self.begun[rows] |= have.any(axis=1)
         self._filled[rows, (heads + AHEAD) % FRAMES] = False
         self._head[rows] = (heads + 1) % FRAMES
-        self._play[rows] = (self._play[rows] + FRAME_SAMPLES) % TIMESTAMP_MODULUS
+        self._play[rows] = (self._play[rows] + FRAME_SAMPLES * self._units[rows]) % TIMESTAMP_MODULUS
         self._lead[rows] -= FRAME_SAMPLES
         self._quiet[rows] += 1
-        return self._pack(octets, rows), have
+        return self._pack(octets, rows), seen
 
     def delay(self, rows: Indices) -> Integers:
         """Return how many samples ago what is pulled next came, int[n]; to be asked once a tick (see `arrival`)."""
@@ -122,7 +131,7 @@ class JitterBuffer:
         self._place(batch, samples)
 
     def _headroom_of(self, batch: RtpBatch) -> Integers:
-        return timestamp_gap(batch.timestamp, self._play[batch.rows])
+        return timestamp_gap(batch.timestamp, self._play[batch.rows]) // self._units[batch.rows]
 
     def _settle(self, batch: RtpBatch, samples: Integers, now_tick: int) -> Flags:
         """Say which packets have a place in the ring, after restarting the rows whose source has restarted."""
@@ -150,7 +159,7 @@ class JitterBuffer:
         target = int(self._target[row])
         self._ssrc[row] = ssrc
         self._lead[row] = target
-        self._play[row] = (timestamp - target) % TIMESTAMP_MODULUS
+        self._play[row] = (timestamp - target * int(self._units[row])) % TIMESTAMP_MODULUS
         self._headroom.open(row, target, now_tick)
 
     def _forget(self, row: int) -> None:
@@ -182,7 +191,7 @@ class JitterBuffer:
         else:
             stale = np.concatenate([np.arange(head, head - shift), np.arange(end, end - shift)])
         filled[stale % RING] = False
-        self._play[row] = (int(self._play[row]) + shift) % TIMESTAMP_MODULUS
+        self._play[row] = (int(self._play[row]) + shift * int(self._units[row])) % TIMESTAMP_MODULUS
 
     def _place(self, batch: RtpBatch, samples: Integers) -> None:
         """Copy payloads into the ring, packets of one shape at a time: nearly always there is one shape."""
@@ -217,12 +226,12 @@ class JitterBuffer:
         self._filled[rows[:, None], frame, sample] = True
 
     def _pack(self, octets: Octets, rows: Indices) -> Octets:
-        count, _, widest = octets.shape
-        packed = octets.reshape(count, FRAME_SAMPLES * widest)
+        count, samples, widest = octets.shape
+        packed = octets.reshape(count, samples * widest)
         widths = self._width[rows]
         for width in range(1, widest):
             narrow = np.flatnonzero(widths == width)
-            packed[narrow, : FRAME_SAMPLES * width] = octets[narrow, :, :width].reshape(narrow.size, -1)
+            packed[narrow, : samples * width] = octets[narrow, :, :width].reshape(narrow.size, -1)
         return packed
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .protocol import OpenLeg
-from .rows import FRAME_SAMPLES, Rows
+from .rows import FRAME_MS, FRAME_SAMPLES, Rows
 
 Counts = NDArray[np.int64]
 
@@ -35,6 +35,7 @@ class Legs:
         self.ssrc: Counts = counts()
         self.sequence: Counts = counts()  # of the next packet
         self.timestamp: Counts = counts()  # of the next tick's first sample
+        self.frame_units: Counts = counts()  # of the timestamp, a tick: 160 at a clock of 8 kHz
         self.marker: NDArray[np.bool_] = np.zeros(capacity, np.bool_)  # the next packet begins a stretch of media
         self.flowing: NDArray[np.bool_] = np.zeros(capacity, np.bool_)  # a remote is set
         self.sending: NDArray[np.bool_] = np.zeros(capacity, np.bool_)  # direction and address let us send
@@ -73,6 +74,7 @@ class Legs:
         self.ssrc[row] = message.ssrc or randomness.randrange(1, 1 << 32)
         self.sequence[row] = message.sequence or randomness.randrange(1, SEQUENCE_SPACE)
         self.timestamp[row] = message.timestamp or randomness.randrange(1, TIMESTAMP_SPACE)
+        self.frame_units[row] = FRAME_SAMPLES
         self.flowing[row] = self.sending[row] = False
         sent, received = (self.packets_sent, self.octets_sent), (self.packets_received, self.octets_received)
         for count in (*sent, *received, self.invalid, self.digits):
@@ -91,9 +93,13 @@ class Legs:
             self.marker[row] = True
         self.sending[row] = sending
 
+    def count_by(self, row: int, clock_hz: int) -> None:
+        """Let timestamps of `row` count `clock_hz` from here on."""
+        self.frame_units[row] = clock_hz * FRAME_MS // 1000
+
     def advance(self, ticks: int = 1) -> None:
         """Let `ticks` pass on the timestamp line of every row on which media may flow."""
-        self.timestamp[self.flowing] += ticks * FRAME_SAMPLES
+        self.timestamp[self.flowing] += ticks * self.frame_units[self.flowing]
         self.timestamp %= TIMESTAMP_SPACE
 
     def number(self, rows: NDArray[np.intp]) -> Counts:
@@ -102,8 +108,8 @@ class Legs:
         self.sequence[rows] = (sequence + 1) % SEQUENCE_SPACE
         return sequence
 
-    def count_sent(self, rows: NDArray[np.intp], octets: int) -> None:
-        """Count one packet of `octets` payload on each of `rows` (RFC 3550 section 6.4.1 counts payload)."""
+    def count_sent(self, rows: NDArray[np.intp], octets: int | Counts) -> None:
+        """Count one packet of `octets` (each) payload on each of `rows` (RFC 3550 section 6.4.1 counts payload)."""
         self.packets_sent[rows] += 1
         self.octets_sent[rows] += octets
 

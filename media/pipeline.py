@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from . import mixer, rtp
+from . import rtp
 from .commands import Commands
 from .packetizer import Outgoing
 from .protocol import (
@@ -162,9 +162,9 @@ class Pipeline:
         stages, legs = self._stages, self._stages.legs
         audio = batch.payload_type == legs.payload_type[batch.rows]
         if audio.all():
-            stages.jitter.push(batch, self._tick)
+            stages.receiver.push(batch, self._tick)
             return
-        stages.jitter.push(batch.where(audio), self._tick)
+        stages.receiver.push(batch.where(audio), self._tick)
         events = batch.where(batch.payload_type == legs.event_type[batch.rows])
         for row, digit in stages.event_receiver.push(events):
             legs.digits[row] += 1
@@ -174,9 +174,8 @@ class Pipeline:
     def _hear(self, rows: Indices) -> Frames:
         """Decode what each leg says and let the listening stages hear it; return it."""
         stages = self._stages
-        octets, have = stages.jitter.pull(rows)
-        heard = stages.concealer.step(stages.bank.decode(octets, rows), have, rows)
-        begun = stages.jitter.begun[rows]
+        heard = stages.receiver.pull(rows).frames
+        begun = stages.receiver.begun(rows)
         for listener in stages.listeners:
             for row, event in listener.step(heard, rows, begun):
                 if isinstance(event, DigitReceived):
@@ -189,22 +188,14 @@ class Pipeline:
     def _speak(self, rows: Indices, heard: Frames) -> int:
         """Mix, record, encode and send what each leg is to hear; return how many packets that took."""
         stages, legs = self._stages, self._stages.legs
-        frames = mixer.mix(rows.size, stages.foreground.step(rows), stages.background.step(rows))
         keys = stages.event_sender.step(rows)
         self._events += [DigitsSent(leg=legs.leg[row], job=job) for row, job in keys.finished]
-        frames[keys.tone_at] = keys.tones
-        stages.recorder.step(heard, frames, rows, stages.jitter.delay(rows))
-        aside = stages.aside.step(rows)
-        if aside is not None:
-            aside[keys.tone_at] = 0.0
-            frames = mixer.mix(rows.size, frames, aside)
+        spoken = stages.playout.step(rows, keys.tone_at, keys.tones)
+        stages.recorder.step(heard, spoken.recorded, rows, stages.receiver.delay(rows))
         audio = legs.sending[rows]
         audio[keys.at] = False
         packets = self._press(rows, keys)
-        if not audio.all():
-            rows, frames = rows[audio], frames[audio]
-        octets = stages.bank.encode(frames, rows)
-        for outgoing in stages.packetizer.step(rows, octets, legs.timestamp[rows]):
+        for outgoing in stages.sender.step(rows, spoken, audio, legs.timestamp[rows]):
             packets += self._send(outgoing, legs.payload_type, legs.marker[outgoing.rows])
             legs.marker[outgoing.rows] = False
         return packets
@@ -214,7 +205,7 @@ class Pipeline:
         if not keys.at.size:
             return 0
         legs, pressing = self._stages.legs, rows[keys.at]
-        self._stages.packetizer.drop(pressing)
+        self._stages.sender.drop(pressing)
         sent = legs.sending[pressing] & (legs.event_type[pressing] >= 0)
         pressing = pressing[sent]
         outgoing = Outgoing(pressing, keys.payload[sent], legs.timestamp[pressing] - keys.age[sent])
@@ -225,8 +216,14 @@ class Pipeline:
         packets = rtp.build_batch(
             outgoing.payload, types[rows], marker, legs.number(rows), outgoing.timestamp, legs.ssrc[rows]
         )
-        self._outgoing.append((rows, packets))
-        legs.count_sent(rows, outgoing.payload.shape[1])
+        lengths = outgoing.lengths
+        if lengths is None:
+            self._outgoing.append((rows, packets))
+        else:  # the transport takes packets of one length at a time
+            for length in np.unique(lengths).tolist():
+                alike = lengths == length
+                self._outgoing.append((rows[alike], packets[alike, : rtp.HEADER + length]))
+        legs.count_sent(rows, outgoing.payload.shape[1] if lengths is None else lengths)
         return int(rows.size)
 
     # ---- what is said of it -------------------------------------------------------------------------------------

@@ -100,6 +100,10 @@ class Player:
         """End the play `job` as `stopped`; False if the row does not play it."""
         return self._plays(row, job) and self._finish(row, "stopped")
 
+    def replace(self, row: int) -> None:
+        """End what plays on `row` as `replaced`: something that another player plays takes its place."""
+        self._finish(row, "replaced")
+
     def close(self, row: int) -> None:
         """End what plays on `row` as `closed`."""
         self._finish(row, "closed")

@@ -52,9 +52,10 @@ class OpenLeg(Message, tag=True, frozen=True, kw_only=True):
 class SetRemote(Message, tag=True, frozen=True, kw_only=True):
     """Say what was negotiated; sent again after each re-INVITE. SSRC and sequence go on. No answer.
 
-    `codec` is a name of `codecs.catalog.BY_NAME`; `telephone_event` the payload type of RFC 4733 or None;
-    `ptime` what the peer asked for. With `latch`, media goes to the first valid source instead of
-    `address:port` (symmetric RTP, RFC 4961); it latches once for each SetRemote that changes the address.
+    `codec` is a name of `codecs.catalog.BY_NAME`; `telephone_event` the payload type of RFC 4733 or None, and
+    `telephone_event_hz` what durations of events count; `ptime` what the peer asked for. With `latch`, media goes
+    to the first valid source instead of `address:port` (symmetric RTP, RFC 4961); it latches once for each
+    SetRemote that changes the address.
     """
 
     address: str
@@ -63,6 +64,7 @@ class SetRemote(Message, tag=True, frozen=True, kw_only=True):
     codec: str
     payload_type: int
     telephone_event: int | None = None
+    telephone_event_hz: int = 8000
     ptime: int = 20
     direction: Direction = "sendrecv"
     latch: bool = True

@@ -13,20 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..codecs.bank import Bank
-from ..codecs.catalog import BY_NAME
-from ..codecs.plc import Concealer
+from ..codecs.catalog import BY_NAME, Codec
 from .amd import Amd
 from .dtmf import ToneReceiver
-from .jitter import JitterBuffer
 from .latch import NOT_NEGOTIATED, Latch
 from .legs import Legs
-from .packetizer import Packetizer
-from .player import Player
-from .protocol import Event, Layer, LegStats, OpenLeg, SetRemote
+from .playout import Playout
+from .protocol import Event, LegStats, OpenLeg, SetRemote
+from .receiver import Receiver
 from .reception import Reception
 from .recorder import Recorder, SpoolWriter
 from .reporter import Reporter
 from .rows import RATE_HZ
+from .sender import Sender
 from .silence import Silence
 from .sound import Sounds
 from .telephone_event import EventReceiver, EventSender
@@ -67,33 +66,24 @@ class Stages:
         silent_after_s: float,
         jitter_ms: int,
     ) -> None:
-        self._jitter_ms: int = jitter_ms
         self.transport: Transport = transport
         self.legs: Legs = Legs(capacity)
         self.latch: Latch = Latch(capacity)
         self.silence: Silence = Silence(capacity, silent_after_s)
         self.reception: Reception = Reception(capacity)
         self.reporter: Reporter = Reporter(capacity, randomness, wall_offset_s)
-        self.jitter: JitterBuffer = JitterBuffer(capacity)
         self.bank: Bank = Bank(capacity)
-        self.concealer: Concealer = Concealer(capacity)
+        self.receiver: Receiver = Receiver(capacity, self.bank, jitter_ms)
         self.tones: ToneReceiver = ToneReceiver(capacity)
         self.watches: Watches = Watches(capacity)
         self.amd: Amd = Amd(capacity)
         self.listeners: tuple[Listener, ...] = (self.tones, self.watches, self.amd)
         self.sounds: Sounds = Sounds()
-        self.foreground: Player = Player(capacity, self.sounds)
-        self.background: Player = Player(capacity, self.sounds)
-        self.aside: Player = Player(capacity, self.sounds)
-        self.players: dict[Layer, Player] = {
-            "foreground": self.foreground,
-            "background": self.background,
-            "aside": self.aside,
-        }
+        self.playout: Playout = Playout(capacity, self.sounds)
         self.recorder: Recorder = Recorder(SpoolWriter())
         self.event_receiver: EventReceiver = EventReceiver(capacity)
         self.event_sender: EventSender = EventSender(capacity)
-        self.packetizer: Packetizer = Packetizer(capacity)
+        self.sender: Sender = Sender(capacity, self.bank)
         self._randomness: random.Random = randomness
         self._codec: list[str] = [""] * capacity  # name in the catalog; empty before the first remote
 
@@ -113,24 +103,27 @@ class Stages:
 
     def tune(self, row: int, message: SetRemote) -> None:
         """Use what was negotiated on `row`. ValueError, and nothing changed, if the codec is not there."""
+        codec = BY_NAME.get(message.codec)
+        if codec is None:
+            raise ValueError(f"no codec {message.codec!r}; there are {', '.join(BY_NAME)}")
         if message.codec != self._codec[row]:
-            self._use(row, message.codec)
+            self._use(row, message.codec, codec)
         self.latch.audio_type[row] = self.legs.payload_type[row] = message.payload_type
         event_type = NOT_NEGOTIATED if message.telephone_event is None else message.telephone_event
         self.latch.event_type[row] = self.legs.event_type[row] = event_type
-        self.packetizer.open(row, message.ptime)
+        self.event_sender.count_by(row, codec.clock_hz, message.telephone_event_hz)
+        self.sender.tune(row, codec, message.ptime)
 
     def close(self, row: int) -> None:
         """Take `row` out of every stage and free its ports."""
         self.transport.close(row)
         self.event_sender.stop(row)
         self.recorder.close(row)
-        for player in self.players.values():
-            player.close(row)
-        for stage in (self.latch, self.reporter, self.event_receiver, self.packetizer, *self.listeners):
+        self.playout.close(row)
+        for stage in (self.latch, self.reporter, self.event_receiver, self.sender, *self.listeners):
             stage.close(row)
         self.silence.excuse(row)
-        for stage in (self.bank, self.jitter, self.concealer, self.reception):
+        for stage in (self.bank, self.receiver, self.reception):
             stage.close(row)
         self._codec[row] = ""
         self.legs.close(row)
@@ -138,17 +131,17 @@ class Stages:
     def stats(self, row: int) -> LegStats:
         """Return what was counted on `row`."""
         legs = self.legs
-        peer = self.reporter.peer(row)
+        peer, audio = self.reporter.peer(row), self.receiver.counts(row)
         return LegStats(
             packets_received=int(legs.packets_received[row]),
             packets_sent=int(legs.packets_sent[row]),
             octets_received=int(legs.octets_received[row]),
             octets_sent=int(legs.octets_sent[row]),
             lost=self.reception.lost(row),
-            late=int(self.jitter.late[row]),
-            duplicates=int(self.jitter.duplicates[row]),
-            invalid=int(legs.invalid[row]),
-            concealed_ms=int(self.jitter.concealed[row]) * 1000 // RATE_HZ,
+            late=audio.late,
+            duplicates=audio.duplicates,
+            invalid=int(legs.invalid[row]) + audio.malformed,
+            concealed_ms=audio.concealed * 1000 // RATE_HZ,
             jitter_ms=self.reception.jitter_ms(row),
             peer_lost=peer.lost,
             peer_jitter_ms=peer.jitter_ms,
@@ -156,19 +149,15 @@ class Stages:
             digits_received=int(legs.digits[row]),
         )
 
-    def _use(self, row: int, name: str) -> None:
+    def _use(self, row: int, name: str, codec: Codec) -> None:
         """Let `row` use the codec; what was counted of the audio so far stays."""
-        codec = BY_NAME.get(name)
-        if codec is None:
-            raise ValueError(f"no codec {name!r}; there are {', '.join(BY_NAME)}")
-        self.bank.open(row, name)
-        jitter, begun = self.jitter, bool(self._codec[row])
-        counts = jitter.late[row], jitter.duplicates[row], jitter.concealed[row]
-        jitter.open(row, octets_per_tick=codec.octets_per_tick, delay_ms=self._jitter_ms)
-        if begun:
-            jitter.late[row], jitter.duplicates[row], jitter.concealed[row] = counts
+        coder = self.bank.open(row, name)
+        begun = bool(self._codec[row])
+        self.receiver.open(row, codec, coder)
+        self.sender.open(row, codec, coder)
+        self.legs.count_by(row, codec.clock_hz)
+        self.event_receiver.count_by(row, codec.clock_hz)
         if not begun or codec.clock_hz != self.reporter.clock_hz[row]:
             self.reception.open(row, codec.clock_hz)
             self.reporter.clock_hz[row] = codec.clock_hz
-        self.concealer.open(row)
         self._codec[row] = name

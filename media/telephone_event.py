@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .dial_string import EVENT_DIGITS, Kind, Program, Step, compile_digits, tone
-from .rows import FRAME_SAMPLES
+from .rows import FRAME_SAMPLES, RATE_HZ
 from .rtp import TIMESTAMP_MODULUS, Indices, Integers, Octets, RtpBatch
 
 PAYLOAD: Final = 4
@@ -32,10 +32,13 @@ Half of that is asked for, so that a segment is known as one though its last pac
 """
 
 SEGMENT_SLACK: Final = 1600
-"""RTP ticks by which the next segment may begin after the last duration heard."""
+"""Samples of 8 kHz by which the next segment may begin after the last duration heard."""
 
-MEMORY: Final = 0x10000 + 16000
-"""RTP ticks; what is older than this is no straggler of an earlier event but a clock that was set back."""
+SEGMENT_LENGTH: Final = 0xFFFF
+"""RTP ticks: what the field for the duration holds."""
+
+MEMORY: Final = 16000
+"""Samples of 8 kHz; what is older than this and a segment is no straggler but a clock that was set back."""
 
 
 @dataclass(slots=True)
@@ -54,12 +57,18 @@ class EventReceiver:
 
     def __init__(self, capacity: int) -> None:
         self._open: list[bool] = [False] * capacity
+        self._units: list[int] = [1] * capacity  # of the RTP timestamp in 1/8000 s
         self._last: list[_Press | None] = [None] * capacity
 
     def open(self, row: int) -> None:
         """Begin to listen on `row`."""
         self._open[row] = True
+        self._units[row] = 1
         self._last[row] = None
+
+    def count_by(self, row: int, clock_hz: int) -> None:
+        """Take timestamps of `row` as counting `clock_hz` from here on."""
+        self._units[row] = clock_hz // RATE_HZ
 
     def close(self, row: int) -> None:
         """Listen no more on `row`."""
@@ -100,11 +109,12 @@ class EventReceiver:
             last.duration = max(last.duration, press.duration)
             last.ended |= press.ended
             return False
-        if -MEMORY <= gap < 0:
+        units = self._units[row]
+        if -SEGMENT_LENGTH - MEMORY * units <= gap < 0:
             return False
         self._last[row] = press
         segment = not marker and not last.ended and press.event == last.event and gap >= SEGMENT
-        return not (segment and gap <= last.duration + SEGMENT_SLACK)
+        return not (segment and gap <= last.duration + SEGMENT_SLACK * units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +133,29 @@ class EventTick:
     at: Indices  # [p]
     payload: Octets  # [p, 4]
     marker: NDArray[np.bool_]  # [p]
-    age: Integers  # [p] RTP ticks since the key was pressed
+    age: Integers  # [p] units of the timestamp since the key was pressed, or its segment began
     tone_at: Indices  # [t]
     tones: NDArray[np.float32]  # [t, 160], the silence between tones included
     finished: list[tuple[int, int]]  # row, job: all its keys went out before this tick
+
+
+class Clocks(NamedTuple):
+    """Units of the RTP timestamp and of the duration of events in 1/8000 s.
+
+    They are the same, as one source has one clock (RFC 4733 section 2.1), but for peers that have Opus
+    at 48 kHz and offer events at 8 kHz only: of those the timestamps are the audio's.
+    """
+
+    timestamp: int = 1
+    duration: int = 1
+
+
+class Report(NamedTuple):
+    """What one packet says: `age` in units of the timestamp, the payload, and whether the event begins with it."""
+
+    age: int
+    payload: tuple[int, int, int, int]
+    begins: bool
 
 
 @dataclass(slots=True)
@@ -142,6 +171,11 @@ class EventSender:
     def __init__(self, capacity: int) -> None:
         self._jobs: list[deque[_Job]] = [deque() for _ in range(capacity)]
         self._busy: NDArray[np.bool_] = np.zeros(capacity, np.bool_)
+        self._clocks: list[Clocks] = [Clocks()] * capacity
+
+    def count_by(self, row: int, clock_hz: int, event_hz: int) -> None:
+        """Let timestamps of `row` count `clock_hz`, and durations of its events `event_hz`."""
+        self._clocks[row] = Clocks(clock_hz // RATE_HZ, event_hz // RATE_HZ)
 
     def start(self, row: int, job: int, digits: str, on_ms: int, off_ms: int, inband: bool) -> None:
         """Press `digits` on `row` after what is being pressed there. ValueError as compile_digits has it."""
@@ -162,7 +196,7 @@ class EventSender:
             return _NOTHING
         finished: list[tuple[int, int]] = []
         steps = [(at, self._advance(int(rows[at]), finished)) for at in np.flatnonzero(busy).tolist()]
-        reports = [(at, step) for at, step in steps if step.kind is Kind.REPORT]
+        reports = [(at, _report(step, self._clocks[int(rows[at])])) for at, step in steps if step.kind is Kind.REPORT]
         tones = [(at, step) for at, step in steps if step.kind in (Kind.TONE, Kind.REST)]
         return _event_tick(reports, tones, finished)
 
@@ -179,22 +213,28 @@ class EventSender:
 
 
 def _event_tick(
-    reports: list[tuple[int, Step]], tones: list[tuple[int, Step]], finished: list[tuple[int, int]]
+    reports: list[tuple[int, Report]], tones: list[tuple[int, Step]], finished: list[tuple[int, int]]
 ) -> EventTick:
     frames = [tone(step.event, step.age) if step.kind is Kind.TONE else _SILENCE for _, step in tones]
     return EventTick(
         at=np.array([at for at, _ in reports], np.intp),
-        payload=np.array([_payload(step) for _, step in reports], np.uint8).reshape(-1, PAYLOAD),
-        marker=np.array([step.age == 0 for _, step in reports], np.bool_),
-        age=np.array([step.age for _, step in reports], np.int64),
+        payload=np.array([report.payload for _, report in reports], np.uint8).reshape(-1, PAYLOAD),
+        marker=np.array([report.begins for _, report in reports], np.bool_),
+        age=np.array([report.age for _, report in reports], np.int64),
         tone_at=np.array([at for at, _ in tones], np.intp),
         tones=np.array(frames, np.float32).reshape(-1, FRAME_SAMPLES),
         finished=finished,
     )
 
 
-def _payload(step: Step) -> tuple[int, int, int, int]:
-    return step.event, (END if step.end else 0) | VOLUME, step.duration >> 8, step.duration & 0xFF
+def _report(step: Step, clocks: Clocks) -> Report:
+    """Return the packet of `step`; an event too long for its duration goes on in segments (section 2.5.1.3)."""
+    total = step.duration * clocks.duration
+    before = (total - 1) // SEGMENT_LENGTH * SEGMENT_LENGTH  # in the segments that are over
+    duration = total - before
+    age = step.age * clocks.timestamp - before * clocks.timestamp // clocks.duration
+    flags = (END if step.end else 0) | VOLUME
+    return Report(age, (step.event, flags, duration >> 8, duration & 0xFF), step.age == 0)
 
 
 _SILENCE: Final = np.zeros(FRAME_SAMPLES, np.float32)

@@ -1,8 +1,9 @@
 """Concealment of lost audio."""
 
 import numpy as np
-from flexml.codecs.plc import FRAME, RETURN, Concealer, Frames
+from flexml.codecs.plc import FRAME, Concealer, Frames, Timing
 
+RETURN = Timing.at(8000).fade_in
 ALL = np.ones((1, FRAME), np.bool_)
 NONE = np.zeros((1, FRAME), np.bool_)
 ROW = np.array([0])

@@ -264,7 +264,7 @@ def test_each_play_ends_once_however_it_ends(tmp_path: Path) -> None:
 
 FAILING = [
     (StartPlay(leg=1, job=9, path="/nonexistent/a.s16"), "/nonexistent/a.s16: cannot be opened: No such file"),
-    (StartPlay(leg=1, job=9, path="/a.s16", rate_hz=16000), "/a.s16: expected 8000 Hz, found 16000 Hz"),
+    (StartPlay(leg=1, job=9, path="/a.s16", rate_hz=11025), "/a.s16: expected 8000 or 16000 Hz, found 11025 Hz"),
     (StartTone(leg=1, job=9, tone="fanfare"), "tone 'fanfare' is not known"),
 ]
 
@@ -502,7 +502,6 @@ REFUSED: list[tuple[Command, str]] = [
     (OpenLeg(leg=1, address="127.0.0.1", port=4010), "leg 1 is open already"),
     (OpenLeg(leg=2, address="127.0.0.1", port=4002), "Address already in use"),
     (Rig.remote(codec="SPEEX"), "no codec 'SPEEX'; there are PCMU"),
-    (Rig.remote(codec="OPUS"), "no codec 'OPUS'; there are PCMU"),
     (Rig.remote(address="media.example.com"), "address: expected an IP address, found 'media.example.com'"),
     (Rig.remote(port=70_000), "port: expected 0 to 65535, found 70000"),
     (SendDigits(leg=1, job=1, digits="1", mode="rfc4733"), "RFC 4733 was not negotiated"),

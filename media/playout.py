@@ -1,0 +1,97 @@
+"""What is played to legs: layers of sounds at 8 and at 16 kHz, mixed, and the tones of keys in their place.
+
+A leg whose codec carries 16 kHz hears what was made at 16 kHz as it is, and the rest brought up. Recordings, and
+legs that carry less, get 16 kHz brought down. Legs that never had a 16 kHz sound have no part in any of that.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..codecs.resample import WIDE, Downsampler
+from .mixer import mix
+from .player import Player
+from .protocol import Layer
+from .rows import RATE_HZ
+from .rtp import Flags, Indices
+from .sound import Sounds
+
+Frames = NDArray[np.float32]
+
+WIDE_HZ: Final = 16000
+RATES_HZ: Final = (RATE_HZ, WIDE_HZ)
+LAYERS: Final[tuple[Layer, ...]] = ("foreground", "background", "aside")
+
+
+class Spoken(NamedTuple):
+    """A tick of what legs hear. The first three are [n, 160], for all rows."""
+
+    recorded: Frames  # without what is not for recordings
+    frames: Frames  # all of it, at 8 kHz
+    base: Frames  # the part of it that was made at 8 kHz
+    at: Indices  # positions of rows with
+    wide: Frames  # [m, 320] the part of it that was made at 16 kHz
+
+
+_NOTHING_WIDE: Final = np.zeros((0, WIDE), np.float32)
+
+
+class Playout:
+    """The players by layer and rate. A row has one play a layer, whatever its rate."""
+
+    def __init__(self, capacity: int, sounds: Sounds) -> None:
+        self.players: dict[tuple[Layer, int], Player] = {
+            (layer, rate_hz): Player(capacity, sounds, rate_hz) for layer in LAYERS for rate_hz in RATES_HZ
+        }
+        self._wide: Flags = np.zeros(capacity, np.bool_)  # has had a sound at 16 kHz
+        self._recorded_down: Downsampler = Downsampler(capacity)
+        self._aside_down: Downsampler = Downsampler(capacity)
+
+    def claim(self, row: int, layer: Layer, rate_hz: int) -> Player:
+        """Return the player of `layer` for a sound of `rate_hz`; what plays there at another rate is replaced."""
+        for (other, other_hz), player in self.players.items():
+            if other == layer and other_hz != rate_hz:
+                player.replace(row)
+        if rate_hz == WIDE_HZ:
+            self._wide[row] = True
+        return self.players[layer, rate_hz]
+
+    def close(self, row: int) -> None:
+        """End what plays on `row`."""
+        for player in self.players.values():
+            player.close(row)
+        if self._wide[row]:
+            self._recorded_down.open(row)
+            self._aside_down.open(row)
+            self._wide[row] = False
+
+    def step(self, rows: Indices, tone_at: Indices, tones: Frames) -> Spoken:
+        """Return the next 20 ms of all that plays on `rows`; those `tone_at` hear `tones` instead."""
+        said = self._mixed(rows, RATE_HZ, "foreground", "background")
+        said[tone_at] = tones
+        aside = self.players["aside", RATE_HZ].step(rows)
+        if aside is not None:
+            aside[tone_at] = 0.0
+        base = said if aside is None else mix(said, aside)
+        at = np.flatnonzero(self._wide[rows])
+        if not at.size:
+            return Spoken(said, base, base, at, _NOTHING_WIDE)
+        own = rows[at]
+        wide = self._mixed(own, WIDE_HZ, "foreground", "background")
+        wide_aside = self._mixed(own, WIDE_HZ, "aside")
+        silent = np.isin(at, tone_at)
+        wide[silent] = wide_aside[silent] = 0.0
+        down, down_aside = self._recorded_down.step(wide, own), self._aside_down.step(wide_aside, own)
+        recorded, frames = said.copy(), base.copy()
+        recorded[at] = mix(said[at], down)
+        frames[at] = mix(base[at], down, down_aside)
+        return Spoken(recorded, frames, base, at, mix(wide, wide_aside))
+
+    def _mixed(self, rows: Indices, rate_hz: int, *layers: Layer) -> Frames:
+        """Return the sum of `layers`, which the caller may write to."""
+        players = [self.players[layer, rate_hz] for layer in layers]
+        heard = [frames for player in players if (frames := player.step(rows)) is not None]
+        return mix(*heard) if heard else np.zeros((rows.size, players[0].frame_samples), np.float32)
