@@ -96,6 +96,7 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> I
     services = Services(
         agent=agent,
         speak=speech.say,
+        fallback_reason=speech.fallback_reason,
         audio=Audio(prompts, storage),
         recordings=recordings,
         note=timeline.note,

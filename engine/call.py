@@ -63,6 +63,8 @@ class Services:
     speak: Callable[[str, str, int], Awaitable[Prompt]]
     audio: AudioSource
     recordings: RecordingService[Any]
+    fallback_reason: Callable[[str], str] = lambda _: ""
+    """Why another voice speaks than the one named; empty where that one does."""
     note: Note = nowhere
 
 
@@ -386,7 +388,10 @@ class Call(CallAudio):
     async def speech(self, text: str, voice: str) -> Prompt:
         """Synthesise `text` (cached). Raises PromptError."""
         with call_notes.waiting(self.note, "speech", voice=voice, characters=len(text)):
-            return await self._services.speak(text, voice, self.rate_hz)
+            speech = await self._services.speak(text, voice, self.rate_hz)
+        if reason := self._services.fallback_reason(voice):
+            self.note("another voice speaks", asked=voice, reason=reason)
+        return speech
 
     async def fetch_audio(self, url: str, *, streaming: bool = False, pre_buffer_s: float = 0.0) -> Prompt:
         """Fetch and decode what `url` names (cached). Raises PromptError."""

@@ -27,11 +27,11 @@ class Say(Verb):
         return not self.text
 
     async def run(self, call: Call) -> Outcome:
-        """Speak; a text that cannot be spoken is noted, and the call goes on."""
+        """Speak; what cannot be spoken, or not to its end, is noted, and the call goes on."""
         try:
             speech = await call.speech(self.text, self.voice)
+            await call.play(speech, loops=self.loop, loop_pause_ms=self.loop_pause * 1000)
         except PromptError as error:
-            call.note("Say: nothing to be heard", line=self.line, error=str(error))
+            call.note("Say: cannot be heard, or not to its end", line=self.line, error=str(error))
             return Failed()
-        await call.play(speech, loops=self.loop, loop_pause_ms=self.loop_pause * 1000)
         return None
