@@ -29,7 +29,7 @@ def speak(engine: Any, request: dict[str, Any]) -> tuple[Samples, int]:
         engine.setProperty("voice", request["voice"])
         engine.setProperty("rate", request["speed"])
         engine.setProperty("pitch", request["pitch"])
-        engine.save_to_file(request["text"].encode(errors="replace").decode(), str(spoken))
+        engine.save_to_file(request["text"], str(spoken))
         with contextlib.redirect_stdout(None), contextlib.redirect_stderr(None):  # it announces the file
             engine.runAndWait()
             _espeak.Synchronize()  # runAndWait may come back before the last samples have been written
