@@ -136,8 +136,8 @@ class _Call(pj.Call):
 
     @guarded
     def onDtmfEvent(self, prm: pj.OnDtmfEventParam) -> None:
-        if prm.method == pj.PJSUA_DTMF_METHOD_SIP_INFO:
-            self.agent.tell(DigitInfo(dialog=self.dialog, digit=prm.digit, duration_ms=prm.duration))
+        if prm.method == pj.PJSUA_DTMF_METHOD_SIP_INFO and (key := prm.digit.upper()) in message.KEYS:
+            self.agent.tell(DigitInfo(dialog=self.dialog, digit=key, duration_ms=prm.duration))
 
     @guarded
     def onCallTransferRequest(self, prm: pj.OnCallTransferRequestParam) -> None:
@@ -352,8 +352,13 @@ class Agent:
                 self.tell(Accepted(dialog=call.dialog, sdp=received.sdp))
 
     def transaction_changed(self, call: _Call, event: pj.SipEvent) -> None:
-        """Catch the answer to an offer that we made within the dialog, and further provisional responses."""
+        """Catch the answer to an offer that we made within the dialog, further provisional responses, keys by INFO.
+
+        Of those the stack itself takes `application/dtmf-relay`; it answers any other INFO with 500, whatever we do.
+        """
         received = _received(event)
+        if received is not None and received.key:
+            self.tell(DigitInfo(dialog=call.dialog, digit=received.key, duration_ms=0))
         if received is None or not received.status or "INVITE" not in received.header("cseq"):
             return
         if received.status >= 300:

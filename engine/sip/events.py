@@ -59,7 +59,7 @@ class Acknowledged:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DigitInfo:
-    """SIP INFO with a key press (application/dtmf-relay or application/dtmf)."""
+    """SIP INFO with a key press (application/dtmf-relay, or application/dtmf, which tells no duration: 0)."""
 
     dialog: int
     digit: str

@@ -15,6 +15,8 @@ COMPACT: Final = {
 }  # fmt: skip
 """Compact header names (RFC 3261 section 7.3.3, RFC 4028)."""
 
+KEYS: Final = "0123456789*#ABCD"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
@@ -56,6 +58,14 @@ class Message:
                 if "application/sdp" in head.lower():
                     return text
         return None
+
+    @property
+    def key(self) -> str:
+        """The key in an INFO whose body is nothing but that (`application/dtmf`); empty where there is none."""
+        kind = self.header("content-type").partition(";")[0].strip().lower()
+        key = self.body.strip().upper()
+        inform = self.start_line.startswith("INFO ") and kind == "application/dtmf"
+        return key if inform and len(key) == 1 and key in KEYS else ""
 
 
 def parse(text: str) -> Message:

@@ -44,3 +44,21 @@ def test_status_of_responses(text: str, status: int):
     assert message.status == status
     assert message.request_uri == ""
     assert message.sdp is None
+
+
+@pytest.mark.parametrize(
+    ("start", "kind", "body", "key"),
+    [
+        ("INFO sip:a@b SIP/2.0", "application/dtmf", "5", "5"),
+        ("INFO sip:a@b SIP/2.0", "Application/DTMF; charset=utf-8", "#\r\n", "#"),
+        ("INFO sip:a@b SIP/2.0", "application/dtmf", "d", "D"),
+        ("INFO sip:a@b SIP/2.0", "application/dtmf", "12", ""),
+        ("INFO sip:a@b SIP/2.0", "application/dtmf", "", ""),
+        ("INFO sip:a@b SIP/2.0", "application/dtmf", "x", ""),
+        ("INFO sip:a@b SIP/2.0", "application/dtmf-relay", "5", ""),
+        ("INFO sip:a@b SIP/2.0", "text/plain", "5", ""),
+        ("MESSAGE sip:a@b SIP/2.0", "application/dtmf", "5", ""),
+    ],
+)
+def test_a_key_is_found_in_an_info_that_is_nothing_else(start: str, kind: str, body: str, key: str) -> None:
+    assert parse(f"{start}\r\nContent-Type: {kind}\r\n\r\n{body}").key == key
