@@ -3,12 +3,13 @@
 import json
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -104,6 +105,17 @@ class EngineProcess:
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.http_port}{path}"
+
+    @contextmanager
+    def database(self) -> Generator[sqlite3.Connection]:
+        """The engine's database, for what no interface offers yet."""
+        connection = sqlite3.connect(self._folder / "flexml.db", timeout=10)
+        connection.row_factory = sqlite3.Row
+        try:
+            with connection:
+                yield connection
+        finally:
+            connection.close()
 
     def get(self, path: str) -> bytes:
         """The body of a GET; raises OSError for anything but success."""

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from attribute_table import Call, Scenario, on_call, shows
-from conftest import need
 from hearing import between, level_dbov, pitch_hz
 
 TEXT = "Once upon a midnight dreary, while I pondered, weak and weary."
@@ -37,21 +36,20 @@ def test_a_text_is_repeated_with_pauses(call: Call) -> None:
 
 
 @shows("Say.loop")
-@on_call('<Say loop="0">One two three four.</Say>', hang_up_at=9.0)
+@on_call('<Say loop="0">One two three four.</Say>', hang_up_at=16.0)
 def test_loop_0_speaks_until_the_call_ends(call: Call) -> None:
+    """The voice may be a while in coming where many wait for it; once there, it does not stop."""
     assert call.ending.by == "us"
-    seconds = between(call.heard, 1.0, 9.0).reshape(4, -1)
-    assert np.all([level_dbov(part) > -40 for part in seconds])
+    begun = call.utterances[0][0]
+    assert begun < 10
+    assert [at for at in np.arange(begun, 14.0) if level_dbov(between(call.heard, at, at + 2)) < -40] == []
 
 
 @shows("Say")
 @on_call("<Say>123</Say><Dtmf>1</Dtmf><Say>1 2 3</Say>")
 def test_numbers_are_read_as_they_are_written(call: Call) -> None:
-    """`One hundred twenty-three` takes longer than `one two three`, whoever says it."""
-    need("espeak-ng")
+    """`One hundred twenty-three` has more syllables than `one two three`."""
     (mark,) = call.marks
-    together = [end - start for start, end in call.utterances if start < mark]
-    apart = [end - start for start, end in call.utterances if start > mark]
-    assert together
-    assert apart
-    assert call.utterances[-1][1] - mark < mark + 2
+    (number,) = [end - start for start, end in call.utterances if start < mark]
+    digits = [end - start for start, end in call.utterances if start > mark]
+    assert number > 1.15 * sum(digits)
