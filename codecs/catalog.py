@@ -39,7 +39,13 @@ PCMA: Final = Codec(name="PCMA", clock_hz=8000, rate_hz=8000, static_type=8, oct
 G722: Final = Codec(name="G722", clock_hz=8000, rate_hz=16000, static_type=9, octets_per_tick=1)
 L16: Final = Codec(name="L16", clock_hz=16000, rate_hz=16000, octets_per_tick=2)
 L16_8K: Final = Codec(name="L16", clock_hz=8000, rate_hz=8000, octets_per_tick=2)
-OPUS: Final = Codec(name="opus", clock_hz=48000, rate_hz=16000, channels=2, fmtp="useinbandfec=1")
+OPUS: Final = Codec(
+    name="opus",
+    clock_hz=48000,
+    rate_hz=16000,
+    channels=2,
+    fmtp="maxplaybackrate=16000;sprop-maxcapturerate=16000;useinbandfec=1",
+)
 TELEPHONE_EVENT: Final = Codec(name="telephone-event", clock_hz=8000, rate_hz=8000, fmtp="0-16")
 
 AUDIO: Final = (PCMU, PCMA, G722, L16, L16_8K, OPUS)

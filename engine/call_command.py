@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from ..codecs.catalog import BY_NAME, PCMA, PCMU, Codec
 from .errors import FlexmlError
 from .flexml.verb import Prompt
 
@@ -29,13 +30,17 @@ def call(
     duration: Annotated[float, typer.Option("--for", min=0, help="Seconds to stay in the call")] = 30.0,
     caller: Annotated[str, typer.Option("--from", help="SIP URI to call from")] = "sip:flexml@127.0.0.1",
     name: Annotated[str, typer.Option(help="Display name to call with")] = "",
+    codec: Annotated[
+        str, typer.Option(help=f"The only codec to offer, one of {', '.join(BY_NAME)}; by default PCMU and PCMA")
+    ] = "",
     address: Annotated[str, typer.Option(help="Local address for SIP and RTP")] = "127.0.0.1",
 ) -> None:
     """Place a call, with real SIP and RTP. The exit status is 1 where the call failed."""
     console = Console()
+    codecs = _codecs(codec)
     try:
         report = asyncio.run(
-            _call(console, target, dtmf, say, play, record, duration, caller, name, address),
+            _call(console, target, dtmf, say, play, record, duration, caller, name, codecs, address),
         )
     except FlexmlError as error:
         console.print(f"The call was not placed: {error}", style="red", markup=False)
@@ -58,6 +63,7 @@ async def _call(
     duration: float,
     caller: str,
     name: str,
+    codecs: tuple[Codec, ...],
     address: str,
 ) -> Report:
     from .softphone import CallPlan, place_call
@@ -68,8 +74,9 @@ async def _call(
             from_uri=caller,
             display_name=name,
             address=address,
+            codecs=codecs,
             digits=dtmf,
-            prompts=await _prompts(stack, say, play),
+            prompts=await _prompts(stack, say, play, codecs[0].rate_hz),
             record=record,
             duration_s=duration,
         )
@@ -79,7 +86,17 @@ async def _call(
         )
 
 
-async def _prompts(stack: AsyncExitStack, say: str, play: Path | None) -> tuple[Prompt, ...]:
+def _codecs(name: str) -> tuple[Codec, ...]:
+    """Return what to offer."""
+    if not name:
+        return PCMU, PCMA
+    codec = BY_NAME.get(name.upper())
+    if codec is None:
+        raise typer.BadParameter(f"found {name!r}, expected one of {', '.join(BY_NAME)}", param_hint="--codec")
+    return (codec,)
+
+
+async def _prompts(stack: AsyncExitStack, say: str, play: Path | None, rate_hz: int) -> tuple[Prompt, ...]:
     """Speak and decode what is to be played, before the call."""
     from .prompts import Prompts
     from .speech.service import Speech
@@ -90,11 +107,11 @@ async def _prompts(stack: AsyncExitStack, say: str, play: Path | None) -> tuple[
         speech = Speech(cache / "speech")
         await speech.start()
         stack.push_async_callback(speech.close)
-        prompts.append(await speech.whole(say, "woman"))
+        prompts.append(await speech.whole(say, "woman", rate_hz))
     if play is not None:
         source = await asyncio.to_thread(play.resolve)
         fetcher = Prompts(cache / "prompts", roots=[source.parent])
         await fetcher.start()
         stack.push_async_callback(fetcher.close)
-        prompts.append(await fetcher.fetch(str(source)))
+        prompts.append(await fetcher.fetch(str(source), rate_hz))
     return tuple(prompts)

@@ -21,8 +21,8 @@ Detector = Literal["energy", "webrtc"]
 KIND: Final = "kind"
 """The key of a field's metadata that holds its Kind."""
 
-MEDIA_CODECS: Final = ("PCMU", "PCMA")
-"""The codecs of `codecs.catalog` that the media workers of this version can carry."""
+MEDIA_CODECS: Final = ("PCMU", "PCMA", "G722", "OPUS", "L16", "L16/8000")
+"""The codecs of `codecs.catalog` by the names it has for them."""
 
 CODECS: Final = kinds.many(kinds.choice(*MEDIA_CODECS), least=1)
 METHOD: Final[Kind[Method]] = kinds.choice("POST", "GET")
@@ -48,7 +48,7 @@ class Sip:
     user_agent: str = setting(kinds.NAME, "FlexML engine")
     session_timer: str = setting(kinds.choice("off", "optional", "required"), "optional")
     hundred_rel: str = setting(kinds.choice("off", "optional", "required"), "optional")
-    codecs: tuple[str, ...] = setting(CODECS, ["PCMU", "PCMA"])
+    codecs: tuple[str, ...] = setting(CODECS, ["PCMU", "PCMA", "G722", "OPUS", "L16"])
     dtmf: Dtmf = setting(DTMF, "auto")
     default_region: str = setting(kinds.REGION, "US")
     tls_certificate: str = setting(kinds.optional(kinds.PATH), "")

@@ -11,7 +11,7 @@ import logging
 import secrets
 from dataclasses import dataclass
 
-from ..codecs.catalog import Codec
+from ..codecs.catalog import BY_NAME, Codec
 from ..media.protocol import LegStats, SetRemote
 from .config import Dtmf
 from .errors import MediaError
@@ -68,7 +68,7 @@ class Leg:
     @property
     def rate_hz(self) -> int:
         """At how many samples a second the peer hears what we play."""
-        return 8000
+        return self.agreed.codec.rate_hz if self.agreed else 8000
 
     async def open(self) -> None:
         """Bind the ports in the worker. Raises MediaError."""
@@ -122,9 +122,10 @@ class Leg:
                 address=agreed.address,
                 port=agreed.port,
                 rtcp_port=agreed.rtcp_port,
-                codec=_codec_key(agreed.codec),
+                codec=codec_key(agreed.codec),
                 payload_type=agreed.payload_type,
                 telephone_event=agreed.telephone_event,
+                telephone_event_hz=agreed.telephone_event_hz,
                 ptime=agreed.ptime,
                 direction=agreed.direction,
             )
@@ -141,9 +142,9 @@ class Leg:
             self._ports.give_back(self.port)
 
 
-def _codec_key(codec: Codec) -> str:
+def codec_key(codec: Codec) -> str:
     """The name that media messages use."""
-    return "L16/8000" if codec.name == "L16" and codec.clock_hz == 8000 else codec.name.upper()
+    return next(name for name, known in BY_NAME.items() if known == codec)
 
 
 def _same_but_version(one: str, other: str) -> bool:

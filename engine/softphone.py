@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..codecs.catalog import PCMA, PCMU
+from ..codecs.catalog import PCMA, PCMU, Codec
 from ..media.protocol import DigitSource, LegStats, StartPlay
 from .errors import FlexmlError, MediaError, NotAcceptable, SdpError
 from .flexml.verb import Prompt
@@ -38,6 +38,7 @@ class CallPlan:
     display_name: str = ""
     address: str = "127.0.0.1"
     ports: tuple[int, int] = (46100, 46199)
+    codecs: tuple[Codec, ...] = (PCMU, PCMA)
     digits: str = ""
     prompts: tuple[Prompt, ...] = ()
     record: Path | None = None
@@ -173,7 +174,7 @@ class Softphone:
 
     async def _call(self, media: MediaClient) -> None:
         plan = self._plan
-        settings = LegSettings(address=plan.address, advertised=plan.address, codecs=(PCMU, PCMA))
+        settings = LegSettings(address=plan.address, advertised=plan.address, codecs=plan.codecs)
         self._leg = await self._open_leg(settings, media)
         with tempfile.TemporaryDirectory(prefix="flexml-call-") as folder:
             spool = Path(folder) / "heard.s16"
@@ -235,7 +236,7 @@ class Softphone:
 
     async def _play(self, leg: Leg) -> None:
         for prompt in self._plan.prompts:
-            playback = leg.media.start(StartPlay(path=prompt.path, rate_hz=prompt.rate_hz))
+            playback = leg.media.start(StartPlay(path=prompt.path, rate_hz=prompt.rate_hz), prompt.growth)
             finished = await playback.finished
             if finished.reason == "failed":
                 raise MediaError(finished.error)

@@ -1,8 +1,9 @@
 """Offer and answer (RFC 3264): which codec, which payload numbers, which way, and where to.
 
 The offerer's order of codecs is kept, filtered by what we have (section 6.1 recommends it). An answer names one
-codec, so that it cannot change in mid-stream, and telephone-event where its clock is that of the codec (RFC 4733
-section 2.1). One audio stream a call; all other media lines are refused with port 0, in place. All functions are pure.
+codec, so that it cannot change in mid-stream, and telephone-event: at the codec's clock where there is one (RFC
+4733 section 2.1), else at 8 kHz, as many offer no other beside Opus. One audio stream a call; all other media
+lines are refused with port 0, in place. All functions are pure.
 """
 
 from __future__ import annotations
@@ -49,14 +50,16 @@ class LocalMedia:
 class Agreed:
     """What both sides have agreed on.
 
-    `sdp` is our description; `payload_type` and `telephone_event` are numbered as the peer numbers them;
-    `direction` is our view. `on_hold` means that the peer does not want to hear us; `address` may then be 0.0.0.0.
+    `sdp` is our description; `payload_type` and `telephone_event` are numbered as the peer numbers them, and
+    `telephone_event_hz` is the clock of the latter; `direction` is our view. `on_hold` means that the peer does
+    not want to hear us; `address` may then be 0.0.0.0.
     """
 
     sdp: str
     codec: Codec
     payload_type: int
     telephone_event: int | None
+    telephone_event_hz: int
     address: str
     port: int
     rtcp_port: int
@@ -164,6 +167,7 @@ def _agree(session: Session, match: _Match, local: LocalMedia) -> Agreed:
         codec=match.codec.codec,
         payload_type=match.codec.number,
         telephone_event=match.event.number if match.event else None,
+        telephone_event_hz=match.event.codec.clock_hz if match.event else TELEPHONE_EVENT.clock_hz,
         address=address,
         port=media.port,
         rtcp_port=_rtcp_port(media),
@@ -205,10 +209,8 @@ def _find(codec: Codec, among: Iterable[Codec]) -> Codec | None:
 
 
 def _event(formats: Iterable[_Format], codec: Codec) -> _Format | None:
-    for one in formats:
-        if one.codec.name == TELEPHONE_EVENT.name and one.codec.clock_hz == codec.clock_hz:
-            return one
-    return None
+    events = {one.codec.clock_hz: one for one in formats if one.codec.name == TELEPHONE_EVENT.name}
+    return events.get(codec.clock_hz) or events.get(TELEPHONE_EVENT.clock_hz)
 
 
 def _reachable(address: str, own: str) -> bool:

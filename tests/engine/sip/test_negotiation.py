@@ -110,7 +110,7 @@ def audio(*lines: str, address: str = "192.0.2.1", media: str = "audio 4000 RTP/
 @pytest.mark.parametrize(
     ("offer", "codec", "payload_type", "telephone_event", "rtcp_port"),
     [
-        (BARESIP, OPUS, 96, None, 21469),
+        (BARESIP, OPUS, 96, 101, 21469),
         (SIPP, PCMA, 8, 101, 6001),
         (ASTERISK, OPUS, 107, 110, 14213),
         (LINPHONE, PCMU, 0, 100, 9999),
@@ -132,6 +132,26 @@ def test_the_first_offered_codec_that_we_have_is_taken_under_its_number(
     assert agreed.codec == codec
     assert (agreed.payload_type, agreed.telephone_event) == (payload_type, telephone_event)
     assert agreed.rtcp_port == rtcp_port
+
+
+EVENTS = [
+    ("97 101 102", [("97", "opus/48000/2"), ("102", "telephone-event/48000")], (102, 48000)),
+    ("97 101", [("97", "opus/48000/2")], (101, 8000)),
+    ("97 102", [("97", "opus/48000/2"), ("102", "telephone-event/16000")], (None, 8000)),
+    ("97 101 102", [("97", "L16/16000"), ("102", "telephone-event/16000")], (102, 16000)),
+    ("97 101", [("97", "L16/16000")], (101, 8000)),
+    ("9 102 101", [("102", "telephone-event/16000")], (101, 8000)),
+]
+
+
+@pytest.mark.parametrize(("formats", "maps", "expected"), EVENTS)
+def test_events_have_the_clock_of_the_codec_or_else_8_khz(
+    formats: str, maps: list[tuple[str, str]], expected: tuple[int | None, int]
+) -> None:
+    lines = [f"a=rtpmap:{number} {encoding}" for number, encoding in maps]
+    agreed = negotiate_answer(audio(*lines, media=f"audio 4000 RTP/AVP {formats}"), LOCAL)
+    assert (agreed.telephone_event, agreed.telephone_event_hz) == expected
+    assert (agreed.telephone_event is not None) == (f"telephone-event/{expected[1]}" in agreed.sdp)
 
 
 def test_a_codec_not_configured_is_passed_over() -> None:
