@@ -260,6 +260,7 @@ class Call(CallAudio):
             media = call_notes.media(agreed)
             if before is None or media != call_notes.media(before):
                 self.note("media agreed", **media)
+                self._merge.renew()
 
     def _take_acknowledgement(self, event: Acknowledged) -> None:
         """Take the answer to an offer of ours that the ACK brings; without one there is nothing to talk over."""

@@ -49,6 +49,10 @@ class DigitMerge:
         self._best = 0
         self._counted: deque[_Counted] = deque()
 
+    def renew(self) -> None:
+        """Let any source count again: the peer may be another one now."""
+        self._best = 0
+
     def accept(self, digit: str, source: DigitSource, now_s: float) -> bool:
         """Return whether `digit`, heard at `now_s`, counts. Times may not go back."""
         rank = RANK[source]

@@ -84,6 +84,7 @@ class ToneReceiver:
 
     def __init__(self, capacity: int) -> None:
         self._listening: Flags = np.zeros(capacity, np.bool_)
+        self._muted: Flags = np.zeros(capacity, np.bool_)
         self._before: Floats = np.zeros((capacity, FRAME_SAMPLES), np.float32)  # the frame before
         self._phasors: Phasors = np.zeros((capacity, _TONES), np.complex64)  # of the window before
         self._dial: Integers = np.zeros(capacity, np.int64)  # frames of dial tone
@@ -94,7 +95,7 @@ class ToneReceiver:
 
     def open(self, row: int) -> None:
         """Begin to listen on `row`."""
-        self._listening[row] = True
+        self._listening[row], self._muted[row] = True, False
         for state in (self._before, self._phasors, self._dial, self._run, self._missed):
             state[row] = 0
         self._seen[row] = self._held[row] = NONE
@@ -104,12 +105,16 @@ class ToneReceiver:
         self._listening[row] = False
 
     def mute(self, row: int) -> None:
-        """Listen no more on `row`: its peer sends telephone events, and a key must not count twice."""
-        self._listening[row] = False
+        """Do not listen on `row` for now: its peer sends telephone events, and a key must not count twice."""
+        self._muted[row] = True
+
+    def unmute(self, row: int) -> None:
+        """Listen again on `row`."""
+        self._muted[row] = False
 
     def step(self, frames: Floats, rows: Indices, begun: Flags) -> list[tuple[int, Event]]:
         """Hear a frame, float32[n, 160] on the int16 scale, of each of `rows`; return the keys newly pressed."""
-        wanted = self._listening[rows] & begun
+        wanted = self._listening[rows] & ~self._muted[rows] & begun
         if not wanted.all():
             frames, rows = frames[wanted], rows[wanted]
         loud = np.einsum("ij,ij->i", frames, frames) > _QUIET

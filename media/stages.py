@@ -112,6 +112,7 @@ class Stages:
         event_type = NOT_NEGOTIATED if message.telephone_event is None else message.telephone_event
         self.latch.event_type[row] = self.legs.event_type[row] = event_type
         self.event_sender.count_by(row, codec.clock_hz, message.telephone_event_hz)
+        self.tones.unmute(row)  # there may be another peer now
         self.sender.tune(row, codec, message.ptime)
 
     def close(self, row: int) -> None:

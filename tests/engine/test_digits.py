@@ -109,5 +109,14 @@ def test_a_peer_that_sends_each_key_in_several_ways_is_heard_right(
     assert counted == presses
 
 
+def test_any_source_counts_again_once_the_peer_may_be_another() -> None:
+    merge = DigitMerge()
+    assert merge.accept("1", EVENT, 0)
+    merge.renew()
+    assert merge.accept("2", TONE, 1)
+    assert merge.accept("3", INFO, 2)
+    assert not merge.accept("3", TONE, 2.1)
+
+
 def test_keys_are_paced_and_pauses_are_honoured() -> None:
     assert paced("1,wW#") == [("1", 0.2), ("", 0.5), ("", 0.5), ("", 1.0), ("#", 0.2)]

@@ -152,6 +152,9 @@ def test_rows_that_are_closed_muted_or_not_begun_hear_nothing() -> None:
     receiver.mute(2)
     receiver.close(5)
     assert hear(lines, receiver=receiver) == [key if at not in (2, 5) else "" for at, key in enumerate(KEYS)]
+    receiver.unmute(2)
+    receiver.unmute(5)
+    assert hear(lines, receiver=receiver) == [key if at != 5 else "" for at, key in enumerate(KEYS)]
 
 
 def test_a_row_opened_anew_remembers_nothing() -> None:
