@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from .flexml.verb import Prompt
@@ -35,6 +36,9 @@ class SingleFlight(Generic[Result]):
 
     def __init__(self) -> None:
         self._tasks: dict[Hashable, asyncio.Task[Result]] = {}
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._tasks
 
     async def share(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         """The result of the work under way for `key`, which `start` begins if there is none."""
@@ -62,10 +66,12 @@ class AudioCache:
 
     def __init__(self, directory: Path, *, max_bytes: int) -> None:
         self.directory, self._max_bytes = directory, max_bytes
+        self.growing = directory / "growing"
+        """Where files are made. Nothing in it outlives the process that made it."""
         self._handed_out: dict[str, float] = {}
 
     async def start(self) -> None:
-        """Make the directory; remove what an earlier run left half done."""
+        """Make the directories; remove what an earlier run left half done."""
         await asyncio.to_thread(self._prepare)
 
     def path(self, key: str, suffix: str = SUFFIX) -> Path:
@@ -81,6 +87,10 @@ class AudioCache:
         self._handed_out[path.name] = asyncio.get_running_loop().time()
         return Prompt(path=str(path), rate_hz=rate_hz, duration_ms=size // SAMPLE * 1000 // rate_hz, url=url)
 
+    async def keep(self, key: str, made: Path) -> None:
+        """Let `made`, a file in `growing`, be the audio of that key too."""
+        await asyncio.to_thread(_link, made, self.path(key))
+
     async def discard(self, key: str) -> None:
         """Remove what a worker that was killed left half done for that key."""
         await asyncio.to_thread(self._remove, f"{key}.*")
@@ -95,6 +105,8 @@ class AudioCache:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._remove("*.partial")
         self._remove("*.source")
+        shutil.rmtree(self.growing, ignore_errors=True)
+        self.growing.mkdir(exist_ok=True)
 
     def _remove(self, pattern: str) -> None:
         for path in self.directory.glob(pattern):
@@ -117,6 +129,14 @@ class AudioCache:
 def digest(*parts: object) -> str:
     """SHA-256 in hexadecimal over the parts, which JSON keeps apart."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _link(made: Path, path: Path) -> None:
+    """Another name for the same file, in place of what may have it."""
+    beside = made.with_suffix(".link")
+    os.link(made, beside)
+    beside.replace(path)
+    beside.unlink(missing_ok=True)  # both names were the same file already
 
 
 def _touch(path: Path) -> int:

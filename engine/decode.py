@@ -1,106 +1,168 @@
-"""Turn an audio file into what the media workers play: headerless little-endian 16-bit mono PCM.
+"""Turn audio into what the media workers play: headerless little-endian 16-bit mono PCM.
 
-PyAV reads it (WAV, MP3 and what else is listed), its resampler converts, without dither: a file that already
-has the rate, one channel and 16 bits comes out sample for sample. Runs as a worker process
-(`python -m flexml.engine.decode`), because decoding blocks and reads bytes from strangers: a decoder that
-crashes or eats memory takes nobody along.
+PyAV reads it, `mono` converts it. Runs as a worker process (`python -m flexml.engine.decode`), because decoding
+blocks and reads bytes from strangers: a decoder that crashes or eats memory takes nobody along. How far it is
+is told on the way, so that what is still being decoded, or even downloaded, can be played.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-from array import array
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import urlsplit
 
 import av
 import av.error
 
+from .audio_formats import DEMUXERS, PROTOCOLS, STREAM_DEMUXERS, form
 from .errors import PromptError
-from .workers import serve
+from .growing_file import AHEAD_S, RING_S, GrowingSource, PcmFile, PcmRing, Sink
+from .mono import Mono
+from .workers import Exchange, serve_exchange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import BinaryIO
 
-DEMUXERS: Final = "wav,w64,aiff,au,mp3,ogg,flac,aac,mov,matroska,amr,caf,asf"
-"""What may be read. Playlists (HLS, concat) stay out: they name other files, of this machine too."""
+    from av.audio.frame import AudioFrame
+    from av.container import InputContainer
 
-CONTAINER_OPTIONS: Final = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none"}
-RESAMPLER_OPTIONS: Final = {"filter_size": "64", "cutoff": "0.97", "dither_method": "none"}
-SAMPLE: Final = 2
-TAIL_MS: Final = 200
-QUIET: Final = 100
-"""Amplitude below which a sample counts as silence: -50 dBov."""
+USER_AGENT: Final = "FlexML-Engine"
+BEGINNING: Final = 512
+MICROSECONDS: Final = 1_000_000
 
 
-def decode(source: Path, target: Path, *, rate_hz: int, max_s: int, trim: bool = False) -> int:
-    """Decode `source` into `target`, whole or not at all; gives the number of samples.
+def handle(request: dict[str, Any], exchange: Exchange) -> dict[str, Any]:
+    """Decode what `source` (a file, with `growing` one that is being downloaded) or `url` names, into `target`.
 
-    At most `max_s` seconds. With `trim`, no more than TAIL_MS of the silence at the end stay. Raises
-    PromptError when it is not audio, has none, or is too long.
+    Gives the number of samples, with an `error` where those are not all; PromptError where there are none.
     """
-    partial = target.with_suffix(f".{os.getpid()}.partial")
+    file = None
     try:
-        with source.open("rb") as file, partial.open("wb") as out:
-            limit = max_s * rate_hz * SAMPLE
-            for chunk in _pcm(file, rate_hz):
-                out.write(chunk)
-                if out.tell() > limit:
-                    raise PromptError(f"longer than the {max_s} s allowed")
-        if trim:
-            _trim(partial, rate_hz)
-        size = partial.stat().st_size
-        if size == 0:
-            raise PromptError("there is no sound in it")
-        partial.rename(target)
-        return size // SAMPLE
-    except (av.error.FFmpegError, ValueError) as error:
-        raise PromptError(f"not audio that can be decoded: {error}") from error
+        if "url" in request:
+            container = _open_url(request["url"], request["timeout_s"])
+        else:
+            file = _source(request, exchange)
+            container = _open_file(file, form(file.peek(BEGINNING), request.get("form", "")))
+        with container:
+            return _decode(container, request, exchange, file)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise PromptError(_reason(error, request)) from error
     finally:
-        partial.unlink(missing_ok=True)
+        if file is not None:
+            file.close()
 
 
-def _pcm(file: BinaryIO, rate_hz: int) -> Iterator[bytes]:
-    """The samples of the first audio stream, in chunks. A damaged packet is left out, as players do."""
-    with av.open(file, mode="r", container_options=CONTAINER_OPTIONS) as container:
-        if not container.streams.audio:
-            raise PromptError("not audio: there is no audio stream in it")
-        resampler = av.AudioResampler(format="s16", layout="mono", rate=rate_hz, options=RESAMPLER_OPTIONS)
-        stream = container.streams.audio[0]
-        for packet in container.demux(stream):
-            try:
-                frames = packet.decode()
-            except av.error.InvalidDataError:
-                continue
-            for frame in frames:
-                frame.pts = None  # gaps in time stamps are not ours to fill
-                for out in resampler.resample(frame):
-                    yield bytes(out.planes[0])[: out.samples * SAMPLE]
-        for out in resampler.resample(None):
-            yield bytes(out.planes[0])[: out.samples * SAMPLE]
+class _CompleteSource:
+    """A file that is all there."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self.read, self.seek, self.tell, self.close = (
+            self._file.read,
+            self._file.seek,
+            self._file.tell,
+            self._file.close,
+        )
+
+    def peek(self, count: int) -> bytes:
+        """The octets that the file begins with."""
+        beginning = self.read(count)
+        self.seek(0)
+        return beginning
 
 
-def _trim(path: Path, rate_hz: int) -> None:
-    samples = array("h", path.read_bytes())
-    if sys.byteorder == "big":
-        samples.byteswap()
-    end = len(samples)
-    while end and -QUIET < samples[end - 1] < QUIET:
-        end -= 1
-    keep = min(len(samples), end + rate_hz * TAIL_MS // 1000)
-    with path.open("r+b") as file:
-        file.truncate(keep * SAMPLE)
+def _source(request: dict[str, Any], exchange: Exchange) -> GrowingSource | _CompleteSource:
+    path = Path(request["source"])
+    return GrowingSource(path, exchange) if request.get("growing") else _CompleteSource(path)
 
 
-def handle(request: dict[str, Any]) -> dict[str, Any]:
-    """Carry out one request of the worker pool."""
-    samples = decode(
-        Path(request["source"]), Path(request["target"]), rate_hz=request["rate_hz"], max_s=request["max_s"]
-    )
-    return {"samples": samples}
+def _open_file(file: GrowingSource | _CompleteSource, demuxer: str) -> InputContainer:
+    whitelist = demuxer or DEMUXERS
+    options = {"format_whitelist": whitelist, "protocol_whitelist": "none"}
+    opened = av.open(cast("Any", file), mode="r", format=demuxer or None, container_options=options)
+    return cast("InputContainer", opened)
+
+
+def _open_url(url: str, timeout_s: float) -> InputContainer:
+    scheme = urlsplit(url).scheme.lower()
+    options = {
+        "format_whitelist": STREAM_DEMUXERS,
+        "protocol_whitelist": PROTOCOLS[scheme],
+        "user_agent": USER_AGENT,
+    }
+    if scheme.startswith("rtmp"):
+        del options["user_agent"]
+        options["rtmp_live"] = "live"
+    return av.open(url, mode="r", container_options=options, timeout=timeout_s)
+
+
+def _decode(
+    container: InputContainer, request: dict[str, Any], exchange: Exchange, file: GrowingSource | _CompleteSource | None
+) -> dict[str, Any]:
+    if not container.streams.audio:
+        raise PromptError("not audio: there is no audio stream in it")
+    target, rate_hz, max_s = Path(request["target"]), request["rate_hz"], request["max_s"]
+    duration_s = (container.duration or 0) / MICROSECONDS
+    if request.get("stream") or (file is None and duration_s <= 0):
+        sink: Sink = PcmRing(target, exchange, rate_hz=rate_hz, samples=RING_S * rate_hz, until=AHEAD_S * rate_hz)
+    elif duration_s > max_s:
+        raise PromptError(f"longer than the {max_s} s allowed")
+    else:
+        sink = PcmFile(target, exchange, rate_hz=rate_hz, max_s=max_s)
+    if isinstance(file, GrowingSource):
+        file.on_wait = sink.report
+    with closing(sink):
+        error = _pour(container, sink, rate_hz)
+    if sink.size == 0:
+        raise PromptError(error or "there is no sound in it")
+    return {"samples": sink.size} | ({"error": error} if error else {})
+
+
+def _pour(container: InputContainer, sink: Sink, rate_hz: int) -> str:
+    """Decode into `sink`; gives what kept it from the end, if anything did. What there is before that stays."""
+    mono = Mono(rate_hz)
+    error = ""
+    try:
+        for frame in _frames(container):
+            sink.write(_octets(mono.convert(frame)))
+    except (av.error.FFmpegError, OSError, ValueError, PromptError) as caught:
+        error = str(caught) if isinstance(caught, PromptError) else f"cannot be decoded further: {_text(caught)}"
+    if not error:
+        sink.write(_octets(mono.flush()))
+    return error
+
+
+def _frames(container: InputContainer) -> Iterator[AudioFrame]:
+    """The frames of the first audio stream. A damaged packet is left out, as players do."""
+    stream = container.streams.audio[0]
+    for packet in container.demux(stream):
+        try:
+            yield from packet.decode()
+        except av.error.InvalidDataError:
+            continue
+
+
+def _octets(samples: Any) -> bytes:
+    return (samples.byteswap() if sys.byteorder == "big" else samples).tobytes()
+
+
+def _reason(error: Exception, request: dict[str, Any]) -> str:
+    if isinstance(error, av.error.HTTPError):
+        return f"{_text(error)}; expected status 200"
+    if isinstance(error, av.error.InvalidDataError):
+        return "not audio that can be decoded"
+    if isinstance(error, ValueError) and not isinstance(error, av.error.FFmpegError):
+        return str(error)
+    if isinstance(error, av.error.ExitError):
+        return f"nothing came for {request.get('timeout_s', 0):g} s"
+    return f"not audio that can be decoded: {_text(error)}"
+
+
+def _text(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 if __name__ == "__main__":
-    serve(handle)
+    serve_exchange(handle)

@@ -1,4 +1,4 @@
-"""Download a body to a file: streamed, bounded in size and time."""
+"""Download a body to a file: streamed, bounded in size, and in the time in which nothing comes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import aiohttp
 from .errors import PromptError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 CHUNK: Final = 64 * 1024
+OK: Final = 200
 NOT_MODIFIED: Final = 304
 
 
@@ -24,61 +25,102 @@ class UnavailableError(PromptError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Downloaded:
-    """Status (200 or 304) and headers of the response; `content` is the SHA-256 of what is in the file now."""
+class DownloadLimits:
+    """`timeout_s` is for the answer, and again for each piece of its body."""
 
-    status: int
-    headers: Mapping[str, str]
-    content: str = ""
+    timeout_s: float
+    max_bytes: int
+    redirects: int
 
 
-async def download(
-    session: aiohttp.ClientSession,
-    url: str,
-    target: Path,
-    *,
-    headers: Mapping[str, str],
-    timeout_s: float,
-    max_bytes: int,
-    redirects: int,
-) -> Downloaded:
-    """GET `url` into `target`. Raises UnavailableError, or PromptError when there is nothing to be had."""
+class Download:
+    """An answer, 200 or 304, whose body is still to come. `save` it or `close` it."""
+
+    def __init__(self, response: aiohttp.ClientResponse, limits: DownloadLimits) -> None:
+        self._response, self._limits = response, limits
+        self.status, self.headers, self.url = response.status, response.headers, str(response.url)
+        self.size = 0
+        """Octets saved so far."""
+        self.grown: Callable[[], None] = lambda: None
+        """Called after each piece that was saved."""
+
+    @property
+    def content_type(self) -> str:
+        """As the server says; empty where it does not."""
+        return self.headers.get("Content-Type", "")
+
+    def close(self) -> None:
+        """Hang up."""
+        self._response.close()
+
+    async def save(self, target: Path) -> str:
+        """Write the body, a thread doing the writing; gives its SHA-256.
+
+        Raises UnavailableError where the body breaks off, PromptError where it is empty or too large.
+        """
+        try:
+            return await self._save(target)
+        except TimeoutError as error:
+            raise UnavailableError(f"nothing more came for {self._limits.timeout_s:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise UnavailableError(f"the download broke off: {_said(error)}") from error
+        finally:
+            self.close()
+
+    async def _save(self, target: Path) -> str:
+        limits, sha, loop = self._limits, hashlib.sha256(), asyncio.get_running_loop()
+        file = await asyncio.to_thread(target.open, "wb", 0)
+        try:
+            async with asyncio.timeout(limits.timeout_s) as deadline:
+                async for chunk in self._response.content.iter_chunked(CHUNK):
+                    deadline.reschedule(loop.time() + limits.timeout_s)
+                    room = limits.max_bytes - self.size
+                    sha.update(chunk)
+                    await asyncio.to_thread(file.write, chunk[:room])
+                    self.size += min(len(chunk), room)
+                    self.grown()
+                    if len(chunk) > room:
+                        raise PromptError(f"longer than the {limits.max_bytes} octets allowed")
+        finally:
+            await asyncio.to_thread(file.close)
+        if self.size == 0:
+            raise PromptError("the body is empty; expected audio")
+        return sha.hexdigest()
+
+
+async def request(
+    session: aiohttp.ClientSession, url: str, *, conditions: Mapping[str, str], limits: DownloadLimits
+) -> Download:
+    """GET `url`: the answer, its body not read. Raises UnavailableError, or PromptError if there is nothing there."""
     try:
-        async with (
-            asyncio.timeout(timeout_s),
-            session.get(url, headers=headers, max_redirects=redirects) as response,
-        ):
-            if response.status == NOT_MODIFIED and headers:
-                return Downloaded(status=NOT_MODIFIED, headers=response.headers)
-            if response.status >= 500:
-                raise UnavailableError(f"status {response.status}")
-            if response.status != 200:
-                raise PromptError(f"status {response.status}; expected 200")
-            content = await _save(response, target, max_bytes)
-            return Downloaded(status=200, headers=response.headers, content=content)
+        async with asyncio.timeout(limits.timeout_s):
+            response = await session.get(url, headers=conditions, max_redirects=limits.redirects)
     except TimeoutError as error:
-        raise UnavailableError(f"not downloaded within {timeout_s:g} s") from error
+        raise UnavailableError(f"no answer within {limits.timeout_s:g} s") from error
     except aiohttp.TooManyRedirects as error:
-        raise PromptError(f"more than {redirects} redirects") from error
+        raise PromptError(f"more than {limits.redirects} redirects") from error
     except (aiohttp.InvalidURL, ValueError) as error:
         raise PromptError(f"not an http or https URL: {error}") from error
     except (aiohttp.ClientError, OSError) as error:
-        raise UnavailableError(f"{type(error).__name__}: {error}") from error
-
-
-async def _save(response: aiohttp.ClientResponse, target: Path, max_bytes: int) -> str:
-    """Write the body, a thread doing the writing; gives its SHA-256."""
-    sha, size = hashlib.sha256(), 0
-    file = await asyncio.to_thread(target.open, "wb")
+        raise UnavailableError(_said(error)) from error
     try:
-        async for chunk in response.content.iter_chunked(CHUNK):
-            size += len(chunk)
-            if size > max_bytes:
-                raise PromptError(f"longer than the {max_bytes} octets allowed")
-            sha.update(chunk)
-            await asyncio.to_thread(file.write, chunk)
-    finally:
-        await asyncio.to_thread(file.close)
-    if size == 0:
-        raise PromptError("the body is empty")
-    return sha.hexdigest()
+        _check(response, conditions, limits)
+    except PromptError:
+        response.close()
+        raise
+    return Download(response, limits)
+
+
+def _check(response: aiohttp.ClientResponse, conditions: Mapping[str, str], limits: DownloadLimits) -> None:
+    if response.status == NOT_MODIFIED and conditions:
+        return
+    if response.status >= 500:
+        raise UnavailableError(f"status {response.status}")
+    if response.status != OK:
+        raise PromptError(f"status {response.status}; expected 200")
+    if (response.content_length or 0) > limits.max_bytes:
+        raise PromptError(f"{response.content_length} octets, longer than the {limits.max_bytes} octets allowed")
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

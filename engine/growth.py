@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 
 class Growth:
@@ -12,6 +17,8 @@ class Growth:
         self.available = 0
         self.complete = False
         self.error = ""
+        self.listeners = 0
+        """How many play it, or are about to: a stream without any ends after a while."""
         self._changed = asyncio.Event()
 
     def grow(self, available: int) -> None:
@@ -24,12 +31,21 @@ class Growth:
         self.complete, self.error = True, error
         self._wake()
 
+    @contextlib.contextmanager
+    def listening(self) -> Generator[None]:
+        """Be one of its listeners for as long as the context lasts."""
+        self.listeners += 1
+        try:
+            yield
+        finally:
+            self.listeners -= 1
+
     async def changed(self) -> None:
         """Return at the next change, at once where there can be none."""
         if not self.complete:
             await self._changed.wait()
 
-    async def reach(self, samples: int) -> None:
+    async def reach(self, samples: float) -> None:
         """Return when `samples` are available, or when no more come."""
         while self.available < samples and not self.complete:
             await self.changed()

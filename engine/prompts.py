@@ -1,44 +1,52 @@
 """Whatever Play names, as audio ready to play: fetched, decoded and cached.
 
 Reference: Play. `http` and `https` URLs are cached by the HTTP rules (`freshness`), files are read only below
-the configured roots and decoded again when they change. However many calls ask for the same audio at once, it
-is downloaded and decoded once. The loop never blocks: decoding is a worker process's, files are a thread's.
+the configured roots and decoded again when they change; playlists (HLS) and streams (RTMP) are not cached. However
+many calls ask for the same audio at once, it is downloaded and decoded once. Playing may begin long before either
+has come to its end. The loop never blocks: decoding is a worker process's, files are a thread's.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
+import re
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
 
-from .audio_cache import AudioCache, SingleFlight, digest
-from .download import Downloaded, UnavailableError, download
+from .audio_cache import KEEP_S, AudioCache, SingleFlight, digest
+from .audio_formats import PROTOCOLS, headerless, is_playlist
+from .decoders import Decoders
+from .download import OK, Download, DownloadLimits, UnavailableError, request
 from .errors import PromptError
+from .flexml.verb import Prompt
 from .freshness import Freshness, freshness
-from .workers import Workers
+from .making import Making, feed, follow, pace
+from .responses import Responses
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
-    from .flexml.verb import Prompt
-
-OK: Final = 200
-MAX_KNOWN: Final = 10_000
-NO_AUDIO: Final = Freshness(content="")
+SOON_S: Final = 0.25
+"""What is downloaded within that is decoded like a file."""
+SMALL: Final = 1024 * 1024
+"""Octets of a file that keep nobody waiting who comes next."""
+HLS: Final = re.compile(r"hls(\+(?P<over>https?))?://", re.IGNORECASE)
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PromptLimits:
-    """What one prompt may take: `timeout_s` to download, as much again to decode."""
+    """What one prompt may take.
+
+    Nothing may come for `timeout_s`, from a server or from a decoder; the first sound takes twice that at most.
+    """
 
     timeout_s: float = 30.0
     max_download: int = 50 * 1024 * 1024
@@ -46,25 +54,29 @@ class PromptLimits:
     redirects: int = 5
     cache_bytes: int = 2 * 1024**3
     workers: int = 1
+    processes: int = 32
 
 
 class Prompts:
     """Fetches and decodes. `roots` are the directories below which files may be played."""
 
     def __init__(self, cache_dir: Path, *, roots: Sequence[Path] = (), limits: PromptLimits | None = None) -> None:
-        self._limits = limits or PromptLimits()
+        self._limits = limits = limits or PromptLimits()
         self._roots = tuple(root.resolve() for root in roots)
-        self._cache = AudioCache(cache_dir, max_bytes=self._limits.cache_bytes)
-        self._workers = Workers("flexml.engine.decode", size=self._limits.workers, timeout_s=self._limits.timeout_s)
-        self._flights: SingleFlight[Prompt] = SingleFlight()
-        self._fresh_until: dict[str, float] = {}
-        """By URL, in the loop's time: after a restart everything is asked for once."""
+        self._cache = AudioCache(cache_dir, max_bytes=limits.cache_bytes)
+        self._responses = Responses(self._cache)
+        self._decoders = Decoders(size=limits.workers, most=limits.processes, timeout_s=limits.timeout_s)
+        self._flights: SingleFlight[Prompt | Making] = SingleFlight()
+        self._makings: dict[object, Making] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._made: list[tuple[float, Making]] = []
+        """What is complete and since when, in the order of that; its files may still be named by somebody."""
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
         """Open the cache and the HTTP session, start the decoders."""
         await self._cache.start()
-        await self._workers.start()
+        await self._decoders.start()
         self._session = aiohttp.ClientSession(
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
@@ -74,126 +86,252 @@ class Prompts:
     async def close(self) -> None:
         """Stop what is under way, end the decoders."""
         await self._flights.close()
-        await self._workers.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._decoders.close()
         if self._session is not None:
             await self._session.close()
             self._session = None
 
-    async def fetch(self, url: str, rate_hz: int = 8000) -> Prompt:
-        """The audio that `url` names: http, https, file, or a plain path. Raises PromptError."""
-        url = url.strip()
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the decoders."""
+        return self._decoders.pids
+
+    async def fetch(
+        self, url: str, rate_hz: int = 8000, *, streaming: bool = False, pre_buffer_s: float = 0.0
+    ) -> Prompt:
+        """The audio that `url` names (http, https, hls, rtmp, file, or a plain path), perhaps with more to come.
+
+        `pre_buffer_s` is to be there first. With `streaming` it is a broadcast: whoever comes later hears what
+        the others hear. Raises PromptError.
+        """
+        url = HLS.sub(lambda found: f"{found['over'] or 'http'}://", url.strip())
         try:
-            return await self._flights.share((url, rate_hz), lambda: self._fetch(url, rate_hz))
+            key = (url, rate_hz, streaming)
+            return await self._share(key, lambda: self._fetch(key), pre_buffer_s)
         except PromptError as error:
             raise PromptError(f"{url}: {error}") from error
 
-    async def _fetch(self, url: str, rate_hz: int) -> Prompt:
+    async def fetch_file(self, path: Path, rate_hz: int = 8000, url: str = "") -> Prompt:
+        """The audio in a file of ours; `url` is what it is called. Raises PromptError."""
+        key = (path, rate_hz)
+        try:
+            return await self._share(key, lambda: self._file(key, rate_hz, path, url), 0.0)
+        except PromptError as error:
+            raise PromptError(f"{url or path}: {error}") from error
+
+    async def _share(
+        self, key: object, start: Callable[[], Coroutine[object, object, Prompt | Making]], pre_buffer_s: float
+    ) -> Prompt:
+        """What is under way for `key`, or else what `start` begins."""
+        under_way = None if key in self._flights else self._makings.get(key)
+        found = under_way or await self._flights.share(key, start)
+        return found if isinstance(found, Prompt) else await found.prompt(pre_buffer_s)
+
+    async def _fetch(self, key: tuple[str, int, bool]) -> Prompt | Making:
+        url, _, streaming = key
         try:
             scheme = urlsplit(url).scheme.lower()
         except ValueError as error:
             raise PromptError(f"not a URL: {error}") from error
+        if scheme in PROTOCOLS and (streaming or is_playlist(url) or scheme.startswith("rtmp")):
+            return await self._begin_stream(key, url)
         if scheme in {"http", "https"}:
-            return await self._remote(url, rate_hz)
+            return await self._remote(key)
         if scheme in {"", "file"}:
-            return await self._local(url, rate_hz)
-        raise PromptError(f"scheme {scheme!r}; allowed: http, https, file")
+            return await self._file(key, key[1], await asyncio.to_thread(self._find, url), url)
+        raise PromptError(f"scheme {scheme!r}; allowed: http, https, hls, rtmp, rtmps, file")
 
     # ---- files -----------------------------------------------------------------------------------------------
 
-    async def _local(self, url: str, rate_hz: int) -> Prompt:
-        source, version = await asyncio.to_thread(self._find, url)
-        key = digest(str(source), version, rate_hz)
-        return await self._cache.prompt(key, rate_hz, url=url) or await self._decode(source, key, rate_hz, url)
-
-    def _find(self, url: str) -> tuple[Path, str]:
-        """The file that is meant, and its version. Links are followed first, so that none leads out of a root."""
+    def _find(self, url: str) -> Path:
+        """The file that is meant. Links are followed first, so that none leads out of a root."""
         name = unquote(urlsplit(url).path) if url[:5].lower() == "file:" else url
         if not name or "\0" in name:
             raise PromptError("names no file")
         for root in self._roots:
             path = (root / name).resolve()
             if path.is_relative_to(root) and path.is_file():
-                found = path.stat()
-                return path, f"{found.st_mtime_ns} {found.st_size}"
+                return path
         raise PromptError("no such file in the directories that may be played from")
+
+    async def _file(self, key: object, rate_hz: int, path: Path, url: str) -> Prompt | Making:
+        try:
+            found = await asyncio.to_thread(path.stat)
+        except OSError as error:
+            raise PromptError(f"cannot be read: {error.strerror}") from error
+        content = digest(str(path), f"{found.st_mtime_ns} {found.st_size}", rate_hz)
+        cached = await self._cache.prompt(content, rate_hz, url=url)
+        if cached is not None:
+            return cached
+        making = self._new(rate_hz, url)
+
+        async def work() -> Prompt:
+            await self._decode(making, path, found.st_size, headerless(str(path)))
+            return await self._keep(making, content)
+
+        return await self._begin(key, making, work())
 
     # ---- HTTP ------------------------------------------------------------------------------------------------
 
-    async def _remote(self, url: str, rate_hz: int) -> Prompt:
+    async def _remote(self, key: tuple[str, int, bool]) -> Prompt | Making:
         """Use what is cached while it is fresh; else ask, and use it if it has not changed or nobody answers."""
-        known = await asyncio.to_thread(self._load, url)
-        key = digest(url, known.content, rate_hz)
-        cached = await self._cache.prompt(key, rate_hz, url=url) if known.content else None
-        if cached and asyncio.get_running_loop().time() < self._fresh_until.get(url, 0.0):
+        url, rate_hz, _ = key
+        known = await self._responses.known(url)
+        cached = await self._cache.prompt(digest(url, known.content, rate_hz), rate_hz, url=url)
+        if cached and self._responses.fresh(url):
             return cached
-        source = self._cache.path(uuid.uuid4().hex, ".source")
         try:
-            response = await self._download(url, source, known.conditions() if cached else {})
-            found = freshness(response.headers, response.content or known.content)
-            await self._remember(url, found if response.status == OK else known.renewed(found))
-            if cached and found.content == known.content:
-                return cached
-            return await self._decode(source, digest(url, found.content, rate_hz), rate_hz, url)
+            return await self._ask(key, known, cached)
         except UnavailableError as error:
             if cached is None or not known.stale_ok:
                 raise
             log.warning("%s: %s; the copy in the cache is used", url, error)
             return cached
-        finally:
-            await asyncio.to_thread(source.unlink, missing_ok=True)
 
-    async def _download(self, url: str, source: Path, conditions: dict[str, str]) -> Downloaded:
+    async def _ask(self, key: tuple[str, int, bool], known: Freshness, cached: Prompt | None) -> Prompt | Making:
+        url, rate_hz, _ = key
         if self._session is None:
             raise PromptError("the HTTP client is not started")
-        limits = self._limits
-        return await download(
-            self._session,
-            url,
-            source,
-            headers=conditions,
-            timeout_s=limits.timeout_s,
-            max_bytes=limits.max_download,
-            redirects=limits.redirects,
+        limits = DownloadLimits(
+            timeout_s=self._limits.timeout_s, max_bytes=self._limits.max_download, redirects=self._limits.redirects
         )
+        answer = await request(self._session, url, conditions=known.conditions() if cached else {}, limits=limits)
+        if cached and answer.status != OK:
+            answer.close()
+            await self._responses.remember(url, known.renewed(freshness(answer.headers, known.content)))
+            return cached
+        if is_playlist(answer.url, answer.content_type):
+            answer.close()
+            return await self._begin_stream(key, answer.url)
+        making = self._new(rate_hz, url)
+        return await self._begin(key, making, self._download(making, answer, known.content if cached else ""))
 
-    async def _remember(self, url: str, found: Freshness) -> None:
-        self._fresh_until.pop(url, None)
-        if found.store and found.lifetime_s:
-            self._fresh_until[url] = asyncio.get_running_loop().time() + found.lifetime_s
-        while len(self._fresh_until) > MAX_KNOWN:
-            self._fresh_until.pop(next(iter(self._fresh_until)))
-        await asyncio.to_thread(self._save, url, found)
+    async def _download(self, making: Making, answer: Download, known: str) -> Prompt | None:
+        """Download and decode, at the same time where it takes long. Raises PromptError if that is not all of it."""
+        source = making.path.with_suffix(".source")
+        saving = asyncio.create_task(answer.save(source))
+        try:
+            await asyncio.wait({saving}, timeout=SOON_S)
+            if self._decoders.full:
+                await asyncio.wait({saving})
+            await self._decode_download(making, answer, saving, source, known)
+            content = await saving
+            await self._responses.remember(making.url, freshness(answer.headers, content))
+            key = digest(making.url, content, making.rate_hz)
+            if content == known and (cached := await self._cache.prompt(key, making.rate_hz, url=making.url)):
+                return cached
+            return await self._keep(making, key)
+        finally:
+            saving.cancel()
+            await asyncio.gather(saving, return_exceptions=True)
+            answer.close()
+            await asyncio.to_thread(source.unlink, missing_ok=True)
 
-    def _known_path(self, url: str) -> Path:
-        return self._cache.path(digest(url), ".json")
+    async def _decode_download(
+        self, making: Making, answer: Download, saving: asyncio.Task[str], source: Path, known: str
+    ) -> None:
+        """Decode what has come or comes. Why the download broke off matters more than what the decoder says of it."""
+        demuxer = headerless(answer.url, answer.content_type) or headerless(making.url)
+        try:
+            if not saving.done():
+                await self._decode_growing(making, answer, saving, source, demuxer)
+            elif answer.size and (saving.exception() or saving.result() != known):
+                await self._decode(making, source, answer.size, demuxer)
+        except PromptError as error:
+            broken = saving.exception() if saving.done() else None
+            if broken is None and answer.content_type and not making.growth.available:
+                raise PromptError(f"{error} (sent as {answer.content_type})") from error
+            raise broken or error from error
 
-    def _save(self, url: str, found: Freshness) -> None:
-        path = self._known_path(url)
-        if not found.store:
-            path.unlink(missing_ok=True)
+    async def _decode_growing(
+        self, making: Making, answer: Download, saving: asyncio.Task[str], source: Path, demuxer: str
+    ) -> None:
+        async with self._decoders.of_its_own() as process:
+            process.tell(**self._request(making), source=str(source), form=demuxer, growing=True)
+            await feed(process, making, answer, saving, self._limits.timeout_s)
+
+    # ---- streams ---------------------------------------------------------------------------------------------
+
+    async def _begin_stream(self, key: tuple[str, int, bool], url: str) -> Prompt | Making:
+        making = self._new(key[1], key[0])
+        stream = key[2] or url.lower().startswith("rtmp")
+        return await self._begin(key, making, self._stream(making, url, stream))
+
+    async def _stream(self, making: Making, url: str, stream: bool) -> Prompt | None:
+        """Play what a decoder fetches itself for as long as somebody listens; it is not kept."""
+        async with self._decoders.of_its_own(wait=False) as process:
+            timeout_s = self._limits.timeout_s
+            process.tell(**self._request(making), url=url, stream=stream, timeout_s=timeout_s)
+            await pace(process, making, timeout_s)
+        return None
+
+    # ---- making ----------------------------------------------------------------------------------------------
+
+    def _new(self, rate_hz: int, url: str) -> Making:
+        return Making(self._cache.growing / f"{uuid.uuid4().hex}.pcm", rate_hz=rate_hz, url=url)
+
+    async def _begin(
+        self, key: object, making: Making, work: Coroutine[object, object, Prompt | None]
+    ) -> Prompt | Making:
+        """Let `work` make it; returns once something can be heard. Raises PromptError."""
+        task = asyncio.create_task(self._make(key, making, work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self._makings[key] = making
+        await making.ready()
+        return making.result or making
+
+    async def _make(self, key: object, making: Making, work: Coroutine[object, object, Prompt | None]) -> None:
+        loop, limits = asyncio.get_running_loop(), self._limits
+        result, error = None, PromptError("it has been given up")
+        try:
+            async with asyncio.timeout(2 * limits.timeout_s) as deadline:
+                making.begun = lambda: deadline.reschedule(None)
+                result, error = await work, None
+        except TimeoutError:
+            error = PromptError(f"no sound came within {2 * limits.timeout_s:g} s")
+        except PromptError as caught:
+            error = caught
+        except OSError as caught:
+            error = PromptError(f"{caught.strerror}: {caught.filename}")
+        finally:
+            del self._makings[key]
+            making.end(result, error)
+            self._made.append((loop.time(), making))
+        await self._sweep()
+
+    def _request(self, making: Making) -> dict[str, object]:
+        return {"target": str(making.path), "rate_hz": making.rate_hz, "max_s": self._limits.max_duration_s}
+
+    async def _decode(self, making: Making, source: Path, size: int, demuxer: str) -> None:
+        """Decode a file that is all there. Raises PromptError."""
+        fields = self._request(making) | {"source": str(source), "form": demuxer}
+        if size <= SMALL:
+            making.take(await self._decoders.in_pool(making.took, **fields))
             return
-        partial = path.with_suffix(f".{uuid.uuid4().hex}.partial")
-        partial.write_text(json.dumps(asdict(found)), encoding="utf-8")
-        partial.rename(path)
+        async with self._decoders.of_its_own() as process:
+            process.tell(**fields)
+            await follow(process, making, self._limits.timeout_s)
 
-    def _load(self, url: str) -> Freshness:
-        """What an earlier response said; nothing, where there was none or the file cannot be read."""
-        try:
-            return Freshness(**json.loads(self._known_path(url).read_bytes()))
-        except (OSError, ValueError, TypeError):
-            return NO_AUDIO
-
-    # ---- decoding --------------------------------------------------------------------------------------------
-
-    async def _decode(self, source: Path, key: str, rate_hz: int, url: str) -> Prompt:
-        target, max_s = str(self._cache.path(key)), self._limits.max_duration_s
-        try:
-            await self._workers.run(source=str(source), target=target, rate_hz=rate_hz, max_s=max_s)
-        except PromptError:
-            await self._cache.discard(key)
-            raise
-        prompt = await self._cache.prompt(key, rate_hz, url=url)
+    async def _keep(self, making: Making, key: str) -> Prompt:
+        """Let what has been made be found in the cache."""
+        await self._cache.keep(key, making.path)
+        prompt = await self._cache.prompt(key, making.rate_hz, url=making.url)
+        await self._cache.evict()
         if prompt is None:
             raise PromptError("the decoded file has been removed")
-        await self._cache.evict()
         return prompt
+
+    async def _sweep(self) -> None:
+        """Remove the files of what is complete, once nobody can be about to play them."""
+        oldest = asyncio.get_running_loop().time() - KEEP_S
+        kept: list[tuple[float, Making]] = []
+        for since, making in self._made:
+            if making.growth.listeners or (making.handed_out and since > oldest):
+                kept.append((since, making))
+            else:
+                await asyncio.to_thread(making.path.unlink, missing_ok=True)
+        self._made = kept

@@ -3,7 +3,8 @@
 A worker is a fresh interpreter that runs one module, gets a JSON object a line on its standard input and
 answers with one on its standard output. It inherits no other descriptor, so no socket of ours; it ends when
 its input does, and the kernel ends it should we die while it works. One request at a time: a worker that
-dies or takes too long is replaced before the next one.
+dies or takes too long is replaced before the next one. Before its answer a worker may tell how far it is, in
+objects that hold `progress`; what it is told meanwhile it takes when it needs it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ MEMORY: Final = 2 * 1024**3
 """Address space of a worker, in octets: what hostile input can take."""
 NICENESS: Final = 10
 """Workers give way to the media tick."""
+PROGRESS_S: Final = 0.02
+"""Progress is looked at no more often than this."""
 PR_SET_PDEATHSIG: Final = 1
 
 
@@ -36,12 +39,12 @@ class Workers:
 
     def __init__(self, module: str, *, size: int = 1, timeout_s: float = 60.0) -> None:
         self._module, self._size, self._timeout_s = module, size, timeout_s
-        self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
-        self._all: list[_Worker] = []
+        self._idle: asyncio.LifoQueue[WorkerProcess] = asyncio.LifoQueue()
+        self._all: list[WorkerProcess] = []
 
     async def start(self) -> None:
         """Start the processes, so that the first request does not wait for imports."""
-        self._all = [_Worker(self._module) for _ in range(self._size)]
+        self._all = [WorkerProcess(self._module) for _ in range(self._size)]
         for worker in self._all:
             await worker.start()
             self._idle.put_nowait(worker)
@@ -54,17 +57,19 @@ class Workers:
     @property
     def pids(self) -> list[int]:
         """Process ids of the live workers."""
-        return [worker.process.pid for worker in self._all if worker.process is not None]
+        return [worker.pid for worker in self._all if worker.pid]
 
-    async def run(self, **request: object) -> dict[str, Any]:
-        """Have the request done and give the answer. Raises PromptError saying why it could not be."""
+    async def run(self, progress: Callable[[dict[str, Any]], None] | None = None, **request: object) -> dict[str, Any]:
+        """Have the request done and give the answer; `progress` gets what comes before it.
+
+        Raises PromptError saying why it could not be done: `timeout_s` counts from the last progress.
+        """
         if not self._all:
             raise PromptError("the worker processes are not started")
         worker = await self._idle.get()
         done = False
         try:
-            async with asyncio.timeout(self._timeout_s):
-                answer = await worker.ask_again(request)
+            answer = await self._ask(worker, request, progress or (lambda message: None))
             done = True
         except TimeoutError as error:
             raise PromptError(f"not done within {self._timeout_s:g} s") from error
@@ -78,16 +83,64 @@ class Workers:
             raise PromptError(str(answer["error"]))
         return answer
 
+    async def _ask(
+        self, worker: WorkerProcess, request: dict[str, object], progress: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any]:
+        """Ask; once more, of a new process, when this one has ended: maybe it had before it was asked."""
+        begun = False
 
-class _Worker:
-    """One process, started again when it is needed and not there."""
+        def began(message: dict[str, Any]) -> None:
+            nonlocal begun
+            begun = True
+            progress(message)
+
+        try:
+            return await self._ask_once(worker, request, began)
+        except (OSError, EOFError) as error:
+            if begun or isinstance(error, TimeoutError):  # which is an OSError too
+                raise
+            await worker.kill()
+            return await self._ask_once(worker, request, progress)
+
+    async def _ask_once(
+        self, worker: WorkerProcess, request: dict[str, object], progress: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any]:
+        async with asyncio.timeout(self._timeout_s) as deadline:
+            if not worker.alive:
+                await worker.kill()
+                await worker.start()
+            worker.tell(**request)
+            while True:
+                message = await worker.hear()
+                if "progress" not in message:
+                    return message
+                progress(message)
+                deadline.reschedule(asyncio.get_running_loop().time() + self._timeout_s)
+
+
+class WorkerProcess:
+    """One process that runs `module`, as its parent sees it."""
 
     def __init__(self, module: str) -> None:
         self._module = module
-        self.process: asyncio.subprocess.Process | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._rest = b""
+        self._heard: list[dict[str, Any]] = []
+
+    @property
+    def pid(self) -> int:
+        """The process id; 0 where there is no process."""
+        return self._process.pid if self._process is not None else 0
+
+    @property
+    def alive(self) -> bool:
+        """True until it has ended, as far as is known."""
+        return self._process is not None and self._process.returncode is None
 
     async def start(self) -> None:
-        self.process = await asyncio.create_subprocess_exec(
+        """Start the process; its imports are under way then."""
+        self._rest, self._heard = b"", []
+        self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             self._module,
@@ -98,30 +151,39 @@ class _Worker:
             start_new_session=True,  # Ctrl-C is the parent's to handle
         )
 
-    async def ask_again(self, request: dict[str, object]) -> dict[str, Any]:
-        """Ask; once more, of a new process, when this one has ended: maybe it had before it was asked."""
-        try:
-            return await self.ask(request)
-        except (OSError, EOFError):
-            await self.kill()
-            return await self.ask(request)
+    def tell(self, **message: object) -> None:
+        """Send a request, or more about the one under way. Nothing happens where the process has ended."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
 
-    async def ask(self, request: dict[str, object]) -> dict[str, Any]:
-        if self.process is None or self.process.returncode is not None:
-            await self.kill()
-            await self.start()
-        assert self.process is not None
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(request).encode() + b"\n")
-        await self.process.stdin.drain()
-        line = await self.process.stdout.readline()
-        if not line.endswith(b"\n"):
-            raise EOFError(f"exit status {await self.process.wait()}")
-        return json.loads(line)
+    async def hear(self) -> dict[str, Any]:
+        """The next message; of progress that is old already only the last. Raises EOFError, ValueError."""
+        while not self._heard:
+            await self._read()
+        return self._heard.pop(0)
+
+    async def _read(self) -> None:
+        process = self._process
+        if process is None or process.stdout is None:
+            raise EOFError("not started")
+        octets = await process.stdout.read(MAX_LINE)
+        if not octets:
+            raise EOFError(f"exit status {await process.wait()}")
+        *lines, self._rest = (self._rest + octets).split(b"\n")
+        if len(self._rest) > MAX_LINE:
+            raise ValueError(f"a line of more than {MAX_LINE} octets")
+        messages = [json.loads(line) for line in lines]
+        self._heard = [
+            message
+            for message, following in zip(messages, [*messages[1:], None], strict=True)
+            if following is None or not message.keys() == following.keys() == {"progress"}
+        ]
+        if messages and "progress" in messages[-1]:
+            await asyncio.sleep(PROGRESS_S)
 
     async def kill(self) -> None:
-        process, self.process = self.process, None
+        """End the process, whatever it is doing."""
+        process, self._process = self._process, None
         if process is None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -131,19 +193,40 @@ class _Worker:
         await process.wait()
 
 
+class Exchange:
+    """The pipe as the worker sees it."""
+
+    def __init__(self) -> None:
+        self._answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries that print must not answer
+
+    def hear(self) -> dict[str, Any] | None:
+        """The next message; None when no more come."""
+        line = sys.stdin.buffer.readline()
+        return json.loads(line) if line else None
+
+    def tell(self, **message: object) -> None:
+        """Send a message: the answer, or, with `progress` in it, something before the answer."""
+        self._answers.write(json.dumps(message).encode() + b"\n")
+
+
 def serve(handle: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Be a worker: answer requests until the input ends. A PromptError or any other failure is an answer too."""
+    serve_exchange(lambda request, exchange: handle(request))
+
+
+def serve_exchange(handle: Callable[[dict[str, Any], Exchange], dict[str, Any]]) -> None:
+    """Be a worker that tells and is told more while it works."""
     _confine()
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries that print must not answer
-    for line in sys.stdin.buffer:
+    exchange = Exchange()
+    while (request := exchange.hear()) is not None:
         try:
-            answer = handle(json.loads(line))
+            answer = handle(request, exchange)
         except PromptError as error:
             answer = {"error": str(error)}
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
-        answers.write(json.dumps(answer).encode() + b"\n")
+        exchange.tell(**answer)
 
 
 def _confine() -> None:

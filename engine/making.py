@@ -1,0 +1,174 @@
+"""Audio that is being made: a file of samples that grows, and what those who wait for it are given.
+
+The file keeps the name it has been handed out under for as long as somebody may begin to play it; what is worth
+keeping gets a second name in the cache (a hard link). `follow`, `feed` and `pace` are the parent's side of the
+decoder processes: they listen to how far the decoder is, tell it how far its source is, and how far it may go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from .errors import PromptError
+from .flexml.verb import Prompt
+from .growing_file import AHEAD_S, SAMPLE
+from .growth import Growth
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from .download import Download
+    from .workers import WorkerProcess
+
+READY_S: Final = 0.3
+"""Audio that is there when playing may begin."""
+GRACE_S: Final = 0.05
+"""How much longer is waited for the end of what is decoded in no time."""
+PACE_S: Final = 0.2
+LINGER_S: Final = 10.0
+"""How long a stream goes on that nobody listens to."""
+
+Answer = dict[str, Any]
+
+
+class Making:
+    """One piece of audio under way. `result` is what it is once it is complete and kept."""
+
+    def __init__(self, path: Path, *, rate_hz: int, url: str) -> None:
+        self.path, self.rate_hz, self.url = path, rate_hz, url
+        self.growth = Growth()
+        self.ring = 0
+        self.result: Prompt | None = None
+        self.handed_out = False
+        self.cause: PromptError | None = None
+        self.begun: Callable[[], None] = lambda: None
+        """Called with the first samples."""
+
+    def took(self, message: Answer) -> None:
+        """Take a decoder's progress."""
+        self.ring = int(message.get("ring", self.ring))
+        self._grow(int(message["progress"]))
+
+    def take(self, answer: Answer) -> None:
+        """Take a decoder's answer. Raises PromptError where it says that something was wrong."""
+        self._grow(int(answer.get("samples", 0)))
+        if "error" in answer:
+            raise PromptError(str(answer["error"]))
+
+    def _grow(self, available: int) -> None:
+        if available > self.growth.available:
+            if not self.growth.available:
+                self.begun()
+            self.growth.grow(available)
+
+    def end(self, result: Prompt | None = None, error: PromptError | None = None) -> None:
+        """No more comes: all of it is in `result`, or `error` is why it ends here. Gives the file its true size."""
+        self.result, self.cause = result, error
+        if not self.ring and result is None:
+            with contextlib.suppress(OSError):
+                if self.path.stat().st_size > self.growth.available * SAMPLE:
+                    os.truncate(self.path, self.growth.available * SAMPLE)
+        self.growth.finish(str(error) if error is not None else "")
+
+    async def ready(self, pre_buffer_s: float = 0.0) -> None:
+        """Return once playing may begin, with `pre_buffer_s` there. Raises PromptError where nothing comes."""
+        longest_s = self.ring / self.rate_hz / 2 if self.ring else math.inf
+        await self.growth.reach(min(max(READY_S, pre_buffer_s), longest_s) * self.rate_hz)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE_S):
+                await self.growth.reach(0 if self.ring else math.inf)
+        if self.growth.complete and not self.growth.available and self.result is None:
+            raise self.cause or PromptError("there is no sound in it")
+
+    async def prompt(self, pre_buffer_s: float) -> Prompt:
+        """The audio once playing may begin. Raises PromptError where nothing comes."""
+        await self.ready(pre_buffer_s)
+        if self.result is not None:
+            return self.result
+        self.handed_out = True
+        return Prompt(
+            path=str(self.path), rate_hz=self.rate_hz, duration_ms=0, url=self.url, growth=self.growth, ring=self.ring
+        )
+
+
+async def follow(
+    process: WorkerProcess, making: Making, timeout_s: float, waits: Callable[[], bool] = lambda: False
+) -> None:
+    """Take the decoder's progress until it answers. Raises PromptError.
+
+    It may be silent for `timeout_s`, and for longer while it `waits` for somebody else.
+    """
+    try:
+        while True:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    message = await process.hear()
+            except TimeoutError:
+                if waits():
+                    continue
+                raise PromptError(f"not decoded further within {timeout_s:g} s") from None
+            if "progress" not in message:
+                making.take(message)
+                return
+            making.took(message)
+    except (OSError, EOFError, ValueError) as error:
+        raise PromptError(f"the decoder ended while at it ({error})") from error
+
+
+async def feed(
+    process: WorkerProcess, making: Making, download: Download, saving: asyncio.Task[str], timeout_s: float
+) -> None:
+    """Let the process decode what is being downloaded; the request has been told. Raises PromptError.
+
+    What cannot be decoded further is not downloaded further.
+    """
+    told = 0
+
+    def tell() -> None:
+        nonlocal told
+        if download.size > told:
+            told = download.size
+            process.tell(octets=told)
+
+    download.grown = tell
+    tell()
+    following = asyncio.create_task(follow(process, making, timeout_s, lambda: not saving.done()))
+    try:
+        await asyncio.wait({saving, following}, return_when=asyncio.FIRST_COMPLETED)
+        if not saving.done() and following.exception() is None:
+            await asyncio.wait({saving})
+        if saving.done():
+            process.tell(octets=download.size, complete=True)
+        await following
+    finally:
+        following.cancel()
+
+
+async def pace(process: WorkerProcess, making: Making, timeout_s: float) -> None:
+    """Let the process decode what it fetches itself; the request has been told. Raises PromptError.
+
+    A stream is allowed AHEAD_S more than the time since it began. It ends when nobody has listened for LINGER_S.
+    """
+    loop, begun = asyncio.get_running_loop(), None
+    heard = loop.time()
+    following = asyncio.create_task(follow(process, making, timeout_s * 2))
+    try:
+        while not following.done():
+            await asyncio.wait({following}, timeout=PACE_S)
+            now = loop.time()
+            if making.growth.available and begun is None:
+                begun = now
+            if making.growth.listeners or begun is None:
+                heard = now
+            if now - heard > LINGER_S:
+                return
+            if making.ring and begun is not None:
+                process.tell(until=int((now - begun + AHEAD_S) * making.rate_hz))
+        await following
+    finally:
+        following.cancel()
