@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from engine_process import EngineProcess
-from flexml_app import Line, Received, Reply
+from flexml_app import Answer, Line, Received, Reply
 from g711 import Codec, Samples
 from hearing import Span, between, tones, utterances
 from phone import Ending, Phone, Talk
@@ -37,7 +37,7 @@ def shows(*names: str) -> Callable[[Test], Test]:
 class Scenario:
     """A call: what the application answers, and what the caller does. Times in seconds since the first audio."""
 
-    document: str | Callable[[EngineProcess], str]
+    document: str | Callable[[EngineProcess], str | Answer]
     serve: Mapping[str, Reply] = field(default_factory=dict[str, Reply])
     keys: tuple[tuple[float, str], ...] = ()
     speech: tuple[tuple[float, Samples], ...] = ()
@@ -46,7 +46,7 @@ class Scenario:
     longest_s: float = 45.0
 
 
-def on_call(document: str | Callable[[EngineProcess], str], **wishes: Any) -> Callable[[Test], Test]:
+def on_call(document: str | Callable[[EngineProcess], str | Answer], **wishes: Any) -> Callable[[Test], Test]:
     """Have the test's `call` fixture be the call of `Scenario(document=..., **wishes)`."""
     scenario = Scenario(document=document, **wishes)
 
