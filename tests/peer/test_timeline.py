@@ -65,14 +65,12 @@ def in_order(lines: list[str], *expected: str) -> None:
 
 def test_a_call_tells_its_story(line: Line, sipp: Sipp, rtp: RtpEndpoint, reader: Reader) -> None:
     """Long enough for one report of the line's quality, which comes every ten seconds."""
-    line.serve(
-        '<Gather action="choice?token=abc" numDigits="2" timeout="3"><Play>tone.wav</Play></Gather>',
-    )
+    line.serve('<Play>tone.wav</Play><Gather action="choice?token=abc" numDigits="2" timeout="3"/>')
     line.serve("<Redirect>rest</Redirect>", at="choice")
     line.serve('<Pause length="10"/><Hangup/>', at="rest")
     line.serve(tone_wav(700, 1.0), at="tone.wav")
     rtp.press("12")
-    outcome = sipp.run(call(hang_up=False), number=line.number, rtp_port=rtp.port)
+    outcome = sipp.run(call(pause(9000), hang_up=False), number=line.number, rtp_port=rtp.port)
     assert outcome.status == 0, outcome.errors
     sid = str(line.final_status().data["CallSid"])
     entries = reader.entries_with("callback delivered", sid)
@@ -88,10 +86,11 @@ def test_a_call_tells_its_story(line: Line, sipp: Sipp, rtp: RtpEndpoint, reader
     base = line.application.url(line.path())
     in_order(
         [one.split("  ", 2)[2] for one in (text.strip() for text in lines)],
-        "< INVITE", "media agreed", f"> POST {base}", "document", "> 200", "RTP heard", "verb Gather", "playing",
-        "digit", "verb ended Gather", f"> POST {base}choice?token=***", "verb Redirect", "verb ended Redirect",
-        f"> POST {base}rest", "verb Pause", "RTP quality", "verb ended Pause", "verb Hangup", "> BYE",
-        "call ended", "RTP total", "call over", "callback queued", "callback attempt", "callback delivered",
+        "< INVITE", "media agreed", f"> POST {base}", "document", "> 200", "verb Play", "audio", "playing",
+        "verb ended Play", "verb Gather", "verb ended Gather", f"> POST {base}choice?token=***",
+        "verb Redirect", "verb ended Redirect", f"> POST {base}rest", "verb Pause", "RTP quality", "verb ended Pause",
+        "verb Hangup", "> BYE", "call ended", "RTP total", "call over", "callback queued",
+        "callback attempt", "callback delivered",
     )  # fmt: skip
 
     for asked in details_of(entries, "> POST"):
