@@ -140,12 +140,11 @@ class _Recording:
 
     command: StartRecording
     started: float
-    stopped: float | None = None
+    stopping: bool = False
 
-    def resumed(self, now: float) -> StartRecording:
-        """The command for a worker that takes over at `now`."""
-        elapsed_ms = round(((now if self.stopped is None else self.stopped) - self.started) * 1000)
-        return msgspec.structs.replace(self.command, elapsed=elapsed_ms)
+    def resumed(self) -> StartRecording:
+        """The command for a worker that takes over; one that was to stop has what has been written."""
+        return self.command if self.stopping else msgspec.structs.replace(self.command, began=self.started)
 
 
 class Playback:
@@ -284,7 +283,7 @@ class MediaLeg:
         """End a recording; returns once its spool file is complete. Raises MediaError."""
         recording = self._recordings.get(job)
         if recording is not None:
-            recording.stopped = self._worker.loop.time()
+            recording.stopping = True
             self._worker.send(StopRecording(leg=self._leg, job=job))
         try:
             event = await self._jobs[job]
@@ -439,8 +438,8 @@ class MediaLeg:
         for play in list(self._plays.values()):
             self._replay(play, now)
         for job, recording in self._recordings.items():
-            self._worker.send(recording.resumed(now + WORKER_START_S))
-            if recording.stopped is not None:
+            self._worker.send(recording.resumed())
+            if recording.stopping:
                 self._worker.send(StopRecording(leg=self._leg, job=job))
         for listening in self._listening.values():
             self._worker.send(listening.command)

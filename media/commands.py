@@ -217,9 +217,9 @@ class Commands:
         self._stages.event_sender.start(row, message.job, message.digits, message.on, message.off, inband)
 
     def _start_recording(self, row: int, message: StartRecording, now_s: float) -> None:
-        del now_s
+        elapsed_ms = round((now_s - message.began) * 1000) if message.began else 0
         self._stages.recorder.start(
-            row, leg=message.leg, job=message.job, path=message.path, sides=message.sides, elapsed_ms=message.elapsed
+            row, leg=message.leg, job=message.job, path=message.path, sides=message.sides, elapsed_ms=elapsed_ms
         )
 
     def _stop_recording(self, row: int, message: StopRecording, now_s: float) -> None:

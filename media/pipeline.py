@@ -119,9 +119,10 @@ class Pipeline:
         self._stages.recorder.skip(ticks)
 
     def close(self) -> None:
-        """Close every leg."""
+        """Close every leg; when this returns, everything recorded is written."""
         for leg in self._stages.legs.open_legs:
             self.command(CloseLeg(leg=leg))
+        self._stages.recorder.end()
 
     # ---- in -----------------------------------------------------------------------------------------------------
 

@@ -148,13 +148,13 @@ class SendDigits(Message, tag=True, frozen=True, kw_only=True):
 class StartRecording(Message, tag=True, frozen=True, kw_only=True):
     """Record into the spool file `path`. Answer: RecordingFinished.
 
-    `elapsed` is given when a recording goes on in a new worker: so long ago it began, and what the file lacks of
-    that becomes silence.
+    `began` is given when a recording goes on in a new worker, in seconds on CLOCK_MONOTONIC: what the file lacks of
+    the time since then becomes silence.
     """
 
     path: str
     sides: Literal["heard", "sent", "mixed", "dual"] = "mixed"
-    elapsed: int = 0
+    began: float = 0.0
 
 
 class StopRecording(Message, tag=True, frozen=True, kw_only=True):

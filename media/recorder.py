@@ -209,6 +209,10 @@ class Recorder:
         """Return the recordings completed since the last call."""
         return self._writer.finished()
 
+    def end(self) -> None:
+        """Let the writer write what is left, and wait for that: for the end of the process."""
+        self._writer.close()
+
     def _slots_of(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """The slots whose row is among `rows`, and where in `rows` it is."""
         if not self._slots.size or not rows.size:
