@@ -39,6 +39,7 @@ HEADERLESS_TYPES: Final = {
     "audio/x-ulaw": "mulaw",
     "audio/g722": "g722",
 }
+HEADERLESS_RATES: Final = {"alaw": 8000, "mulaw": 8000, "g722": 16000}
 PLAYLIST_TYPES: Final = {
     "application/vnd.apple.mpegurl",
     "application/x-mpegurl",

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import av
 import av.error
 
-from .audio_formats import DEMUXERS, PROTOCOLS, STREAM_DEMUXERS, form
+from .audio_formats import DEMUXERS, EXPECTED, HEADERLESS_RATES, PROTOCOLS, STREAM_DEMUXERS, form
 from .errors import PromptError
 from .growing_file import AHEAD_S, RING_S, GrowingSource, PcmFile, PcmRing, Sink
 from .mono import Mono
@@ -81,6 +81,8 @@ def _source(request: dict[str, Any], exchange: Exchange) -> GrowingSource | _Com
 def _open_file(file: GrowingSource | _CompleteSource, demuxer: str) -> InputContainer:
     whitelist = demuxer or DEMUXERS
     options = {"format_whitelist": whitelist, "protocol_whitelist": "none"}
+    if demuxer:
+        options["sample_rate"] = str(HEADERLESS_RATES[demuxer])
     opened = av.open(cast("Any", file), mode="r", format=demuxer or None, container_options=options)
     return cast("InputContainer", opened)
 
@@ -128,7 +130,9 @@ def _pour(container: InputContainer, sink: Sink, rate_hz: int) -> str:
         for frame in _frames(container):
             sink.write(_octets(mono.convert(frame)))
     except (av.error.FFmpegError, OSError, ValueError, PromptError) as caught:
+        exited = isinstance(caught, av.error.ExitError)
         error = str(caught) if isinstance(caught, PromptError) else f"cannot be decoded further: {_text(caught)}"
+        error = "nothing more came" if exited else error
     if not error:
         sink.write(_octets(mono.flush()))
     return error
@@ -149,15 +153,14 @@ def _octets(samples: Any) -> bytes:
 
 
 def _reason(error: Exception, request: dict[str, Any]) -> str:
-    if isinstance(error, av.error.HTTPError):
-        return f"{_text(error)}; expected status 200"
-    if isinstance(error, av.error.InvalidDataError):
-        return "not audio that can be decoded"
-    if isinstance(error, ValueError) and not isinstance(error, av.error.FFmpegError):
-        return str(error)
+    """Why nothing could be opened; ValueErrors are ours, and PyAV's where it cannot even begin."""
     if isinstance(error, av.error.ExitError):
         return f"nothing came for {request.get('timeout_s', 0):g} s"
-    return f"not audio that can be decoded: {_text(error)}"
+    if isinstance(error, av.error.InvalidDataError):
+        return f"not audio that can be decoded; expected {EXPECTED}"
+    if isinstance(error, av.error.FFmpegError) and "url" in request:
+        return f"cannot be opened: {_text(error)}"
+    return f"not audio that can be decoded: {_text(error)}" if isinstance(error, av.error.FFmpegError) else str(error)
 
 
 def _text(error: Exception) -> str:

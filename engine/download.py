@@ -63,7 +63,9 @@ class Download:
         except TimeoutError as error:
             raise UnavailableError(f"nothing more came for {self._limits.timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise UnavailableError(f"the download broke off: {_said(error)}") from error
+            announced = self.headers.get("Content-Length")
+            of = f" of {announced}" if announced else ""
+            raise UnavailableError(f"the download broke off after {self.size}{of} octets") from error
         finally:
             self.close()
 

@@ -138,10 +138,10 @@ class GrowingSource:
         self._seekable = self._directory_last()
 
     def read(self, count: int = -1) -> bytes:
-        """Up to `count` octets, all of them unless the end is nearer."""
+        """Up to `count` octets, as many as are there, at least one unless this is the end."""
         here = self._file.tell()
-        self._reach(here + count if count >= 0 else None)
-        return self._file.read(min(count, self._there - here) if count >= 0 else self._there - here)
+        self._reach(here + 1 if count >= 0 else None)
+        return self._file.read(max(0, min(count, self._there - here) if count >= 0 else self._there - here))
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move; from the end only once it is known where that is."""
@@ -163,13 +163,19 @@ class GrowingSource:
 
     def peek(self, count: int) -> bytes:
         """The octets that the file begins with."""
-        beginning = self.read(count)
-        self._file.seek(0)
-        return beginning
+        return self._at(0, count)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _at(self, at: int, count: int) -> bytes:
+        """`count` octets from `at` on, fewer only at the end. Reading goes on at the beginning."""
+        self._reach(at + count)
+        self._file.seek(at)
+        octets = self._file.read(count)
+        self._file.seek(0)
+        return octets
 
     def _reach(self, size: int | None) -> None:
         """Wait until `size` octets are there, or all."""
@@ -187,11 +193,9 @@ class GrowingSource:
         if beginning[4:] != b"ftyp":
             return False
         while True:
-            self._file.seek(at)
-            header = self.read(ATOM_HEADER)
+            header = self._at(at, ATOM_HEADER)
             size, kind = int.from_bytes(header[:4], "big"), header[4:]
             if len(header) < ATOM_HEADER or kind in {b"moov", b"mdat"} or size < ATOM_HEADER:
-                self._file.seek(0)
                 return kind == b"mdat"
             at += size
 
