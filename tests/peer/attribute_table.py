@@ -40,6 +40,8 @@ class Scenario:
     document: str | Callable[[EngineProcess], str | Answer]
     serve: Mapping[str, Reply] = field(default_factory=dict[str, Reply])
     keys: tuple[tuple[float, str], ...] = ()
+    keys_after_sound: tuple[tuple[float, str], ...] = ()
+    """The same from the first sound on: synthesised speech may be a while in coming."""
     speech: tuple[tuple[float, Samples], ...] = ()
     hang_up_at: float | None = None
     codec: Codec = 0
@@ -69,6 +71,8 @@ class Call:
         self.phone = Phone(engine.target, line.number, codec=scenario.codec, longest_s=scenario.longest_s)
         for at, digits in scenario.keys:
             self.phone.rtp.press(digits, at)
+        for after, digits in scenario.keys_after_sound:
+            self.phone.rtp.press_after_sound(digits, after)
         for at, samples in scenario.speech:
             self.phone.rtp.speak(samples, at)
         self._talk = Talk(lambda: self.phone.call(scenario.hang_up_at))

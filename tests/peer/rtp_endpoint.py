@@ -68,6 +68,7 @@ class RtpEndpoint:
         self._digits: list[str] = []
         self._keys: list[tuple[int, str]] = []
         self._speech: dict[int, bytes] = {}
+        self._after_sound: list[tuple[float, str]] = []
         self._remote: tuple[str, int] | None = None
         self._frame, self._sequence = 0, 1000
         self._event: tuple[int, int, int] | None = None  # code, frame within the event, timestamp at its start
@@ -99,9 +100,17 @@ class RtpEndpoint:
             if at is None:
                 self._digits += digits
                 return
-            first = round(at / FRAME_S)
-            self._keys += [(first + index * KEY_FRAMES, digit) for index, digit in enumerate(digits)]
-            self._keys.sort()
+            self._schedule(digits, at)
+
+    def _schedule(self, digits: str, at: float) -> None:
+        first = round(at / FRAME_S)
+        self._keys += [(first + index * KEY_FRAMES, digit) for index, digit in enumerate(digits)]
+        self._keys.sort()
+
+    def press_after_sound(self, digits: str, after: float) -> None:
+        """Send `digits` so many seconds after something was heard for the first time."""
+        with self._news:
+            self._after_sound.append((after, digits))
 
     def speak(self, samples: Samples, at: float = 0.0) -> None:
         """Say `samples`, `at` seconds into the audio; what is not said is silence."""
@@ -189,6 +198,11 @@ class RtpEndpoint:
         packet = Packet(now - self._began, second & 127, sequence, timestamp, ssrc, datagram[12:])
         with self._news:
             self.packets.append(packet)
+            if self._after_sound and packet.payload_type in SILENT_OCTET and _is_loud(packet):
+                now_s = self._frame * FRAME_S
+                waiting, self._after_sound = self._after_sound, []
+                for after, digits in waiting:
+                    self._schedule(digits, now_s + after)
             self._news.notify_all()
 
     def _send_frame(self, remote: tuple[str, int]) -> None:
@@ -222,6 +236,10 @@ class RtpEndpoint:
             self._socket.sendto(datagram, remote)
         except ConnectionRefusedError:
             pass  # the engine has closed the leg
+
+
+def _is_loud(packet: Packet) -> bool:
+    return bool(np.max(np.abs(decode(packet.payload, packet.payload_type)), initial=0.0) > 0.02)
 
 
 class _Pacer:

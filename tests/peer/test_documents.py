@@ -92,7 +92,7 @@ def application_error(call: Call) -> str:
 
 def mp3(seconds: float) -> Answer:
     file = io.BytesIO()
-    soundfile.write(file, tone(500, seconds), 8000, format="MP3")
+    soundfile.write(file, tone(500, seconds, 0.05), 8000, format="MP3")
     return Answer(body=file.getvalue(), content_type="audio/mpeg")
 
 
@@ -133,20 +133,20 @@ def test_05_star_as_digit(served: Application) -> None:
     assert not served.requests("/nothing")
 
 
-@runs("06_start_digits.xml", {"/pin": HANGUP, "/start": HANGUP}, keys=((6.0, "12*34#"),))
+@runs("06_start_digits.xml", {"/pin": HANGUP, "/start": HANGUP}, keys_after_sound=((1.0, "12*34#"),))
 def test_06_start_digits(call: Call, served: Application) -> None:
     received = asked(served, "/pin")
     assert (received.data["Digits"], received.data["FinishKey"]) == ("*34", "#")
-    assert level_dbov(between(call.heard, 5.5, 6.4)) > -40  # 1 and 2 stop nothing
-    assert call.utterances[-1][1] == pytest.approx(6.5, abs=0.2)
+    begun, end = call.utterances[0][0], call.utterances[-1][1]
+    assert end - begun == pytest.approx(1.45, abs=0.25)  # 1 and 2 stop nothing, * does
 
 
-@runs("07_pause_inside_gather.xml", {"/digits": HANGUP}, keys=((4.5, "5"),))
+@runs("07_pause_inside_gather.xml", {"/digits": HANGUP}, keys_after_sound=((3.0, "5"),))
 def test_07_a_pause_inside_gather(call: Call, served: Application) -> None:
     assert asked(served, "/digits").data["Digits"] == "5"
-    assert len(call.utterances) == 1
-    assert call.utterances[0][1] < 4.5
-    assert len(call.heard) / 8000 == pytest.approx(4.7, abs=0.5)
+    ((begun, end),) = call.utterances
+    assert end - begun < 2
+    assert len(call.heard) / 8000 - begun == pytest.approx(3.15, abs=0.5)
 
 
 @runs("08_noise_then_silence.xml", speech=((5.0, noise(4.0)),))
@@ -154,7 +154,7 @@ def test_08_noise_then_silence(call: Call) -> None:
     waits = [details for what, details in timeline(call) if what == "verb ended" and details["name"] == "Pause"]
     assert [wait["took_ms"] for wait in waits] == [pytest.approx(11500, abs=150)]
     ((thanks, _),) = call.utterances
-    assert 11.4 < thanks < 13.5
+    assert thanks > 11.4
 
 
 @runs("09_preanswer_busy.xml")
@@ -165,7 +165,9 @@ def test_09_early_media_and_busy(call: Call) -> None:
     assert "200" not in statuses
     parts = utterances(call.heard, gap_s=2.0)
     assert len(parts) == 2
-    assert 4.0 <= parts[1][0] - parts[0][1] < 6.0
+    assert parts[1][0] - parts[0][1] >= 4.0
+    waits = [details for what, details in timeline(call) if what == "verb ended"]
+    assert [wait["name"] for wait in waits] == ["PreAnswer", "Reject"]
 
 
 @runs("10_record_session.xml", {"/recorded": Answer(status=204)})
@@ -173,12 +175,12 @@ def test_10_a_session_is_recorded(call: Call, served: Application) -> None:
     told = asked(served, "/recorded")
     content = call.engine.get("/f/" + str(told.data["RecordingSid"]))
     recorded = np.asarray(soundfile.read(io.BytesIO(content), dtype="float64")[0], np.float64)
-    assert len(recorded) / 8000 == pytest.approx(len(call.heard) / 8000, abs=0.3)
     heard, kept = call.utterances, utterances(recorded)
     assert len(kept) == len(heard) == 2
     for (start, end), (begin, finish) in zip(heard, kept, strict=True):
         assert finish - begin == pytest.approx(end - start, abs=0.1)
-        assert start == pytest.approx(begin, abs=0.3)
+    assert kept[1][0] - kept[0][0] == pytest.approx(heard[1][0] - heard[0][0], abs=0.1)
+    assert len(recorded) / 8000 - kept[1][1] == pytest.approx(len(call.heard) / 8000 - heard[1][1], abs=0.3)
     assert told.data["RecordingStatus"] == "completed"
 
 
