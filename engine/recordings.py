@@ -29,6 +29,8 @@ from .workers import Workers
 log = logging.getLogger("flexml.recordings")
 
 RATE_HZ: Final = 8000
+ENCODERS: Final = 2
+"""So that a message does not wait for a whole day's recording."""
 ENCODE_TIMEOUT_S: Final = 1800.0
 """A day of audio takes some minutes to encode."""
 
@@ -89,7 +91,7 @@ class Recordings:
         self._spool = SpoolFolder(folder)
         self._storage, self._callbacks = storage, callbacks
         self._url, self._detector = url.rstrip("/"), detector
-        self._workers = workers or Workers("flexml.engine.encode", timeout_s=ENCODE_TIMEOUT_S)
+        self._workers = workers or Workers("flexml.engine.encode", size=ENCODERS, timeout_s=ENCODE_TIMEOUT_S)
         self._tasks: set[asyncio.Task[Recorded]] = set()
         self._files: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 

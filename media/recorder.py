@@ -29,13 +29,13 @@ Sides = Literal["heard", "sent", "mixed", "dual"]
 
 SAMPLES_PER_MS: Final = RATE_HZ // 1000
 
-FLUSH: Final = 25 * FRAME_SAMPLES
-"""Samples written at a time: half a second."""
+FLUSH_TICKS: Final = 25
+"""Half a second: so often is each recording written."""
 
 LAG: Final = 15 * FRAME_SAMPLES
 """Samples that wait for what was heard meanwhile: the longest delay that can be taken off."""
 
-RING: Final = FLUSH + LAG + FRAME_SAMPLES
+RING: Final = FLUSH_TICKS * FRAME_SAMPLES + LAG + FRAME_SAMPLES
 OFFSETS: Final = np.arange(FRAME_SAMPLES)
 
 
@@ -150,6 +150,7 @@ class Recorder:
         self._now: Counts = np.zeros(0, np.int64)  # samples recorded
         self._written: Counts = np.zeros(0, np.int64)  # samples handed to the writer
         self._heard_to: Counts = np.zeros(0, np.int64)  # where what was heard ends
+        self._tick: int = 0
         self._ring: NDArray[np.int16] = np.zeros((0, 2, RING + 1), np.int16)  # heard, sent; the last place is waste
 
     def start(self, row: int, *, leg: int, job: int, path: str, sides: Sides, elapsed_ms: int = 0) -> None:
@@ -202,8 +203,9 @@ class Recorder:
         self._place(slots, now, 1, _int16(sent[at]))
         self._place_heard(slots, now - late, _int16(heard[at]))
         self._now[slots] = now + FRAME_SAMPLES
-        for slot in slots[self._now[slots] - self._written[slots] >= FLUSH + LAG].tolist():
-            self._flush(slot, int(self._written[slot]) + FLUSH)
+        self._tick += 1
+        for slot in slots[(slots + self._tick) % FLUSH_TICKS == 0].tolist():  # each in its own tick
+            self._flush(slot, max(int(self._written[slot]), int(self._now[slot]) - LAG))
 
     def finished(self) -> list[RecordingFinished]:
         """Return the recordings completed since the last call."""
@@ -240,11 +242,16 @@ class Recorder:
         self._writer.append(self._recordings[slot].path, self._take(slot, end))
 
     def _take(self, slot: int, end: int) -> bytes:
-        places = np.arange(int(self._written[slot]), end) % RING
-        samples = self._ring[slot, :, places]  # [n, 2]
-        self._ring[slot, :, places] = 0
+        count, first = end - int(self._written[slot]), int(self._written[slot]) % RING
+        pieces = [
+            self._ring[slot, :, first : min(RING, first + count)],
+            self._ring[slot, :, : max(0, first + count - RING)],
+        ]
+        samples = np.concatenate(pieces, axis=1)
+        for piece in pieces:
+            piece[:] = 0
         self._written[slot] = end
-        return _interleaved(self._recordings[slot].sides, samples)
+        return _octets(self._recordings[slot].sides, samples)
 
     def _finish(self, slot: int) -> None:
         octets = self._take(slot, int(self._now[slot]))
@@ -268,12 +275,12 @@ def _int16(frames: Frames) -> NDArray[np.int16]:
     return np.clip(np.rint(frames), -32768, 32767).astype(np.int16)
 
 
-def _interleaved(sides: Sides, samples: NDArray[np.int16]) -> bytes:
-    """Samples int16[n, 2] of what was heard and sent as they go into the file; `dual` has heard left."""
+def _octets(sides: Sides, samples: NDArray[np.int16]) -> bytes:
+    """What was heard and sent, int16[2, n], as it goes into the file; `dual` interleaves them, heard left."""
     if sides == "dual":
-        kept = samples
+        kept = samples.T
     elif sides == "mixed":
-        kept = np.clip(samples.sum(axis=1, dtype=np.int32), -32768, 32767)
+        kept = np.clip(samples.sum(axis=0, dtype=np.int32), -32768, 32767)
     else:
-        kept = samples[:, 0 if sides == "heard" else 1]
+        kept = samples[0 if sides == "heard" else 1]
     return kept.astype("<i2").tobytes()

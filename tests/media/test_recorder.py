@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flexml.media.protocol import RecordingFinished
-from flexml.media.recorder import FLUSH, LAG, Recorder, Sides, SpoolWriter
+from flexml.media.recorder import FLUSH_TICKS, LAG, Recorder, Sides, SpoolWriter
 from numpy.typing import NDArray
 
 HEARD, SENT = 1000.0, -300.0
-FLUSH_TICKS, LAG_TICKS = FLUSH // 160, LAG // 160
+LAG_TICKS = LAG // 160
 
 
 @pytest.fixture
