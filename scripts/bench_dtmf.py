@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "media
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "peer"))
 
 import spandsp
+from flexml.codecs.plc import Concealer
 from flexml.media.dtmf import ToneReceiver
 from flexml.media.protocol import DigitReceived
 from key_signals import KEYS, Pressed, Samples, press, presses, through_mu_law, together
@@ -109,6 +110,33 @@ def interrupted(times: int) -> None:
     table(["70 ms, interruption, 70 ms", *(f"{name}: {n}" for name in listeners for n in ("one key", "two"))], rows)
 
 
+def lossy(times: int) -> None:
+    """Print how many per cent are heard where frames of 20 ms are lost and made up, as in a call."""
+    listeners = ears()
+    rows: list[list[object]] = []
+    for loss in (0.01, 0.05, 0.1):
+        for on in (60, 100):
+            keys, sounds = presses(replace(USUAL, on=on), times)
+            lines = concealed(together(sounds), loss)
+            heard = [listen(list(lines)) for listen in listeners.values()]
+            shares = (share(h == key for h, key in zip(one, keys, strict=True)) for one in heard)
+            rows.append([f"{on} ms, {loss:.0%} of packets", *shares])
+    table(["lost packets, made up", *listeners], rows)
+
+
+def concealed(lines: Samples, loss: float) -> Samples:
+    """The lines with frames missing by chance, and concealed as the engine does."""
+    chance, rows = np.random.default_rng(1), np.arange(len(lines))
+    concealer = Concealer(len(lines))
+    for row in rows.tolist():
+        concealer.open(row)
+    frames: list[Samples] = []
+    for at in range(0, lines.shape[1], 160):
+        have = np.repeat(chance.random((len(lines), 1)) >= loss, 160, axis=1)
+        frames.append(concealer.step(np.where(have, lines[:, at : at + 160], np.float32(0)), have, rows))
+    return np.concatenate(frames, axis=1)
+
+
 def share(found: Iterable[bool]) -> str:
     """How many are true, in per cent."""
     values = list(found)
@@ -185,6 +213,7 @@ def main() -> int:
     accepted("tones of -16 dBm0 in dial tone", {f"{db} dBm0": replace(DIALLING, dial=db) for db in dials}, times)
     accepted("40 ms, -36 dBm0, 1.5 % high, low 8 dB louder", {"all at once": LIMITS}, times)
     interrupted(times)
+    lossy(times)
     talk_off()
     cost()
     return 0
