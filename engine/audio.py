@@ -18,8 +18,7 @@ class Audio:
         self, url: str, rate_hz: int = 8000, *, streaming: bool = False, pre_buffer_s: float = 0.0
     ) -> Prompt:
         """What a URL names. Raises PromptError."""
-        del streaming, pre_buffer_s
-        return await self._prompts.fetch(url, rate_hz)
+        return await self._prompts.fetch(url, rate_hz, streaming=streaming, pre_buffer_s=pre_buffer_s)
 
     async def fetch_file(self, account: str, sid: str, rate_hz: int = 8000) -> Prompt:
         """A file of the account's storage. Raises PromptError."""

@@ -97,6 +97,7 @@ def _open_url(url: str, timeout_s: float) -> InputContainer:
     if scheme.startswith("rtmp"):
         del options["user_agent"]
         options["rtmp_live"] = "live"
+        options["analyzeduration"] = str(MICROSECONDS // 2)  # else it looks for pictures, for five seconds
     return av.open(url, mode="r", container_options=options, timeout=timeout_s)
 
 

@@ -248,15 +248,16 @@ class MediaLeg:
         return playback
 
     async def _follow(self, job: int, growth: Growth) -> None:
-        """Tell the worker how the file that `job` plays grows."""
-        while (play := self._plays.get(job)) is not None:
-            grown = GrowPlay(leg=self._leg, job=job, available=growth.available, complete=growth.complete)
-            available = None if growth.complete else growth.available  # for a worker that takes over
-            play.command = _addressed(play.command, self._leg, job, available=available)
-            self._worker.send(grown)
-            if growth.complete:
-                return
-            await growth.changed()
+        """Tell the worker how the file that `job` plays grows; be one of its listeners until the play ends."""
+        with growth.listening():
+            while (play := self._plays.get(job)) is not None:
+                grown = GrowPlay(leg=self._leg, job=job, available=growth.available, complete=growth.complete)
+                available = None if growth.complete else growth.available  # for a worker that takes over
+                play.command = _addressed(play.command, self._leg, job, available=available)
+                self._worker.send(grown)
+                if growth.complete:
+                    return
+                await growth.changed()
 
     def seek(self, job: int, *, by_ms: int, strict: bool = False) -> None:
         """Move a play by so many ms; `strict` leaves it where it is rather than at its end. No matter once it ended."""

@@ -7,6 +7,7 @@ stopped and later started again where it stood, with the repetitions that were l
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +60,12 @@ class ControlledPlay:
     async def run(self, offset_ms: int, time_limit_s: float | None) -> Ended:
         """Play to the end, to a stop key, or for `time_limit_s`. Raises PromptError."""
         self._position_ms = offset_ms
+        growth = self._prompt.growth
+        # A stream ends when nobody listens; while it is paused, somebody does.
+        with growth.listening() if growth is not None else contextlib.nullcontext():
+            return await self._run(time_limit_s)
+
+    async def _run(self, time_limit_s: float | None) -> Ended:
         try:
             async with asyncio.timeout(time_limit_s):
                 while (ended := await self._stretch()) is None:
