@@ -17,8 +17,8 @@ from .virtual_time import run
 
 def test_what_was_agreed_names_codec_peer_and_direction() -> None:
     agreed = Agreed(
-        sdp="v=0", codec=PCMU, payload_type=0, telephone_event=101, address="192.0.2.1", port=4000, rtcp_port=4001,
-        ptime=20, direction="recvonly", on_hold=True,
+        sdp="v=0", codec=PCMU, payload_type=0, telephone_event=101, telephone_event_hz=8000, address="192.0.2.1",
+        port=4000, rtcp_port=4001, ptime=20, direction="recvonly", on_hold=True,
     )  # fmt: skip
     assert call_notes.media(agreed) == {
         "codec": "PCMU/8000", "payload_type": 0, "telephone_event": 101, "ptime_ms": 20, "direction": "recvonly",
