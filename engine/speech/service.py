@@ -184,10 +184,11 @@ class Speech:
             if len(requests) == 1:
                 return await self._piece(requests[0], now, last=True)
             key = digest([(request.key, request.piece.pause_ms) for request in requests])
-            if key in self._growing:
-                return self._growing[key][0]
+            under_way, _ = self._growing.get(key, (None, None))
+            if under_way is not None and under_way.growth is not None and not under_way.growth.complete:
+                return under_way
             return await self._texts.share(key, lambda: self._begin(key, requests, now))
-        except PromptError as error:
+        except (PromptError, OSError) as error:
             raise PromptError(f"cannot say {text[:40]!r}: {error}") from error
 
     async def _begin(self, key: str, requests: list[_Request], now: float) -> Prompt:
@@ -209,8 +210,13 @@ class Speech:
         prompt = replace(prompt, growth=growth, duration_ms=0)
         task = asyncio.create_task(self._continue(requests[1:], joined, growth))
         self._growing[key] = prompt, task
-        task.add_done_callback(lambda _: self._growing.pop(key))
+        task.add_done_callback(lambda done: self._grown(key, done))
         return prompt
+
+    def _grown(self, key: str, task: asyncio.Task[None]) -> None:
+        """Forget a text that does not grow any more; it may have been begun anew meanwhile."""
+        if self._growing[key][1] is task:
+            del self._growing[key]
 
     async def _continue(self, requests: list[_Request], joined: Joined, growth: Growth) -> None:
         """Append the other pieces, each due when those before it have been played."""

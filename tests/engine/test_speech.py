@@ -49,6 +49,10 @@ def read(prompt: Prompt) -> bytes:
     return Path(prompt.path).read_bytes()
 
 
+def files(directory: Path) -> list[Path]:
+    return [path for path in directory.iterdir() if path.is_file()]
+
+
 def inode(prompt: Prompt) -> int:
     return Path(prompt.path).stat().st_ino
 
@@ -90,7 +94,7 @@ def test_the_same_request_is_synthesised_once(tmp_path: Path) -> None:
         assert inode(found[0]) == made
 
     asyncio.run(run())
-    assert len(list((tmp_path / "speech").iterdir())) == 1
+    assert len(files(tmp_path / "speech")) == 1
 
 
 @pytest.mark.parametrize(
@@ -142,7 +146,7 @@ def test_a_worker_that_takes_too_long_is_replaced(tmp_path: Path) -> None:
             assert speech.pids == []
 
     asyncio.run(run())
-    assert list((tmp_path / "speech").iterdir()) == []
+    assert files(tmp_path / "speech") == []
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
