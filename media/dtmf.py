@@ -133,7 +133,8 @@ class ToneReceiver:
         phasors = found[:, : _HOPS * _TONES].reshape(-1, _HOPS, _TONES)
         turned = phasors * np.conj(np.concatenate([self._phasors[rows, None], phasors[:, :-1]], axis=1))
         self._phasors[rows] = phasors[:, -1]
-        dialling = self._hear_dial_tone(span, found[:, _HOPS * _TONES :], rows)
+        energy = np.square(span) @ _WEIGHTS
+        dialling = self._hear_dial_tone(found[:, _HOPS * _TONES :], energy[:, -1], rows)
         power = phasors.real**2 + phasors.imag**2
         keys = _likely(power)
         row, hop = np.nonzero(keys != NONE)
@@ -141,17 +142,18 @@ class ToneReceiver:
             key = keys[row, hop]
             pair = np.stack([key // _GROUP, _GROUP + key % _GROUP], axis=1)
             at = row[:, None], hop[:, None], pair
-            windows = span[row[:, None], (hop * HOP)[:, None] + np.arange(WINDOW)]
-            clean = _clean(windows, power[at], turned[at], pair, dialling[row])
+            others = energy[row, hop]
+            besides = np.flatnonzero(dialling[row])
+            others[besides] -= _dial_energy(span, row[besides], hop[besides])
+            clean = _clean(power[at], turned[at], pair, others)
             keys[row, hop] = np.where(clean, key, NONE)
         return keys
 
-    def _hear_dial_tone(self, span: Floats, found: Phasors, rows: Indices) -> Flags:
+    def _hear_dial_tone(self, found: Phasors, energy: Floats, rows: Indices) -> Flags:
         """Return whether there is dial tone on `rows`; once there is, keys do not end it, but its own end does."""
         power = found.real**2 + found.imag**2
         dial = np.maximum(power[:, 0] + power[:, 1], power[:, 2])
-        last = span[:, -WINDOW:]
-        alone = dial > DIAL_SHARE * ((last * last) @ _WEIGHT)
+        alone = dial > DIAL_SHARE * energy
         dialling = self._dial[rows] >= DIAL_FRAMES
         self._dial[rows] = np.where(alone | dialling & (dial > _QUIETEST), self._dial[rows] + 1, 0)
         return dialling
@@ -184,21 +186,24 @@ def _likely(power: Floats) -> Integers:
     return np.where(likely, _GROUP * low.argmax(axis=-1) + high.argmax(axis=-1), NONE)
 
 
-def _clean(windows: Floats, power: Floats, turned: Phasors, pair: Integers, dialling: Flags) -> Flags:
-    """Judge `windows` float32[m, 200] closely.
+def _clean(power: Floats, turned: Phasors, pair: Integers, energy: Floats) -> Flags:
+    """Judge m windows closely.
 
     `pair` int[m, 2] says which two tones each may hold; `power` and `turned`, their power and by how much they turned
-    since the window before, are of the same shape.
+    since the window before, are of the same shape. `energy` [m] is that of the whole window.
     """
     off_hz = np.angle(turned * _EXPECTED_TURN[pair]) * np.float32(RATE_HZ / HOP / (2 * np.pi))
     near = (np.abs(off_hz) < DETUNED * _HZ[pair]).all(axis=1)
     power = power / _response(off_hz)
     low, high = power[:, 0], power[:, 1]
-    energy = (windows * windows) @ _WEIGHT
-    if dialling.any():
-        energy = energy - np.where(dialling, np.square(windows @ _DIAL_BAND).sum(axis=1), 0)
     level = (np.minimum(low, high) > _LEVEL) & (low < _NORMAL_TWIST * high) & (high < _REVERSE_TWIST * low)
     return near & level & (low + high > SHARE * energy)
+
+
+def _dial_energy(span: Floats, row: Indices, hop: Indices) -> Floats:
+    """Return the energy up to DIAL_BAND_HZ in some windows of `span`."""
+    windows = span[row[:, None], (hop * HOP)[:, None] + np.arange(WINDOW)]
+    return np.square(windows @ _DIAL_BAND).sum(axis=1)
 
 
 def _response(off_hz: Floats) -> Floats:
@@ -231,6 +236,14 @@ def _bank() -> Floats:
     return bank.view(np.float32)
 
 
+def _weights() -> Floats:
+    """Return the matrix float32[320, 4] that makes of squared samples the mean square of the four windows of a span."""
+    weights = np.zeros((_SPAN, _HOPS), np.float32)
+    for hop in range(_HOPS):
+        weights[hop * HOP + np.arange(WINDOW), hop] = np.square(_HANN) / np.square(_HANN).sum()
+    return weights
+
+
 def _dial_band() -> Floats:
     """Return the matrix float32[200, 2 k] whose products, squared and added, are the energy up to DIAL_BAND_HZ."""
     bins = np.arange(DIAL_BAND_HZ * WINDOW // RATE_HZ + 1)
@@ -242,9 +255,9 @@ def _dial_band() -> Floats:
 
 _HZ: Final = np.array([*LOW_HZ, *HIGH_HZ], np.float64)
 _HANN: Final = np.square(np.sin(np.pi * (np.arange(WINDOW) + 0.5) / WINDOW))
-_WEIGHT: Final = (np.square(_HANN) / np.square(_HANN).sum()).astype(np.float32)
 _EXPECTED_TURN: Final = np.exp(-2j * np.pi * _HZ * HOP / RATE_HZ).astype(np.complex64)
 _BANK: Final = _bank()
+_WEIGHTS: Final = _weights()
 _DIAL_BAND: Final = _dial_band()
 _QUIET: Final = FRAME_SAMPLES * _mean_square(QUIET_DBM0)
 _QUIETEST: Final = _mean_square(QUIET_DBM0)
