@@ -97,7 +97,7 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> I
         agent=agent,
         speak=speech.say,
         fallback_reason=speech.fallback_reason,
-        audio=Audio(prompts, storage),
+        audio=Audio(prompts, storage, url=_files_url(config)),
         recordings=recordings,
         note=timeline.note,
     )
@@ -140,9 +140,13 @@ def _recordings(config: Config, storage: LocalStorage, outbox: Outbox, accounts:
         Path(config.storage.path),
         storage,
         outbox,
-        url=config.storage.public_url or f"http://{config.http.listen.host}:{config.http.listen.port}",
+        url=_files_url(config),
         detector=lambda account: detectors.get(account) or config.media.detector,
     )
+
+
+def _files_url(config: Config) -> str:
+    return config.storage.public_url or f"http://{config.http.listen.host}:{config.http.listen.port}"
 
 
 async def _sweep(storage: LocalStorage) -> None:
