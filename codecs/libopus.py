@@ -22,7 +22,9 @@ LONGEST: Final = RATE_HZ * 120 // 1000
 LARGEST_PACKET: Final = 400
 """Octets of 20 ms; the bit rates used here stay far below."""
 
-_APPLICATION_VOIP: Final = 2048
+_APPLICATION_AUDIO: Final = 2049
+"""Not VOIP, which filters music as if it were a poor microphone."""
+
 _SET_BITRATE: Final = 4002
 _SET_COMPLEXITY: Final = 4010
 _SET_INBAND_FEC: Final = 4012
@@ -64,7 +66,7 @@ class Encoder:
     def __init__(self, *, bit_rate: int, complexity: int, loss_percent: int) -> None:
         self._lib = library()
         error = ctypes.c_int()
-        created = self._lib.opus_encoder_create(RATE_HZ, 1, _APPLICATION_VOIP, ctypes.byref(error))
+        created = self._lib.opus_encoder_create(RATE_HZ, 1, _APPLICATION_AUDIO, ctypes.byref(error))
         self._state = ctypes.c_void_p(_made(created, error))
         self._packet = ctypes.create_string_buffer(LARGEST_PACKET)
         settings = (

@@ -17,11 +17,11 @@ from .coder import FRAME, Flags, Frames, Indices, Integers, Octets
 from .g711 import whole
 from .libopus import LARGEST_PACKET, RATE_HZ, Decoder, Encoder, Samples
 
-BIT_RATE: Final = 28000
-"""Wideband speech with error correction and to spare; music is listenable."""
+BIT_RATE: Final = 36000
+"""Wideband speech and its error correction; below it, music suffers."""
 
-COMPLEXITY: Final = 5
-"""Of 10: above it, a listener hears little more and the processor works twice as much."""
+COMPLEXITY: Final = 2
+"""Of 10. With error correction more of it costs up to twice as much, and makes music no better."""
 
 LOSS_PERCENT: Final = 10
 """What the error correction is made for; with 0 the encoder leaves it out."""
