@@ -119,7 +119,7 @@ class Opus:
 
     def decode(self, octets: Octets, have: Flags, rows: Indices) -> Frames:
         """See Coder; the octets are tokens."""
-        tokens = octets.view(TOKEN)
+        tokens = np.ascontiguousarray(octets).view(TOKEN)
         frames = np.zeros((rows.size, 2 * FRAME), np.float32)
         for at, row in enumerate(rows.tolist()):
             leg = self._legs[row]

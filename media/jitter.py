@@ -231,7 +231,7 @@ class JitterBuffer:
         widths = self._width[rows]
         for width in range(1, widest):
             narrow = np.flatnonzero(widths == width)
-            packed[narrow, : samples * width] = octets[narrow, :, :width].reshape(narrow.size, -1)
+            packed[narrow, : samples * width] = octets[narrow, :, :width].reshape(narrow.size, samples * width)
         return packed
 
 

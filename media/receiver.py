@@ -127,7 +127,7 @@ class Receiver:
             own = rows if at.size == rows.size else rows[at]
             buffer = self._narrow if coder.octets_per_tick == 1 else self._broad
             octets, have = buffer.pull(own, coder.ahead)
-            said = coder.decode(octets, have, own)
+            said = coder.decode(octets[:, : have.shape[1] * coder.octets_per_tick], have, own)
             if coder.rate_hz > RATE_HZ:
                 said = said if coder.conceals else self._wide_concealer.step(said, np.repeat(have, 2, axis=1), own)
                 wide.append((at, said))
