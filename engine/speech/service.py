@@ -47,12 +47,15 @@ class SpeechSettings:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """A piece to be made: everything that its sound depends on, and the key of that."""
+    """What a sound depends on besides the words: the voice, the engine with its version, the rate."""
 
-    key: str
-    piece: Piece
     voice: Voice
+    engine: str
     rate_hz: int
+
+    def key(self, words: object) -> str:
+        """The cache's key for `words`, a text or what will be joined."""
+        return digest(AUDIO_RULES, self.engine, asdict(self.voice), self.rate_hz, words)
 
 
 class Speech:
@@ -173,42 +176,38 @@ class Speech:
 
     async def _say(self, text: str, voice: Voice, rate_hz: int) -> Prompt:
         """What is there already, or what is under way, or the beginning of something new."""
-        engine = self._engine(voice)
-        readable = spoken(text) if voice.english else text
-        requests = [
-            _Request(digest(AUDIO_RULES, engine, asdict(voice), rate_hz, piece.text), piece, voice, rate_hz)
-            for piece in pieces(readable, self._synthesizers[voice.backend].lengths)
-        ]
+        request = _Request(voice, self._engine(voice), rate_hz)
+        wanted = pieces(spoken(text) if voice.english else text, self._synthesizers[voice.backend].lengths)
         now = asyncio.get_running_loop().time()
         try:
-            if len(requests) == 1:
-                return await self._piece(requests[0], now, last=True)
-            key = digest([(request.key, request.piece.pause_ms) for request in requests])
+            if len(wanted) == 1:
+                return await self._piece(request, wanted[0], now, last=True)
+            key = request.key(wanted)
             under_way, _ = self._growing.get(key, (None, None))
             if under_way is not None and under_way.growth is not None and not under_way.growth.complete:
                 return under_way
-            return await self._texts.share(key, lambda: self._begin(key, requests, now))
+            return await self._texts.share(key, lambda: self._begin(key, request, wanted, now))
         except (PromptError, OSError) as error:
             raise PromptError(f"cannot say {text[:40]!r}: {error}") from error
 
-    async def _begin(self, key: str, requests: list[_Request], now: float) -> Prompt:
+    async def _begin(self, key: str, request: _Request, wanted: list[Piece], now: float) -> Prompt:
         """The whole text if it is in the cache; else what there is once the first piece is."""
-        rate_hz = requests[0].rate_hz
+        rate_hz = request.rate_hz
         joined = Joined(self._cache.path(key), rate_hz)
         if not await asyncio.to_thread(lambda: joined.left_over):
             prompt = await self._cache.prompt(key, rate_hz)
             if prompt is not None:
                 return prompt
-        first = await self._piece(requests[0], now)
+        first = await self._piece(request, wanted[0], now)
         await asyncio.to_thread(joined.begin)
-        await asyncio.to_thread(joined.append, Path(first.path), requests[0].piece.pause_ms)
+        await asyncio.to_thread(joined.append, Path(first.path), wanted[0].pause_ms)
         growth = Growth()
         growth.grow(joined.samples)
         prompt = await self._cache.prompt(key, rate_hz)
         if prompt is None:
             raise PromptError("the audio has been removed")
         prompt = replace(prompt, growth=growth, duration_ms=0)
-        task = asyncio.create_task(self._continue(requests[1:], joined, growth))
+        task = asyncio.create_task(self._continue(request, wanted[1:], joined, growth))
         self._growing[key] = prompt, task
         task.add_done_callback(lambda done: self._grown(key, done))
         return prompt
@@ -218,14 +217,14 @@ class Speech:
         if self._growing[key][1] is task:
             del self._growing[key]
 
-    async def _continue(self, requests: list[_Request], joined: Joined, growth: Growth) -> None:
+    async def _continue(self, request: _Request, wanted: list[Piece], joined: Joined, growth: Growth) -> None:
         """Append the other pieces, each due when those before it have been played."""
         started = asyncio.get_running_loop().time()
         error = "the engine is ending"
         try:
-            for request in requests:
-                piece = await self._piece(request, started + joined.samples / request.rate_hz)
-                await asyncio.to_thread(joined.append, Path(piece.path), request.piece.pause_ms)
+            for piece in wanted:
+                made = await self._piece(request, piece, started + joined.samples / request.rate_hz)
+                await asyncio.to_thread(joined.append, Path(made.path), piece.pause_ms)
                 growth.grow(joined.samples)
             await asyncio.to_thread(joined.complete)
             error = ""
@@ -240,20 +239,21 @@ class Speech:
 
     # ---- one piece ----------------------------------------------------------------------------------------------
 
-    async def _piece(self, request: _Request, due: float, *, last: bool = False) -> Prompt:
+    async def _piece(self, request: _Request, piece: Piece, due: float, *, last: bool = False) -> Prompt:
         """The piece from the cache, or made when its turn comes. Raises PromptError."""
-        prompt = await self._cache.prompt(request.key, request.rate_hz)
-        return prompt or await self._pieces.share(request.key, lambda: self._make(request, due, last))
+        key = request.key(piece.text)
+        prompt = await self._cache.prompt(key, request.rate_hz)
+        return prompt or await self._pieces.share(key, lambda: self._make(key, request, piece.text, due, last))
 
-    async def _make(self, request: _Request, due: float, last: bool) -> Prompt:
-        target = self._cache.path(request.key)
+    async def _make(self, key: str, request: _Request, text: str, due: float, last: bool) -> Prompt:
+        target = self._cache.path(key)
         synthesizer = self._synthesizers[request.voice.backend]
         try:
-            await synthesizer.speak(request.voice, request.piece.text, target, request.rate_hz, due)
+            await synthesizer.speak(request.voice, text, target, request.rate_hz, due)
         except PromptError:
-            await self._cache.discard(request.key)
+            await self._cache.discard(key)
             raise
-        prompt = await self._cache.prompt(request.key, request.rate_hz)
+        prompt = await self._cache.prompt(key, request.rate_hz)
         if prompt is None:
             raise PromptError("the audio has been removed")
         if last:
