@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import av
 import av.error
 
-from .audio_formats import DEMUXERS, EXPECTED, HEADERLESS_RATES, PROTOCOLS, STREAM_DEMUXERS, form
+from .audio_formats import DEMUXERS, EXPECTED, HEADERLESS_RATES, PROTOCOLS, STREAM_DEMUXERS, form, headerless
 from .errors import PromptError
 from .growing_file import AHEAD_S, RING_S, GrowingSource, PcmFile, PcmRing, Sink
 from .mono import Mono
@@ -88,17 +88,19 @@ def _open_file(file: GrowingSource | _CompleteSource, demuxer: str) -> InputCont
 
 
 def _open_url(url: str, timeout_s: float) -> InputContainer:
-    scheme = urlsplit(url).scheme.lower()
+    scheme, demuxer = urlsplit(url).scheme.lower(), headerless(url)
     options = {
-        "format_whitelist": STREAM_DEMUXERS,
+        "format_whitelist": demuxer or STREAM_DEMUXERS,
         "protocol_whitelist": PROTOCOLS[scheme],
         "user_agent": USER_AGENT,
     }
+    if demuxer:
+        options["sample_rate"] = str(HEADERLESS_RATES[demuxer])
     if scheme.startswith("rtmp"):
         del options["user_agent"]
         options["rtmp_live"] = "live"
         options["analyzeduration"] = str(MICROSECONDS // 2)  # else it looks for pictures, for five seconds
-    return av.open(url, mode="r", container_options=options, timeout=timeout_s)
+    return av.open(url, mode="r", format=demuxer or None, container_options=options, timeout=timeout_s)
 
 
 def _decode(
