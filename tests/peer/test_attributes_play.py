@@ -3,9 +3,9 @@
 import pytest
 from attribute_table import Call, Scenario, on_call, shows
 from flexml_app import Answer, Received
-from g711 import encode
+from g711 import Samples, encode
 from hearing import level_at
-from sounds import tone, wav
+from sounds import stairs, tone, wav
 
 TONE = "/sounds/tone-600-500.wav"
 STAIRS = "/sounds/stairs-6.wav"
@@ -93,20 +93,15 @@ def test_background_goes_on_under_what_follows(call: Call) -> None:
 # ---- what comes slowly, or without end ---------------------------------------------------------------------------
 
 
-def ulaw(seconds: float) -> bytes:
-    """A tone of 700 Hz as headerless mu-law: it can be played from anywhere on."""
-    return encode(tone(700, seconds), 0)
-
-
-def slowly(seconds: float, *, share: float = 1.0, endless: bool = False) -> Answer:
-    """The tone as it is made: each second of it takes a second to come, or `share` of one."""
-    return Answer(body=ulaw(seconds), content_type="audio/basic", pace_s=0.1 * share, pieces=800, endless=endless)
+def slowly(samples: Samples, *, endless: bool = False) -> Answer:
+    """A sound as it is made: each second of it takes a second to come. Headerless, to be played from anywhere on."""
+    return Answer(body=encode(samples, 0), content_type="audio/basic", pace_s=0.1, pieces=800, endless=endless)
 
 
 @shows("Play.streaming", "Play.timeLimit")
 @on_call(
     '<Dtmf>1</Dtmf><Play streaming="true" timeLimit="3" action="next">live.ul</Play>',
-    serve={"live.ul": slowly(2.0, endless=True)},
+    serve={"live.ul": slowly(tone(700, 2.0), endless=True)},
 )
 def test_a_stream_without_end_is_played_until_its_time_limit(call: Call) -> None:
     assert call.asked().data["PlaybackUrl"] == call.line.application.url(call.line.path("live.ul"))
@@ -122,7 +117,11 @@ def test_the_time_limit_is_only_for_streams(call: Call) -> None:
 
 
 @shows("Play.streaming", "Play.forwardOnKey")
-@on_call(f'<Play streaming="true" forwardOnKey="6" controlSkip="2">{STAIRS}</Play>', keys=((1.5, "6"),))
+@on_call(
+    '<Play streaming="true" forwardOnKey="6" controlSkip="2">stairs.ul</Play>',
+    serve={"stairs.ul": slowly(stairs(6))},
+    keys=((2.5, "6"),),
+)
 def test_a_stream_cannot_be_moved_in(call: Call) -> None:
     assert [hz for hz, _ in call.steps] == [400, 500, 600, 700, 800, 900]
 
@@ -131,9 +130,11 @@ def test_a_stream_cannot_be_moved_in(call: Call) -> None:
 @pytest.mark.parametrize(
     ("call", "earliest", "latest"),
     [
-        (Scenario(document="<Dtmf>1</Dtmf><Play>slow.ul</Play>", serve={"slow.ul": slowly(5.0)}), 0.0, 2.0),
+        (Scenario(document="<Dtmf>1</Dtmf><Play>slow.ul</Play>", serve={"slow.ul": slowly(tone(700, 5.0))}), 0.0, 2.0),
         (
-            Scenario(document='<Dtmf>1</Dtmf><Play preBuffer="3">slow.ul</Play>', serve={"slow.ul": slowly(5.0)}),
+            Scenario(
+                document='<Dtmf>1</Dtmf><Play preBuffer="3">slow.ul</Play>', serve={"slow.ul": slowly(tone(700, 5.0))}
+            ),
             2.6,
             4.5,
         ),

@@ -14,7 +14,7 @@ from attribute_table import Call, Scenario, on_call, shows
 from engine_process import EngineProcess
 from flexml_app import Answer, Application, Line, Received
 from g711 import Samples, decode
-from hearing import level_at, level_dbov, share_at, tones
+from hearing import level_at, level_dbov, share_at, tones, utterances
 from phone import Phone
 from sounds import FIRST_STEP_HZ, STEP_HZ, join, noise, silence, stairs, tone
 
@@ -96,22 +96,25 @@ def test_no_key_ends_it(call: Call) -> None:
 
 @shows("Record.timeout")
 @pytest.mark.parametrize(
-    ("call", "lasts"),
+    ("call", "timeout"),
     [
         (
             Scenario(
                 document=f'<Record {attribute} trim="do-not-trim" action="next"/>',
-                speech=((0.0, join(noise(1.0), silence(1.0), noise(1.0))),),
+                speech=((0.0, join(noise(2.0), silence(1.0), noise(1.0))),),
             ),
-            lasts,
+            timeout,
         )
-        for attribute, lasts in (('timeout="2"', 5.0), ("", 8.0))
+        for attribute, timeout in (('timeout="2"', 2.0), ("", 5.0))
     ],
     ids=["2 s", "default"],
     indirect=["call"],
 )
-def test_silence_ends_it(call: Call, lasts: float) -> None:
-    assert seconds(call.asked()) == pytest.approx(lasts, abs=0.3)
+def test_silence_ends_it(call: Call, timeout: float) -> None:
+    recorded = recording(call.asked())
+    said = utterances(recorded)
+    assert len(said) == 2
+    assert len(recorded) / 8000 - said[-1][1] == pytest.approx(timeout, abs=0.15)
 
 
 # ---- what is in it ------------------------------------------------------------------------------------------------
