@@ -250,9 +250,7 @@ def _mp3_stream(container: OutputContainer, channels: int) -> AudioStream:
     return stream
 
 
-def _feed(
-    container: OutputContainer, stream: AudioStream, blocks: _Blocks, channels: int, start: int = 0
-) -> None:
+def _feed(container: OutputContainer, stream: AudioStream, blocks: _Blocks, channels: int, start: int = 0) -> None:
     """Encode the recording into a stream, whose first sample is number `start`."""
     layout = "mono" if channels == 1 else "stereo"
     at = start
