@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import math
 import os
 import random
-import subprocess
-import wave
 from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,26 +15,15 @@ import pytest
 from aiohttp import web
 from flexml.engine.errors import PromptError
 from flexml.engine.freshness import freshness
-from flexml.engine.prompts import PromptLimits, Prompts
+from flexml.engine.prompts import PromptLimits
+
+from .audio_server import opened, wav
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
 NOISE = array("h", (random.Random(1).randint(-32768, 32767) for _ in range(8000))).tobytes()
 TONE = array("h", (round(8000 * math.sin(2 * math.pi * 1000 * n / 8000)) for n in range(8000))).tobytes()
-
-STEREO = ("-af", "pan=stereo|c0=c0|c1=c0")
-"""The same on both sides; `-ac 2` would take 3 dB off."""
-
-
-def wav(samples: bytes, *, rate_hz: int = 8000, channels: int = 1) -> bytes:
-    file = io.BytesIO()
-    with wave.open(file, "wb") as out:
-        out.setnchannels(channels)
-        out.setsampwidth(2)
-        out.setframerate(rate_hz)
-        out.writeframes(samples)
-    return file.getvalue()
 
 
 class Server:
@@ -69,25 +55,8 @@ class Server:
             await runner.cleanup()
 
 
-@contextlib.asynccontextmanager
-async def opened(
-    directory: Path, *, roots: tuple[Path, ...] = (), limits: PromptLimits | None = None
-) -> AsyncGenerator[Prompts]:
-    prompts = Prompts(directory / "cache", roots=roots, limits=limits)
-    await prompts.start()
-    try:
-        yield prompts
-    finally:
-        await prompts.close()
-
-
 def read(path: str) -> bytes:
     return Path(path).read_bytes()
-
-
-def rms(samples: bytes) -> float:
-    values = array("h", samples)
-    return math.sqrt(sum(v * v for v in values) / len(values))
 
 
 def test_8_khz_mono_wav_comes_out_sample_for_sample(tmp_path: Path) -> None:
@@ -98,36 +67,6 @@ def test_8_khz_mono_wav_comes_out_sample_for_sample(tmp_path: Path) -> None:
             prompt = await prompts.fetch(f"  {server.base}/a.wav ")
             assert read(prompt.path) == NOISE
             assert (prompt.rate_hz, prompt.duration_ms, prompt.url) == (8000, 1000, f"{server.base}/a.wav")
-
-    asyncio.run(run())
-
-
-@pytest.mark.parametrize(
-    ("name", "arguments"),
-    [
-        ("a.mp3", [*STEREO, "-ar", "44100"]),
-        ("a.ogg", ["-ar", "48000"]),
-        ("a.flac", ["-ar", "22050"]),
-        ("a.m4a", ["-ar", "16000"]),
-        ("ulaw.wav", ["-c:a", "pcm_mulaw"]),
-        ("float.wav", ["-c:a", "pcm_f32le", "-ar", "96000"]),
-        ("stereo.wav", [*STEREO, "-ar", "44100"]),
-    ],
-)
-def test_other_formats_are_converted(tmp_path: Path, name: str, arguments: list[str]) -> None:
-    (tmp_path / "tone.wav").write_bytes(wav(TONE))
-    command = ["ffmpeg", "-v", "error", "-i", tmp_path / "tone.wav", *arguments, tmp_path / name]
-    subprocess.run(command, check=True)
-
-    async def run() -> None:
-        async with opened(tmp_path, roots=(tmp_path,)) as prompts:
-            for rate_hz in (8000, 16000):
-                prompt = await prompts.fetch(name, rate_hz)
-                assert prompt.rate_hz == rate_hz
-                assert prompt.duration_ms == pytest.approx(1000, abs=80)
-                samples = read(prompt.path)
-                middle = samples[len(samples) // 4 & ~1 : len(samples) // 2 & ~1]
-                assert rms(middle) == pytest.approx(rms(TONE), rel=0.05)
 
     asyncio.run(run())
 
