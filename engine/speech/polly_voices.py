@@ -1,7 +1,7 @@
 """Amazon Polly's voices: whether there is one of that name, and by which engine it speaks.
 
-Polly is asked for its voices once, when the first text is to be said by one of them: until then nothing goes to
-AWS, and no process runs for it.
+Polly is asked for its voices once: at the start where a region is configured for it, else when the first text is to
+be said by one of them. Until then nothing goes to AWS, and no process runs for it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Polly:
     """Amazon Polly through worker processes of its own."""
 
     def __init__(self, settings: PollySettings, *, size: int, timeout_s: float) -> None:
-        self._engine = settings.engine
+        self._engine, self._region = settings.engine, settings.region
         extra = {
             "region": settings.region,
             "access_key_id": settings.access_key_id,
@@ -49,16 +49,29 @@ class Polly:
         self._voices: dict[str, tuple[str, Any]] = {}
         self._asking = asyncio.Lock()
         self._retry_at, self._error = 0.0, ""
+        self._starting: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to ask for the voices, where a region is configured."""
+        if self._region:
+            self._starting = asyncio.create_task(self._start())
 
     async def close(self) -> None:
         """End the processes."""
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
         await self.synthesizer.close()
+
+    async def _start(self) -> None:
+        try:
+            await self._load()
+        except PromptError as error:
+            log.warning("no voice of Amazon Polly can be had: %s", error)
 
     async def voice(self, name: str) -> Voice:
         """The voice called `name`, in any case. Raises PromptError saying why it cannot be had."""
-        async with self._asking:
-            if not self._voices:
-                await self._load()
+        await self._load()
         found = self._voices.get(name.lower())
         if found is None:
             raise PromptError(f'Amazon Polly has no voice "{name}"')
@@ -70,18 +83,24 @@ class Polly:
         return Voice(backend="polly", voice=name, engine=engine, english=facts["language"].startswith("en-"))
 
     async def _load(self) -> None:
-        """Ask for the voices; after a failure not again before RETRY_S have passed."""
-        now = asyncio.get_running_loop().time()
-        if now < self._retry_at:
-            raise PromptError(self._error)
-        try:
-            await self.synthesizer.start()
-            voices: dict[str, Any] = (await self.synthesizer.ask())["voices"]
-            if not voices:
-                raise PromptError("it has no voices")
-        except PromptError as error:
-            self._retry_at, self._error = now + RETRY_S, f"Amazon Polly: {error}"
-            await self.synthesizer.close()
-            raise PromptError(self._error) from error
-        self._voices = {name.lower(): (name, facts) for name, facts in voices.items()}
+        """Ask for the voices, unless they are known; after a failure not again before RETRY_S have passed."""
+        async with self._asking:
+            now = asyncio.get_running_loop().time()
+            if self._voices:
+                return
+            if now < self._retry_at:
+                raise PromptError(self._error)
+            try:
+                await self.synthesizer.start()
+                self._voices = await self._ask()
+            except PromptError as error:
+                self._retry_at, self._error = now + RETRY_S, f"Amazon Polly: {error}"
+                await self.synthesizer.close()
+                raise PromptError(self._error) from error
+
+    async def _ask(self) -> dict[str, tuple[str, Any]]:
+        voices: dict[str, Any] = (await self.synthesizer.ask())["voices"]
+        if not voices:
+            raise PromptError("it has no voices")
         log.info("Amazon Polly has %d voices", len(voices))
+        return {name.lower(): (name, facts) for name, facts in voices.items()}

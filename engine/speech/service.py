@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 MAX_TEXT: Final = 65536
 """Characters: as much as the largest document that is read by default."""
 MAX_REASONS: Final = 1000
+POLLY_PROCESSES: Final = 2
+"""For each of another voice: they wait for the network rather than compute."""
 log = logging.getLogger(__name__)
 
 
@@ -65,7 +67,7 @@ class Speech:
         self._settings = settings = settings or SpeechSettings()
         self._cache = AudioCache(cache_dir, max_bytes=settings.cache_bytes)
         self._words = {"man": voices("man", settings.man), "woman": voices("woman", settings.woman)}
-        self._polly = Polly(settings.polly, size=settings.processes, timeout_s=settings.timeout_s)
+        self._polly = Polly(settings.polly, size=POLLY_PROCESSES * settings.processes, timeout_s=settings.timeout_s)
         self._synthesizers = {
             name: Synthesizer(BACKENDS[name], size=settings.processes, timeout_s=settings.timeout_s)
             for name in {voice.backend for chosen in self._words.values() for voice in chosen}
@@ -86,6 +88,7 @@ class Speech:
         for synthesizer in self._synthesizers.values():
             await synthesizer.start()
         self._synthesizers["polly"] = self._polly.synthesizer
+        self._polly.start()
         for word, (voice, *_) in self._words.items():
             log.info("%s speaks by %s", word, self._engine(voice))
 

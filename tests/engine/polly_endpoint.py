@@ -10,7 +10,7 @@ import math
 from array import array
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -29,6 +29,8 @@ class PollyEndpoint:
     texts: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     described: int = 0
     authorizations: list[str] = field(default_factory=list[str])
+    asked: Event = field(default_factory=Event)
+    """Set once the voices have been asked for."""
     failing: tuple[int, str] | None = None
 
     def __enter__(self) -> PollyEndpoint:
@@ -40,6 +42,7 @@ class PollyEndpoint:
             def do_GET(self) -> None:
                 polly.authorizations.append(self.headers["Authorization"])
                 polly.described += 1
+                polly.asked.set()
                 parts = urlsplit(self.path)
                 assert parts.path == "/v1/voices"
                 self.answer(200, "application/json", json.dumps(_page(parse_qs(parts.query))).encode())

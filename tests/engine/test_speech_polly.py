@@ -137,13 +137,22 @@ def test_without_region_or_credentials_the_default_voice_speaks(tmp_path: Path) 
             (PollySettings(region="eu-west-1"), "Amazon Polly: no AWS credentials are configured"),
         ):
             async with opened(tmp_path, polly) as speech:
-                pids = speech.pids
                 assert await speech.say(HELLO, "Polly.Joanna") == await speech.say(HELLO)
                 assert speech.fallback_reason("Polly.Joanna") == reason
                 assert await speech.say(HELLO, "Polly.Joanna") == await speech.say(HELLO)
-                assert speech.pids == pids
+                assert len(speech.pids) == 1  # espeak's
 
     asyncio.run(run())
+
+
+def test_polly_is_asked_for_its_voices_before_they_are_needed(tmp_path: Path, endpoint: PollyEndpoint) -> None:
+    async def run() -> None:
+        async with opened(tmp_path, settings(endpoint)) as speech:
+            assert await asyncio.to_thread(endpoint.asked.wait, 20)
+            assert speech.fallback_reason("Polly.Joanna") == ""
+
+    asyncio.run(run())
+    assert endpoint.texts == []
 
 
 def test_a_refusal_makes_another_voice_speak_until_polly_does_again(tmp_path: Path, endpoint: PollyEndpoint) -> None:
