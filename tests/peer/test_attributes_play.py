@@ -106,8 +106,7 @@ def slowly(samples: Samples, *, endless: bool = False) -> Answer:
 def test_a_stream_without_end_is_played_until_its_time_limit(call: Call) -> None:
     assert call.asked().data["PlaybackUrl"] == call.line.application.url(call.line.path("live.ul"))
     (stream,) = [span for span in call.tones if span.hz == 700]
-    assert 2.4 < stream.length < 3.1
-    assert stream.end - call.marks[0] == pytest.approx(3.15, abs=0.6)
+    assert stream.length == pytest.approx(3.0, abs=0.25)
 
 
 @shows("Play.timeLimit", "Play.streaming")
