@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 USER_AGENT: Final = "FlexML-Engine"
 BEGINNING: Final = 512
+PROBE: Final = 1024
+"""Octets that are looked at where there is nothing to be found out."""
 MICROSECONDS: Final = 1_000_000
 
 
@@ -82,7 +84,7 @@ def _open_file(file: GrowingSource | _CompleteSource, demuxer: str) -> InputCont
     whitelist = demuxer or DEMUXERS
     options = {"format_whitelist": whitelist, "protocol_whitelist": "none"}
     if demuxer:
-        options["sample_rate"] = str(HEADERLESS_RATES[demuxer])
+        options |= {"sample_rate": str(HEADERLESS_RATES[demuxer]), "probesize": str(PROBE)}
     opened = av.open(cast("Any", file), mode="r", format=demuxer or None, container_options=options)
     return cast("InputContainer", opened)
 
@@ -95,7 +97,7 @@ def _open_url(url: str, timeout_s: float) -> InputContainer:
         "user_agent": USER_AGENT,
     }
     if demuxer:
-        options["sample_rate"] = str(HEADERLESS_RATES[demuxer])
+        options |= {"sample_rate": str(HEADERLESS_RATES[demuxer]), "probesize": str(PROBE)}
     if scheme.startswith("rtmp"):
         del options["user_agent"]
         options["rtmp_live"] = "live"

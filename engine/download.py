@@ -72,17 +72,24 @@ class Download:
     async def _save(self, target: Path) -> str:
         limits, sha, loop = self._limits, hashlib.sha256(), asyncio.get_running_loop()
         file = await asyncio.to_thread(target.open, "wb", 0)
+
+        async def write(chunk: bytes) -> None:
+            room = limits.max_bytes - self.size
+            sha.update(chunk)
+            await asyncio.to_thread(file.write, chunk[:room])
+            self.size += min(len(chunk), room)
+            self.grown()
+            if len(chunk) > room:
+                raise PromptError(f"longer than the {limits.max_bytes} octets allowed")
+
         try:
             async with asyncio.timeout(limits.timeout_s) as deadline:
                 async for chunk in self._response.content.iter_chunked(CHUNK):
                     deadline.reschedule(loop.time() + limits.timeout_s)
-                    room = limits.max_bytes - self.size
-                    sha.update(chunk)
-                    await asyncio.to_thread(file.write, chunk[:room])
-                    self.size += min(len(chunk), room)
-                    self.grown()
-                    if len(chunk) > room:
-                        raise PromptError(f"longer than the {limits.max_bytes} octets allowed")
+                    await write(chunk)
+        except aiohttp.ClientError:
+            await write(_left(self._response))
+            raise
         finally:
             await asyncio.to_thread(file.close)
         if self.size == 0:
@@ -122,6 +129,11 @@ def _check(response: aiohttp.ClientResponse, conditions: Mapping[str, str], limi
         raise PromptError(f"status {response.status}; expected 200")
     if (response.content_length or 0) > limits.max_bytes:
         raise PromptError(f"{response.content_length} octets, longer than the {limits.max_bytes} octets allowed")
+
+
+def _left(response: aiohttp.ClientResponse) -> bytes:
+    """What came just before the connection broke; aiohttp keeps it, but lets nobody read it any more."""
+    return response.content._read_nowait(-1)  # pyright: ignore[reportPrivateUsage]
 
 
 def _said(error: Exception) -> str:

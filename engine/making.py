@@ -30,8 +30,6 @@ READY_S: Final = 0.3
 GRACE_S: Final = 0.05
 """How much longer is waited for the end of what is decoded in no time."""
 PACE_S: Final = 0.2
-LINGER_S: Final = 10.0
-"""How long a stream goes on that nobody listens to."""
 
 Answer = dict[str, Any]
 
@@ -48,6 +46,11 @@ class Making:
         self.cause: PromptError | None = None
         self.begun: Callable[[], None] = lambda: None
         """Called with the first samples."""
+
+    @property
+    def wanted(self) -> bool:
+        """True while somebody has its path, or will be given it because there is nothing better."""
+        return self.handed_out or (self.result is None and self.growth.available > 0)
 
     def took(self, message: Answer) -> None:
         """Take a decoder's progress."""
@@ -149,10 +152,10 @@ async def feed(
         following.cancel()
 
 
-async def pace(process: WorkerProcess, making: Making, timeout_s: float) -> None:
+async def pace(process: WorkerProcess, making: Making, *, timeout_s: float, linger_s: float) -> None:
     """Let the process decode what it fetches itself; the request has been told. Raises PromptError.
 
-    A stream is allowed AHEAD_S more than the time since it began. It ends when nobody has listened for LINGER_S.
+    A stream is allowed AHEAD_S more than the time since it began. It ends when nobody has listened for `linger_s`.
     """
     loop, begun = asyncio.get_running_loop(), None
     heard = loop.time()
@@ -165,7 +168,7 @@ async def pace(process: WorkerProcess, making: Making, timeout_s: float) -> None
                 begun = now
             if making.growth.listeners or begun is None:
                 heard = now
-            if now - heard > LINGER_S:
+            if now - heard > linger_s:
                 return
             if making.ring and begun is not None:
                 process.tell(until=int((now - begun + AHEAD_S) * making.rate_hz))

@@ -45,7 +45,8 @@ log = logging.getLogger(__name__)
 class PromptLimits:
     """What one prompt may take.
 
-    Nothing may come for `timeout_s`, from a server or from a decoder; the first sound takes twice that at most.
+    Nothing may come for `timeout_s`, from a server or from a decoder; the first sound takes twice that at most. Of
+    what is slow, long or a stream there are `processes` at a time; a stream ends `linger_s` after its last listener.
     """
 
     timeout_s: float = 30.0
@@ -55,6 +56,7 @@ class PromptLimits:
     cache_bytes: int = 2 * 1024**3
     workers: int = 1
     processes: int = 32
+    linger_s: float = 10.0
 
 
 class Prompts:
@@ -265,7 +267,7 @@ class Prompts:
         async with self._decoders.of_its_own(wait=False) as process:
             timeout_s = self._limits.timeout_s
             process.tell(**self._request(making), url=url, stream=stream, timeout_s=timeout_s)
-            await pace(process, making, timeout_s)
+            await pace(process, making, timeout_s=timeout_s, linger_s=self._limits.linger_s)
         return None
 
     # ---- making ----------------------------------------------------------------------------------------------
@@ -330,7 +332,7 @@ class Prompts:
         oldest = asyncio.get_running_loop().time() - KEEP_S
         kept: list[tuple[float, Making]] = []
         for since, making in self._made:
-            if making.growth.listeners or (making.handed_out and since > oldest):
+            if making.growth.listeners or (making.wanted and since > oldest):
                 kept.append((since, making))
             else:
                 await asyncio.to_thread(making.path.unlink, missing_ok=True)
