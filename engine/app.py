@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from ..codecs.catalog import BY_NAME
-from . import retention
+from . import config_entries, retention
 from .api import server
 from .api.demo import demo_router
 from .api.files import files_router
 from .api.server import Health
 from .audio import Audio
-from .call import Services
+from .call_services import Services
 from .config import Config
-from .db import Account, AccountEntry, Database, DidEntry
+from .db import Account, Database
 from .inbound import DocumentLimits, Inbound, close_orphans
 from .leg import LegSettings
 from .media_client import MediaClient
@@ -74,7 +74,7 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> I
     database = await stack.enter_async_context(_running(Database(config.database.url)))
     if orphans := await close_orphans(database, time.time()):
         log.warning("%d calls had been live when the last run ended; marked as ended", orphans)
-    await database.sync_config(_accounts(config), _dids(config))
+    await database.sync_config(config_entries.accounts(config), config_entries.dids(config))
     timeline = await stack.enter_async_context(_running(Timeline(database)))
     purging = asyncio.ensure_future(retention.keep(database, config.database.keep_days, time.time))
     stack.push_async_callback(_cancel, purging)
@@ -250,38 +250,6 @@ async def _start_http(
 async def _cancel(task: asyncio.Future[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-def _accounts(config: Config) -> list[AccountEntry]:
-    return [
-        AccountEntry(
-            login=account.login,
-            password=account.password,
-            name=account.name,
-            url=account.url or None,
-            method=account.method,
-            error_handler=account.error_handler,
-            fallback_url=account.fallback_url or None,
-            caller_ids=account.caller_ids,
-            detector=account.detector or config.media.detector,
-        )
-        for account in config.accounts
-    ]
-
-
-def _dids(config: Config) -> list[DidEntry]:
-    return [
-        DidEntry(
-            phonenumber=did.phonenumber,
-            account=did.account,
-            url=did.url or None,
-            method=did.method,
-            status_callback_url=did.status_callback_url or None,
-            status_callback_method=did.status_callback_method,
-            fallback_url=did.fallback_url or None,
-        )
-        for did in config.dids
-    ]
 
 
 def _greeting(config: Config) -> str:

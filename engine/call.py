@@ -9,25 +9,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, Protocol
+from typing import Final
 
 from ..media.protocol import AmdState, Detector, DigitSource, LegStats, MachineDetected, SilenceDetected
 from . import call_notes
 from .call_audio import CallAudio
-from .call_recordings import CallRecording, CallRecordings, RecordingService
+from .call_recordings import CallRecording, CallRecordings
+from .call_services import Services
 from .digits import PRESS_MS, DigitMerge
 from .errors import CallEnded, FlexmlError, SdpError, SipError
 from .flexml.verb import Method, Prompt
 from .leg import Leg
 from .log import about_call
-from .media_leg import Detected
+from .media_jobs import Detected
+from .outcome import Outcome
 from .recording import RecordingRequest
 from .redact import presentable, presentable_text
-from .sip.events import Acknowledged, DigitInfo, Ended, Event, SipAgent
+from .sip.events import Acknowledged, DigitInfo, Ended, Event
 from .sip.negotiation import Agreed
-from .timeline import Note, nowhere
 
 log = logging.getLogger("flexml.call")
 
@@ -35,54 +35,8 @@ MEDIA_GRACE_S: Final = 0.1
 """After ACK, how long to wait for the peer's first packet before audio goes out."""
 HANG_UP_TIMEOUT_S: Final = 40.0
 """Longer than SIP takes to give a BYE up (RFC 3261 timer F, 32 s)."""
-BUSY_STATUSES: Final = frozenset({486, 600})
-NO_ANSWER_STATUSES: Final = frozenset({408, 480})
 NOT_ACCEPTABLE: Final = 'SIP;cause=488;text="Not Acceptable Here"'
 """Why we hang up on an answer that nothing comes of: the Reason of RFC 3326."""
-
-
-class AudioSource(Protocol):
-    """Where Play's audio comes from. Both raise PromptError."""
-
-    async def fetch(
-        self, url: str, rate_hz: int = 8000, *, streaming: bool = False, pre_buffer_s: float = 0.0
-    ) -> Prompt:
-        """What a URL names."""
-        ...
-
-    async def fetch_file(self, account: str, sid: str, rate_hz: int = 8000) -> Prompt:
-        """A file of the account's storage."""
-        ...
-
-
-@dataclass(kw_only=True)
-class Services:
-    """What calls use of the rest of the engine."""
-
-    agent: SipAgent
-    speak: Callable[[str, str, int], Awaitable[Prompt]]
-    audio: AudioSource
-    recordings: RecordingService[Any]
-    fallback_reason: Callable[[str], str] = lambda _: ""
-    """Why another voice speaks than the one named; empty where that one does."""
-    note: Note = nowhere
-
-
-@dataclass(kw_only=True)
-class Outcome:
-    """How a call went; complete once it has ended."""
-
-    status: Literal["busy", "cancel", "completed", "failed", "noanswer"] = "failed"
-    sip_status: int = 0
-    reason: str = ""
-    by: str = ""
-    started: datetime
-    answered: datetime | None = None
-    ended: datetime | None = None
-    duration_s: int = 0
-    played_url: str = ""
-    play_offset_ms: int | None = None
-    stats: LegStats = field(default_factory=LegStats)
 
 
 class Call(CallAudio):
@@ -197,19 +151,8 @@ class Call(CallAudio):
     def _conclude(self) -> None:
         outcome = self.outcome
         outcome.played_url, outcome.play_offset_ms = self.last_played
-        outcome.ended = outcome.ended or datetime.now(UTC)
-        if self._answered_at is not None:
-            outcome.status = "completed"
-            ended_at = asyncio.get_running_loop().time() if self._ended_at is None else self._ended_at
-            outcome.duration_s = round(ended_at - self._answered_at)
-        elif outcome.by == "remote":
-            outcome.status = "cancel"
-        elif self._rejected in BUSY_STATUSES:
-            outcome.status = "busy"
-        elif self._rejected in NO_ANSWER_STATUSES:
-            outcome.status = "noanswer"
-        else:
-            outcome.status = "failed"
+        outcome.conclude(answered_at=self._answered_at, ended_at=self._ended_at or asyncio.get_running_loop().time(),
+                         rejected=self._rejected)  # fmt: skip
         self.note("call over", status=outcome.status, duration_s=outcome.duration_s)
 
     # ---- from SIP and media -----------------------------------------------------------------------------------

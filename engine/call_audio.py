@@ -25,7 +25,7 @@ from .digits import DigitQueue, paced
 from .errors import CallEnded, MediaError, PromptError, SipError
 from .flexml.verb import AmdSettings, Played, Prompt
 from .leg import Leg
-from .media_leg import Listening, Playback
+from .media_jobs import Listening, Playback
 
 log = logging.getLogger("flexml.call")
 

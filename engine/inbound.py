@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, cast
 
-from .call import Call, Outcome, Services
+from .call import Call
+from .call_services import Services
 from .db import Account, CallRecord, Database, Did
 from .errors import SipError
 from .flexml import interpreter
@@ -22,6 +23,7 @@ from .leg import Leg, LegSettings
 from .log import call_id
 from .media_client import MediaClient
 from .outbox import Outbox
+from .outcome import Outcome
 from .ports import PortPool
 from .registry import Refusal, Registry
 from .sip.address import diverting_number, normalise_number, parse_address, user_part

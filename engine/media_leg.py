@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
 import msgspec
@@ -53,6 +52,7 @@ from ..media.protocol import (
 )
 from .errors import MediaError
 from .growth import Growth
+from .media_jobs import Detected, Listening, Play, Playback, Recording
 from .stream import WORKER_START_S, Stream
 
 log = logging.getLogger("flexml.media")
@@ -61,10 +61,6 @@ Command = TypeVar("Command", bound=Message)
 
 OPEN_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 3.0
-
-
-Detected = NoiseDetected | SilenceDetected | AmdState | MachineDetected
-"""What a leg can be listened to for."""
 
 
 class LegListener(Protocol):
@@ -110,86 +106,6 @@ class Worker(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Job:
-    """A play that is under way: its command, when it started on the loop's clock, whether it is to stop."""
-
-    command: StartPlay | StartTone
-    started: float
-    playback: Playback
-    stopping: bool = False
-    growing: asyncio.Task[None] | None = None
-
-    def position(self, now: float) -> int:
-        """Where in its file it is, in ms, as far as that follows from the time."""
-        command = self.command
-        if isinstance(command, StartTone):
-            return 0
-        return command.offset + (int((now - self.started) * 1000) if command.loops == 1 else 0)
-
-    def finish(self, event: PlayFinished) -> None:
-        """Take how it ended."""
-        if self.growing is not None:
-            self.growing.cancel()
-        self.playback.finish(event)
-
-
-@dataclass(slots=True)
-class _Recording:
-    """A recording under way, or to be stopped."""
-
-    command: StartRecording
-    started: float
-    stopping: bool = False
-
-    def resumed(self) -> StartRecording:
-        """The command for a worker that takes over; one that was to stop has what has been written."""
-        return self.command if self.stopping else msgspec.structs.replace(self.command, began=self.started)
-
-
-class Playback:
-    """A play under way. `finished` resolves once, whatever ends it."""
-
-    def __init__(self, media: MediaLeg, job: int, finished: asyncio.Future[PlayFinished]) -> None:
-        self.job = job
-        self.finished = finished
-        self._media = media
-
-    def stop(self) -> None:
-        """Ask for the end; `finished` tells how far it came. Harmless afterwards."""
-        if not self.finished.done():
-            self._media.stop(self.job)
-
-    def finish(self, event: PlayFinished) -> None:
-        """Take how it ended."""
-        if not self.finished.done():
-            self.finished.set_result(event)
-
-
-class Listening:
-    """A watch or a detection under way. `finished` resolves once: with its last event, or None if it came to none."""
-
-    def __init__(self, media: MediaLeg, command: Watch | StartAmd, finished: asyncio.Future[Detected | None]) -> None:
-        self.command = command
-        self.finished = finished
-        self._media = media
-
-    def stop(self) -> None:
-        """Listen no more. Harmless afterwards."""
-        if not self.finished.done():
-            self.finished.set_result(None)
-            self._media.listen_no_more(self.command)
-
-    def take(self, event: Detected) -> bool:
-        """Take an event of it; True if that was the last."""
-        both = isinstance(self.command, Watch) and self.command.silence is not None
-        if isinstance(event, AmdState) or (both and isinstance(event, NoiseDetected)):
-            return False
-        if not self.finished.done():
-            self.finished.set_result(event)
-        return True
-
-
 class MediaLeg:
     """One leg in a worker."""
 
@@ -198,9 +114,9 @@ class MediaLeg:
         self._leg = leg
         self._listener = listener
         self._jobs: dict[int, asyncio.Future[Message]] = {}
-        self._plays: dict[int, _Job] = {}
+        self._plays: dict[int, Play] = {}
         self._numbers = itertools.count(1)
-        self._recordings: dict[int, _Recording] = {}
+        self._recordings: dict[int, Recording] = {}
         self._listening: dict[int, Listening] = {}
         self._stream = Stream()
         self._open: OpenLeg | None = None
@@ -240,7 +156,7 @@ class MediaLeg:
         if self.closed:
             playback.finish(PlayFinished(leg=self._leg, job=job, reason="closed"))
             return playback
-        play = self._plays[job] = _Job(command, self._worker.loop.time(), playback)
+        play = self._plays[job] = Play(command, self._worker.loop.time(), playback)
         if growth is not None and isinstance(command, StartPlay):
             play.command = command = _addressed(command, self._leg, job, available=growth.available)
             play.growing = self._worker.loop.create_task(self._follow(job, growth))
@@ -276,7 +192,7 @@ class MediaLeg:
         job = next(self._numbers)
         command = StartRecording(leg=self._leg, job=job, path=path, sides=sides)
         self._jobs[job] = self._worker.loop.create_future()
-        self._recordings[job] = _Recording(command, self._worker.loop.time())
+        self._recordings[job] = Recording(command, self._worker.loop.time())
         self._worker.send(command)
         return job
 
@@ -447,7 +363,7 @@ class MediaLeg:
         for job in self._jobs.keys() - self._recordings.keys() - {self._open.job}:
             self._resolve(CommandFailed(leg=self._leg, job=job, command="", error="the media worker was replaced"))
 
-    def _replay(self, play: _Job, now: float) -> None:
+    def _replay(self, play: Play, now: float) -> None:
         """Let a play go on where it will be once the worker is there; one that was to stop has stopped."""
         command, position = play.command, play.position(now)
         if play.stopping:

@@ -20,7 +20,7 @@ from .errors import FlexmlError, MediaError, NotAcceptable, SdpError
 from .flexml.verb import Prompt
 from .leg import Leg, LegSettings
 from .media_client import MediaClient
-from .media_leg import Detected
+from .media_jobs import Detected
 from .ports import PortPool
 from .sip.agent import Agent, AgentSettings
 from .sip.events import Accepted, Ended, Event, Invited, Progressed

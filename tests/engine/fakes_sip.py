@@ -7,12 +7,12 @@ from collections.abc import Coroutine, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from flexml.engine.call import Services
 from flexml.engine.call_recordings import Spool
+from flexml.engine.call_services import Services
 from flexml.engine.errors import PromptError, SipError, StorageError
 from flexml.engine.flexml.verb import Prompt
 from flexml.engine.media_client import MediaClient, WorkerLink
-from flexml.engine.media_leg import Detected
+from flexml.engine.media_jobs import Detected
 from flexml.engine.recording import Recorded, RecordingRequest
 from flexml.engine.sip.events import SipAgent
 from flexml.media import channel

@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from flexml.codecs.catalog import PCMU
-from flexml.engine.call import Call, Outcome
+from flexml.engine.call import Call
 from flexml.engine.config import Dtmf
 from flexml.engine.flexml.verb import Prompt
 from flexml.engine.leg import Leg, LegSettings
 from flexml.engine.media_client import MediaClient
+from flexml.engine.outcome import Outcome
 from flexml.engine.ports import PortPool
 from flexml.engine.sip.events import Acknowledged, DigitInfo, Ended
 from flexml.media.protocol import CommandFailed, LegHeard, SendDigits, StopPlay

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import pytest
 from flexml.codecs.catalog import PCMU
-from flexml.engine.call import Call, Services
+from flexml.engine.call import Call
 from flexml.engine.call_recordings import Spool
+from flexml.engine.call_services import Services
 from flexml.engine.leg import Leg, LegSettings
 from flexml.engine.media_client import MediaClient
 from flexml.engine.ports import PortPool
