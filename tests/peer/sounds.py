@@ -1,4 +1,4 @@
-"""Sounds for the peers to play and to say: tones, stairs of tones, noise, and the keys of a phone. 8 kHz, -1..1."""
+"""Sounds for the peers to play and to say: tones, stairs of tones, noise, recordings. 8 kHz, -1..1."""
 
 import io
 import wave
@@ -13,9 +13,6 @@ RATE_HZ: Final = 8000
 LEVEL: Final = 0.25
 FIRST_STEP_HZ: Final = 400
 STEP_HZ: Final = 100
-_ROWS: Final = (697, 770, 852, 941)
-_COLUMNS: Final = (1209, 1336, 1477, 1633)
-_PAD: Final = "123A456B789C*0#D"
 
 
 def tone(hz: float, seconds: float, level: float = LEVEL) -> Samples:
@@ -35,15 +32,6 @@ def stairs(seconds: int) -> Samples:
 def noise(seconds: float, level: float = LEVEL) -> Samples:
     """White noise, the same each time."""
     return np.random.default_rng(1).uniform(-level, level, round(RATE_HZ * seconds))
-
-
-def keys(digits: str) -> Samples:
-    """DTMF in the band (ITU-T Q.23): 100 ms each, 100 ms apart."""
-    parts: list[Samples] = []
-    for digit in digits:
-        row, column = divmod(_PAD.index(digit), 4)
-        parts += [tone(_ROWS[row], 0.1) + tone(_COLUMNS[column], 0.1), silence(0.1)]
-    return np.concatenate(parts)
 
 
 def join(*parts: Samples) -> Samples:

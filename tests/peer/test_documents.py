@@ -21,10 +21,12 @@ import soundfile
 from attribute_table import Call, on_call
 from engine_process import EngineProcess
 from flexml_app import Answer, Application, Received, Reply, sound
+from g711 import Samples
 from hearing import between, level_at, level_dbov, tones, utterances
-from sounds import noise, tone
+from sounds import load, noise, tone
 
 DATA: Final = Path(__file__).parents[2].parent / "shared" / "data" / "flexml"
+PROMPTS: Final = DATA.parent / "speech" / "prompts_0.flac"
 HANGUP: Final = "<Response><Hangup/></Response>"
 FLEXML: Final = Path(sys.executable).parent / "flexml"
 
@@ -149,7 +151,12 @@ def test_07_a_pause_inside_gather(call: Call, served: Application) -> None:
     assert len(call.heard) / 8000 - begun == pytest.approx(3.15, abs=0.5)
 
 
-@runs("08_noise_then_silence.xml", speech=((5.0, noise(4.0)),))
+def speech(seconds: float) -> Samples:
+    """Somebody speaks: from the first word of a sentence to the last of another, without a longer pause."""
+    return between(load(PROMPTS), 4.22, 4.22 + seconds) if PROMPTS.exists() else noise(seconds)
+
+
+@runs("08_noise_then_silence.xml", speech=((5.0, speech(4.0)),))
 def test_08_noise_then_silence(call: Call) -> None:
     waits = [details for what, details in timeline(call) if what == "verb ended" and details["name"] == "Pause"]
     assert [wait["took_ms"] for wait in waits] == [pytest.approx(11500, abs=150)]
