@@ -74,6 +74,10 @@ class AudioCache:
         """Make the directories; remove what an earlier run left half done."""
         await asyncio.to_thread(self._prepare)
 
+    async def close(self) -> None:
+        """Remove what was being made."""
+        await asyncio.to_thread(self._forget)
+
     def path(self, key: str, suffix: str = SUFFIX) -> Path:
         """Where the file of that key is or would be."""
         return self.directory / (key + suffix)
@@ -105,6 +109,9 @@ class AudioCache:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._remove("*.partial")
         self._remove("*.source")
+        self._forget()
+
+    def _forget(self) -> None:
         shutil.rmtree(self.growing, ignore_errors=True)
         self.growing.mkdir(exist_ok=True)
 

@@ -11,22 +11,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import uuid
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
 
-from .audio_cache import KEEP_S, AudioCache, SingleFlight, digest
+from .audio_cache import AudioCache, SingleFlight, digest
 from .audio_formats import PROTOCOLS, headerless, is_playlist
-from .decoders import Decoders
 from .download import OK, Download, DownloadLimits, UnavailableError, request
 from .errors import PromptError
 from .flexml.verb import Prompt
 from .freshness import Freshness, freshness
-from .making import Making, feed, follow, pace
+from .making import Making
+from .makings import Makings, PromptLimits
 from .responses import Responses
 
 if TYPE_CHECKING:
@@ -34,29 +32,11 @@ if TYPE_CHECKING:
 
 SOON_S: Final = 0.25
 """What is downloaded within that is decoded like a file."""
-SMALL: Final = 1024 * 1024
-"""Octets of a file that keep nobody waiting who comes next."""
 HLS: Final = re.compile(r"hls(\+(?P<over>https?))?://", re.IGNORECASE)
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PromptLimits:
-    """What one prompt may take.
-
-    Nothing may come for `timeout_s`, from a server or from a decoder; the first sound takes twice that at most. Of
-    what is slow, long or a stream there are `processes` at a time; a stream ends `linger_s` after its last listener.
-    """
-
-    timeout_s: float = 30.0
-    max_download: int = 50 * 1024 * 1024
-    max_duration_s: int = 2 * 3600
-    redirects: int = 5
-    cache_bytes: int = 2 * 1024**3
-    workers: int = 1
-    processes: int = 32
-    linger_s: float = 10.0
+__all__ = ["PromptLimits", "Prompts"]
 
 
 class Prompts:
@@ -67,18 +47,14 @@ class Prompts:
         self._roots = tuple(root.resolve() for root in roots)
         self._cache = AudioCache(cache_dir, max_bytes=limits.cache_bytes)
         self._responses = Responses(self._cache)
-        self._decoders = Decoders(size=limits.workers, most=limits.processes, timeout_s=limits.timeout_s)
+        self._makings = Makings(self._cache, limits)
         self._flights: SingleFlight[Prompt | Making] = SingleFlight()
-        self._makings: dict[object, Making] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._made: list[tuple[float, Making]] = []
-        """What is complete and since when, in the order of that; its files may still be named by somebody."""
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
         """Open the cache and the HTTP session, start the decoders."""
         await self._cache.start()
-        await self._decoders.start()
+        await self._makings.start()
         self._session = aiohttp.ClientSession(
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
@@ -88,10 +64,8 @@ class Prompts:
     async def close(self) -> None:
         """Stop what is under way, end the decoders."""
         await self._flights.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._decoders.close()
+        await self._makings.close()
+        await self._cache.close()
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -99,7 +73,7 @@ class Prompts:
     @property
     def pids(self) -> list[int]:
         """Process ids of the decoders."""
-        return self._decoders.pids
+        return self._makings.decoders.pids
 
     async def fetch(
         self, url: str, rate_hz: int = 8000, *, streaming: bool = False, pre_buffer_s: float = 0.0
@@ -128,7 +102,7 @@ class Prompts:
         self, key: object, start: Callable[[], Coroutine[object, object, Prompt | Making]], pre_buffer_s: float
     ) -> Prompt:
         """What is under way for `key`, or else what `start` begins."""
-        under_way = None if key in self._flights else self._makings.get(key)
+        under_way = None if key in self._flights else self._makings.under_way(key)
         found = under_way or await self._flights.share(key, start)
         return found if isinstance(found, Prompt) else await found.prompt(pre_buffer_s)
 
@@ -168,13 +142,13 @@ class Prompts:
         cached = await self._cache.prompt(content, rate_hz, url=url)
         if cached is not None:
             return cached
-        making = self._new(rate_hz, url)
+        making = self._makings.new(rate_hz, url)
 
         async def work() -> Prompt:
-            await self._decode(making, path, found.st_size, headerless(str(path)))
-            return await self._keep(making, content)
+            await self._makings.decode_file(making, path, found.st_size, headerless(str(path)))
+            return await self._makings.keep(making, content)
 
-        return await self._begin(key, making, work())
+        return await self._makings.begin(key, making, work)
 
     # ---- HTTP ------------------------------------------------------------------------------------------------
 
@@ -208,8 +182,10 @@ class Prompts:
         if is_playlist(answer.url, answer.content_type):
             answer.close()
             return await self._begin_stream(key, answer.url)
-        making = self._new(rate_hz, url)
-        return await self._begin(key, making, self._download(making, answer, known.content if cached else ""))
+        making = self._makings.new(rate_hz, url)
+        return await self._makings.begin(
+            key, making, lambda: self._download(making, answer, known.content if cached else "")
+        )
 
     async def _download(self, making: Making, answer: Download, known: str) -> Prompt | None:
         """Download and decode, at the same time where it takes long. Raises PromptError if that is not all of it."""
@@ -217,7 +193,7 @@ class Prompts:
         saving = asyncio.create_task(answer.save(source))
         try:
             await asyncio.wait({saving}, timeout=SOON_S)
-            if self._decoders.full:
+            if self._makings.decoders.full:
                 await asyncio.wait({saving})
             await self._decode_download(making, answer, saving, source, known)
             content = await saving
@@ -225,7 +201,7 @@ class Prompts:
             key = digest(making.url, content, making.rate_hz)
             if content == known and (cached := await self._cache.prompt(key, making.rate_hz, url=making.url)):
                 return cached
-            return await self._keep(making, key)
+            return await self._makings.keep(making, key)
         finally:
             saving.cancel()
             await asyncio.gather(saving, return_exceptions=True)
@@ -239,101 +215,22 @@ class Prompts:
         demuxer = headerless(answer.url, answer.content_type) or headerless(making.url)
         try:
             if not saving.done():
-                await self._decode_growing(making, answer, saving, source, demuxer)
+                await self._makings.decode_download(making, answer, saving, source, demuxer)
             elif answer.size and (saving.exception() or saving.result() != known):
-                await self._decode(making, source, answer.size, demuxer)
+                await self._makings.decode_file(making, source, answer.size, demuxer)
         except PromptError as error:
             broken = saving.exception() if saving.done() else None
             if broken is None and answer.content_type and not making.growth.available:
                 raise PromptError(f"{error} (sent as {answer.content_type})") from error
             raise broken or error from error
 
-    async def _decode_growing(
-        self, making: Making, answer: Download, saving: asyncio.Task[str], source: Path, demuxer: str
-    ) -> None:
-        async with self._decoders.of_its_own() as process:
-            process.tell(**self._request(making), source=str(source), form=demuxer, growing=True)
-            await feed(process, making, answer, saving, self._limits.timeout_s)
-
     # ---- streams ---------------------------------------------------------------------------------------------
 
     async def _begin_stream(self, key: tuple[str, int, bool], url: str) -> Prompt | Making:
-        making = self._new(key[1], key[0])
+        making = self._makings.new(key[1], key[0])
         stream = key[2] or url.lower().startswith("rtmp")
-        return await self._begin(key, making, self._stream(making, url, stream))
 
-    async def _stream(self, making: Making, url: str, stream: bool) -> Prompt | None:
-        """Play what a decoder fetches itself for as long as somebody listens; it is not kept."""
-        async with self._decoders.of_its_own(wait=False) as process:
-            timeout_s = self._limits.timeout_s
-            process.tell(**self._request(making), url=url, stream=stream, timeout_s=timeout_s)
-            await pace(process, making, timeout_s=timeout_s, linger_s=self._limits.linger_s)
-        return None
+        async def work() -> None:
+            await self._makings.decode_url(making, url, stream=stream)
 
-    # ---- making ----------------------------------------------------------------------------------------------
-
-    def _new(self, rate_hz: int, url: str) -> Making:
-        return Making(self._cache.growing / f"{uuid.uuid4().hex}.pcm", rate_hz=rate_hz, url=url)
-
-    async def _begin(
-        self, key: object, making: Making, work: Coroutine[object, object, Prompt | None]
-    ) -> Prompt | Making:
-        """Let `work` make it; returns once something can be heard. Raises PromptError."""
-        task = asyncio.create_task(self._make(key, making, work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        self._makings[key] = making
-        await making.ready()
-        return making.result or making
-
-    async def _make(self, key: object, making: Making, work: Coroutine[object, object, Prompt | None]) -> None:
-        loop, limits = asyncio.get_running_loop(), self._limits
-        result, error = None, PromptError("it has been given up")
-        try:
-            async with asyncio.timeout(2 * limits.timeout_s) as deadline:
-                making.begun = lambda: deadline.reschedule(None)
-                result, error = await work, None
-        except TimeoutError:
-            error = PromptError(f"no sound came within {2 * limits.timeout_s:g} s")
-        except PromptError as caught:
-            error = caught
-        except OSError as caught:
-            error = PromptError(f"{caught.strerror}: {caught.filename}")
-        finally:
-            del self._makings[key]
-            making.end(result, error)
-            self._made.append((loop.time(), making))
-        await self._sweep()
-
-    def _request(self, making: Making) -> dict[str, object]:
-        return {"target": str(making.path), "rate_hz": making.rate_hz, "max_s": self._limits.max_duration_s}
-
-    async def _decode(self, making: Making, source: Path, size: int, demuxer: str) -> None:
-        """Decode a file that is all there. Raises PromptError."""
-        fields = self._request(making) | {"source": str(source), "form": demuxer}
-        if size <= SMALL:
-            making.take(await self._decoders.in_pool(making.took, **fields))
-            return
-        async with self._decoders.of_its_own() as process:
-            process.tell(**fields)
-            await follow(process, making, self._limits.timeout_s)
-
-    async def _keep(self, making: Making, key: str) -> Prompt:
-        """Let what has been made be found in the cache."""
-        await self._cache.keep(key, making.path)
-        prompt = await self._cache.prompt(key, making.rate_hz, url=making.url)
-        await self._cache.evict()
-        if prompt is None:
-            raise PromptError("the decoded file has been removed")
-        return prompt
-
-    async def _sweep(self) -> None:
-        """Remove the files of what is complete, once nobody can be about to play them."""
-        oldest = asyncio.get_running_loop().time() - KEEP_S
-        kept: list[tuple[float, Making]] = []
-        for since, making in self._made:
-            if making.growth.listeners or (making.wanted and since > oldest):
-                kept.append((since, making))
-            else:
-                await asyncio.to_thread(making.path.unlink, missing_ok=True)
-        self._made = kept
+        return await self._makings.begin(key, making, work)

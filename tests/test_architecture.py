@@ -115,6 +115,7 @@ LAYERS = [
         "engine.recordings",
     ),
     ("engine.sip.agent", "engine.sip.negotiation", "engine.sip.trunks"),
+    ("engine.makings",),
     ("engine.decoders", "engine.making", "engine.responses"),
     ("engine.sip", "engine.audio_cache", "engine.download", "engine.decode", "engine.encode", "engine.db"),
     ("engine.config_file",),
