@@ -15,6 +15,7 @@ from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
+from ..codecs.catalog import BY_NAME
 from ..media.protocol import (
     AmdState,
     CloseLeg,
@@ -145,7 +146,7 @@ class MediaLeg:
     def set_remote(self, remote: SetRemote) -> None:
         """Say what was negotiated; `leg` and `job` are filled in."""
         self._remote = _addressed(remote, self._leg, next(self._numbers))
-        self._stream.flow(remote.ptime, self._worker.loop.time())
+        self._stream.flow(remote.ptime, BY_NAME[remote.codec].clock_hz, self._worker.loop.time())
         self._worker.send(self._remote)
 
     def start(self, command: StartPlay | StartTone, growth: Growth | None = None) -> Playback:
@@ -351,7 +352,7 @@ class MediaLeg:
         self._worker.send(self._stream.resume(self._open, now))
         if self._remote is not None:
             self._worker.send(self._remote)
-            self._stream.flow(self._remote.ptime, now)
+            self._stream.flow(self._remote.ptime, BY_NAME[self._remote.codec].clock_hz, now)
         for play in list(self._plays.values()):
             self._replay(play, now)
         for job, recording in self._recordings.items():

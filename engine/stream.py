@@ -13,8 +13,6 @@ import msgspec
 
 from ..media.protocol import LegOpened, LegStats, OpenLeg
 
-CLOCK_HZ: Final = 8000
-"""What RTP timestamps count in every codec that the media workers have (RFC 3551 table 4)."""
 WORKER_START_S: Final = 0.3
 """About what a new process needs until its first packet."""
 _COUNTS: Final = (
@@ -31,6 +29,7 @@ class Stream:
         self._flowing_since: float | None = None
         self._counted_at = 0.0
         self._ptime_s = 0.02
+        self._clock_hz = 8000
         self._stats = LegStats()
         self._earlier = LegStats()
 
@@ -49,11 +48,15 @@ class Stream:
         """Take what the stream begins with, or goes on with in another worker."""
         self._opened = event
 
-    def flow(self, ptime_ms: int, now: float) -> None:
-        """Media flows from now on, if it did not already, in packets of `ptime_ms`."""
+    def flow(self, ptime_ms: int, clock_hz: int, now: float) -> None:
+        """Media flows from now on, if it did not already, in packets of `ptime_ms`; timestamps count `clock_hz`."""
         if self._flowing_since is None:
             self._flowing_since = self._counted_at = now
-        self._ptime_s = ptime_ms / 1000
+        elif clock_hz != self._clock_hz and self._opened is not None:
+            timestamp = self._opened.timestamp + self._elapsed(now)
+            self._opened = msgspec.structs.replace(self._opened, timestamp=timestamp)
+            self._flowing_since = now
+        self._ptime_s, self._clock_hz = ptime_ms / 1000, clock_hz
 
     def count(self, stats: LegStats, now: float) -> None:
         """Take a count of the worker that carries the stream now."""
@@ -68,7 +71,7 @@ class Stream:
         if self._flowing_since is not None:
             resumed = now + WORKER_START_S
             sequence += self._stats.packets_sent + int((resumed - self._counted_at) / self._ptime_s)
-            timestamp += int((resumed - self._flowing_since) * 50) * (CLOCK_HZ // 50)
+            timestamp += self._elapsed(resumed)
             self._flowing_since = self._counted_at = now
         self._earlier, self._stats = self.stats, LegStats()
         # In the command, zero means: at random.
@@ -77,6 +80,11 @@ class Stream:
         )
         self._opened = _as_opened(going_on)
         return going_on
+
+    def _elapsed(self, until: float) -> int:
+        """How far the timestamps have gone since media flows at this clock, in whole ticks of 20 ms."""
+        since = until if self._flowing_since is None else self._flowing_since
+        return int((until - since) * 50) * (self._clock_hz // 50)
 
 
 def _as_opened(command: OpenLeg) -> LegOpened:

@@ -21,6 +21,7 @@ from .sdp import Attribute, Media, Session, connection_data, parse
 PROTOCOL: Final = "RTP/AVP"
 DEFAULT_PTIME: Final = 20
 _PTIME_RANGE: Final = range(10, 61, 10)
+_LARGEST_PAYLOAD: Final = 1440
 _FIRST_DYNAMIC: Final = 96
 _TELEPHONE_EVENT_TYPE: Final = 101
 _STATIC: Final = {str(codec.static_type): codec for codec in AUDIO if codec.static_type is not None}
@@ -171,7 +172,7 @@ def _agree(session: Session, match: _Match, local: LocalMedia) -> Agreed:
         address=address,
         port=media.port,
         rtcp_port=_rtcp_port(media),
-        ptime=_ptime(media),
+        ptime=_ptime(media, match.codec.codec),
         direction=direction,
         on_hold=not peer_listens,
     )
@@ -238,12 +239,18 @@ def _rtcp_port(media: Media) -> int:
     return min(media.port + 1, 65535)
 
 
-def _ptime(media: Media) -> int:
-    """The packet time the peer asks for, within its maxptime, as far as a 10 ms grid can give it."""
+def _ptime(media: Media, codec: Codec) -> int:
+    """The packet time the peer asks for, within its maxptime, as far as a 10 ms grid and an Ethernet frame can give it.
+
+    Opus packets are always 20 ms.
+    """
+    if not codec.octets_per_tick:
+        return DEFAULT_PTIME
     wish = next(iter(_numbers(media.values("ptime"))), DEFAULT_PTIME)
     limit = next(iter(_numbers(media.values("maxptime"))), _PTIME_RANGE[-1])
     ptime = wish if wish in _PTIME_RANGE else DEFAULT_PTIME
-    return max(_PTIME_RANGE[0], min(ptime, limit // 10 * 10))
+    fitting = _LARGEST_PAYLOAD * 1000 // (codec.octets_per_tick * codec.clock_hz)
+    return max(_PTIME_RANGE[0], min(ptime, limit // 10 * 10, fitting // 10 * 10))
 
 
 def _numbers(values: Iterable[str]) -> Iterator[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from flexml.engine.errors import MediaError
 from flexml.engine.media_client import MediaClient, MediaLeg
@@ -120,6 +121,21 @@ def test_a_replaced_worker_goes_on_with_the_stream() -> None:
         assert isinstance(remote, SetRemote)
         assert leg.stats.packets_sent == 490, "what the dead worker had counted stays counted"
         assert (await leg.close()).packets_sent == 493
+
+    run(main())
+
+
+def test_a_stream_that_changed_its_clock_goes_on_at_both() -> None:
+    async def main() -> None:
+        leg, worker, _ = await opened()
+        leg.set_remote(REMOTE)
+        await asyncio.sleep(10)
+        leg.set_remote(msgspec.structs.replace(REMOTE, codec="OPUS"))
+        await asyncio.sleep(2)
+        await replaced(worker)
+        (again,) = worker.got(OpenLeg)
+        assert isinstance(again, OpenLeg)
+        assert abs(again.timestamp - (5000 + 500 * 160 + (100 + round(WORKER_START_S * 50)) * 960)) <= 960
 
     run(main())
 

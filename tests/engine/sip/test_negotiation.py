@@ -248,6 +248,15 @@ def test_packet_time(lines: list[str], ptime: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("formats", "rtpmap", "ptime"),
+    [("97", "97 opus/48000/2", 20), ("97", "97 L16/16000", 40), ("97", "97 L16/8000", 60)],
+)
+def test_packet_time_as_the_codec_has_it(formats: str, rtpmap: str, ptime: int) -> None:
+    offer = audio(f"a=rtpmap:{rtpmap}", "a=ptime:60", media=f"audio 4000 RTP/AVP {formats}")
+    assert negotiate_answer(offer, LOCAL).ptime == ptime
+
+
+@pytest.mark.parametrize(
     ("offer", "words"),
     [
         (BROWSER, ["UDP/TLS/RTP/SAVPF", "opus/48000/2", "supported: audio RTP/AVP over IP4 with PCMU/8000"]),
