@@ -282,6 +282,36 @@ def test_samples_of_two_octets_go_beside_samples_of_one() -> None:
     assert (frames[1, :, :160].reshape(-1) == narrow[: 18 * 160]).all()
 
 
+@pytest.mark.parametrize(("clock_hz", "first"), [(16000, 2**32 - 3000), (48000, 2**32 - 9000), (48000, 5000)])
+def test_timestamps_of_any_clock_go_on_over_their_wrap(clock_hz: int, first: int) -> None:
+    buffer = JitterBuffer(1, octets_per_tick=4)
+    buffer.open(0, octets_per_tick=4, clock_hz=clock_hz)
+    octets, units = noise(80, 3), clock_hz // 50
+    arrivals: Arrivals = {
+        tick: [(0, packet(tick, (first + tick * units) % 2**32, octets[tick * 640 : tick * 640 + 640]))]
+        for tick in range(20)
+        if tick != 9
+    }
+    heard, have = play(arrivals, 20, buffer)
+    assert have.reshape(20, 160).all(axis=1).tolist() == [tick >= 2 and tick != 11 for tick in range(20)]
+    wanted = octets[: 18 * 640].reshape(18, 640)
+    assert (np.delete(heard.reshape(20, 640)[2:], 9, 0) == np.delete(wanted, 9, 0)).all()
+    assert (buffer.late[0], buffer.concealed[0]) == (0, 160)
+
+
+def test_what_follows_a_frame_can_be_seen_before_it_is_pulled() -> None:
+    buffer = opened()
+    octets = noise(3)
+    pulled: list[tuple[Octets, Flags]] = []
+    for tick, octets_of in enumerate(stream(octets)):
+        buffer.push(batch_of([(0, octets_of)]), tick)
+        pulled.append(buffer.pull(np.array([0]), 1))
+    seen, have = pulled[-1]
+    assert have.all()
+    assert (seen[0] == octets[:161]).all()
+    assert (buffer.pull(np.array([0]))[0][0] == octets[160:320]).all()
+
+
 def test_too_wide_a_codec_is_refused() -> None:
     with pytest.raises(ValueError, match="octets_per_tick is 2, expected 1 to 1"):
         JitterBuffer(1).open(0, octets_per_tick=2)

@@ -44,6 +44,20 @@ def test_no_sample_is_lost_or_moved(ptime: int) -> None:
     assert [stamp for stamp, _ in sent] == [(start + n * ptime * 8) % (1 << 32) for n in range(len(sent))]
 
 
+@pytest.mark.parametrize(("ptime", "used"), [(10, 10), (30, 30), (40, 40), (60, 40)])
+def test_two_samples_of_two_octets_a_tick_are_cut_at_their_clock(ptime: int, used: int) -> None:
+    packetizer = Packetizer(1)
+    packetizer.open(0, ptime, octets_per_tick=4, frame_units=320)
+    audio = np.random.default_rng(8).integers(0, 256, (12, 1, 640)).astype(np.uint8)
+    sent = [
+        (int(packets.timestamp[0]), packets.payload[0].tobytes())
+        for tick in range(12)
+        for packets in packetizer.step(np.array([0]), audio[tick], np.array([7 + tick * 320]))
+    ]
+    assert b"".join(payload for _, payload in sent) == audio.tobytes()
+    assert [stamp for stamp, _ in sent] == [7 + n * used * 16 for n in range(240 // used)]
+
+
 def test_mixed_lengths_at_once_equal_each_row_alone() -> None:
     ptimes = [20, 10, 30, 20, 60, 40, 10, 30]
     rows = np.arange(len(ptimes))
