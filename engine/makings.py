@@ -15,6 +15,7 @@ from .audio_cache import KEEP_S, AudioCache
 from .decoders import Decoders
 from .errors import PromptError
 from .flexml.verb import Prompt
+from .growing_file import SAMPLE
 from .making import Making, feed, follow, pace
 
 if TYPE_CHECKING:
@@ -109,11 +110,17 @@ class Makings:
         await self._sweep()
 
     async def _sweep(self) -> None:
-        """Remove the files of what is complete, once nobody can be about to play them."""
-        oldest = asyncio.get_running_loop().time() - KEEP_S
-        made = self._made
-        self._made = [(at, each) for at, each in made if each.growth.listeners or (each.wanted and at > oldest)]
-        for _, making in set(made) - set(self._made):
+        """Remove the files of what is complete, once nobody can be about to play them, or they are too much."""
+        oldest, room = asyncio.get_running_loop().time() - KEEP_S, self._limits.cache_bytes // 4
+        kept: list[tuple[float, Making]] = []
+        for at, making in reversed(self._made):
+            if making.wanted and at > oldest:
+                room -= making.growth.available * SAMPLE
+            if making.growth.listeners or (making.wanted and at > oldest and room >= 0):
+                kept.append((at, making))
+        gone = set(self._made) - set(kept)
+        self._made = kept[::-1]
+        for _, making in gone:
             await asyncio.to_thread(making.path.unlink, missing_ok=True)
 
     async def keep(self, making: Making, key: str) -> Prompt:

@@ -40,6 +40,10 @@ def size(prompt: Prompt) -> int:
     return Path(prompt.path).stat().st_size
 
 
+def there(prompt: Prompt) -> bool:
+    return Path(prompt.path).exists()
+
+
 def room(prompt: Prompt) -> int:
     """What the file takes on the disk."""
     return Path(prompt.path).stat().st_blocks * 512
@@ -278,5 +282,30 @@ def test_a_decoder_that_is_killed_ends_its_prompt_with_an_error(tmp_path: Path) 
             assert growth.error == "the decoder ended while at it (exit status -9)"
             assert size(prompt) == growth.available * 2
             assert in_cache(tmp_path) == []
+
+    asyncio.run(run())
+
+
+def test_what_is_left_of_failures_takes_a_quarter_of_the_cache_at_most(tmp_path: Path) -> None:
+    body = sine(tmp_path / "a.wav", "-ar", 8000, seconds=4).read_bytes()
+
+    async def broken(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": str(len(body) + 1)})
+        await response.prepare(request)
+        await response.write(body)
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    server = Files(tmp_path, broken=broken)
+
+    async def run() -> None:
+        limits = PromptLimits(cache_bytes=4 * 3 * len(body))
+        async with server.running(), opened(tmp_path, limits=limits) as prompts:
+            made = [await prompts.fetch(f"{server.base}/broken?{n}") for n in range(3)]
+            with growth_of(made[0]).listening():
+                made += [await prompts.fetch(f"{server.base}/broken?{n}") for n in range(3, 8)]
+                await prompts.fetch(f"{server.base}/a.wav")
+            assert [there(prompt) for prompt in made] == [True] + [False] * 4 + [True] * 3
 
     asyncio.run(run())
