@@ -47,7 +47,7 @@ def test_without_a_key_the_next_verb_comes_the_timeout_after_the_prompt(call: Ca
 @shows("Gather.startDigits", "Gather.numDigits", "Gather.validDigits")
 @on_call(
     f'<Gather startDigits="*#" validDigits="0123456789" numDigits="4" finishOnKey="_" action="next">{PROMPT}</Gather>',
-    keys=((1.0, "12"), (3.0, "*"), (4.0, "3*45")),
+    keys=((1.0, "12"), (3.0, "*"), (4.0, "3*456")),
 )
 def test_nothing_counts_before_a_start_digit(call: Call) -> None:
     assert call.asked().data["Digits"] == "*345"

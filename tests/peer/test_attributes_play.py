@@ -150,18 +150,18 @@ def test_so_much_is_fetched_before_the_first_sample_is_heard(call: Call, earlies
 @shows("Play.waitInitial", "Play.waitInitialUrl", "Play.waitRepeat", "Play.waitRepeatUrl")
 @on_call(
     '<Dtmf>1</Dtmf><Play waitInitial="2" waitInitialUrl="/sounds/tone-1500-600.wav"'
-    ' waitRepeat="1" waitRepeatUrl="/sounds/tone-1800-400.wav">late.wav</Play>',
-    serve={"late.wav": Answer(body=wav(tone(600, 1.0)), content_type="audio/wav", delay_s=6.0)},
+    ' waitRepeat="2" waitRepeatUrl="/sounds/tone-1800-400.wav">late.wav</Play>',
+    serve={"late.wav": Answer(body=wav(tone(600, 1.0)), content_type="audio/wav", delay_s=8.5)},
 )
 def test_other_audio_is_heard_while_a_file_is_late(call: Call) -> None:
     begun = call.marks[0] + 0.1
     waits = [(span.hz, span.start - begun) for span in call.tones if span.hz in (1500, 1800)]
     assert waits[0] == (1500, pytest.approx(2.1, abs=0.4))
-    assert waits[1] == (1800, pytest.approx(waits[0][1] + 1.6, abs=0.4))
-    assert waits[2] == (1800, pytest.approx(waits[1][1] + 1.4, abs=0.4))
+    assert waits[1] == (1800, pytest.approx(waits[0][1] + 2.6, abs=0.4))
+    assert waits[2] == (1800, pytest.approx(waits[1][1] + 2.4, abs=0.4))
     assert call.tones[-1].hz == 600
     assert call.tones[-1].length == pytest.approx(1.0, abs=0.06)
-    assert call.tones[-1].start - begun == pytest.approx(6.2, abs=0.6)
+    assert call.tones[-1].start - begun == pytest.approx(8.7, abs=0.6)
 
 
 def play_recording(asked: Received) -> str:
