@@ -20,3 +20,6 @@
 #define PJMEDIA_ADVERTISE_RTCP          0
 #define PJMEDIA_MAX_SDP_FMT             64
 #define PJMEDIA_MAX_SDP_ATTR            136
+/* It refuses offers of codecs it has never heard of, whoever carries them. */
+#define PJMEDIA_CODEC_L16_HAS_8KHZ_MONO  1
+#define PJMEDIA_CODEC_L16_HAS_16KHZ_MONO 1

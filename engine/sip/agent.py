@@ -36,6 +36,8 @@ MEDIA_PARKING: Final = "127.0.0.2"
 IDLE_POLL_S: Final = 0.05
 BUSY_POLL_S: Final = 0.01
 CANCELLED: Final = 487
+CODEC_ENABLED: Final = 128
+"""A priority of pjmedia; 0 is disabled, which L16 is by default: offers of nothing else would be refused."""
 BURST: Final = 64
 """How many rounds of pjsip events are handled before the event loop gets its turn."""
 
@@ -171,6 +173,7 @@ class Agent:
         try:
             endpoint.libCreate()
             endpoint.libInit(self._endpoint_config())
+            endpoint.codecSetPriority("L16", CODEC_ENABLED)
             endpoint.audDevManager().setNullDev()
             endpoint.audDevManager().setNoDev()
             for listen in self._settings.listen:
