@@ -78,7 +78,7 @@ class Commands:
         """Do what `message` says. Nothing it holds makes this raise."""
         try:
             self._dispatch(message, now_s)
-        except (Refused, RowsFull, OSError, ValueError) as error:
+        except (Refused, RowsFull, OSError, ValueError, OverflowError) as error:
             text = getattr(error, "strerror", None) or str(error)
             name = type(message).__name__
             self._emit(CommandFailed(leg=message.leg, job=message.job, command=name, error=text))
@@ -111,6 +111,9 @@ class Commands:
             raise Refused("the worker is draining and takes no more legs")
         if legs.row(message.leg) is not None:
             raise Refused(f"leg {message.leg} is open already")
+        _check("ssrc", message.ssrc, 0xFFFFFFFF)
+        _check("sequence", message.sequence, 0xFFFF)
+        _check("timestamp", message.timestamp, 0xFFFFFFFF)
         row = self._stages.open(message)
         self._emit(
             LegOpened(
@@ -126,6 +129,7 @@ class Commands:
     def _set_remote(self, row: int, message: SetRemote, now_s: float) -> None:
         stages = self._stages
         reachable = _is_reachable(message)
+        _check_types(message)
         stages.tune(row, message)
         address, control = (message.address, message.port), (message.address, message.rtcp_port)
         if stages.latch.set_remote(row, address, latch=message.latch, now_s=now_s):
@@ -217,7 +221,9 @@ class Commands:
         self._stages.event_sender.start(row, message.job, message.digits, message.on, message.off, inband)
 
     def _start_recording(self, row: int, message: StartRecording, now_s: float) -> None:
-        elapsed_ms = round((now_s - message.began) * 1000) if message.began else 0
+        if not message.began >= 0:
+            raise Refused(f"began: expected seconds since the machine started, found {message.began}")
+        elapsed_ms = max(0, round((now_s - message.began) * 1000)) if message.began else 0
         self._stages.recorder.start(
             row, leg=message.leg, job=message.job, path=message.path, sides=message.sides, elapsed_ms=elapsed_ms
         )
@@ -259,7 +265,19 @@ def _is_reachable(message: SetRemote) -> bool:
         address = ipaddress.ip_address(message.address)
     except ValueError:
         raise Refused(f"address: expected an IP address, found {message.address!r}") from None
-    for name, port in (("port", message.port), ("rtcp_port", message.rtcp_port)):
-        if not 0 <= port <= 65535:
-            raise Refused(f"{name}: expected 0 to 65535, found {port}")
+    _check("port", message.port, 65535)
+    _check("rtcp_port", message.rtcp_port, 65535)
     return not address.is_unspecified and message.port != 0
+
+
+def _check_types(message: SetRemote) -> None:
+    """Raise Refused for payload types that no packet has, or a clock of events that their reports cannot count."""
+    _check("payload_type", message.payload_type, 127)
+    _check("telephone_event", message.telephone_event or 0, 127)
+    if message.telephone_event_hz < RATE_HZ or message.telephone_event_hz % RATE_HZ:
+        raise Refused(f"telephone_event_hz: expected a multiple of {RATE_HZ}, found {message.telephone_event_hz}")
+
+
+def _check(name: str, found: int, largest: int) -> None:
+    if not 0 <= found <= largest:
+        raise Refused(f"{name}: expected 0 to {largest}, found {found}")

@@ -23,7 +23,10 @@ SHORTEST_MS: Final = 40
 """A key or a gap that is shorter need not be recognised (ITU-T Q.24); it is made as long."""
 
 LONGEST_MS: Final = 8000
-"""What an event can last before it needs segments (RFC 4733 section 2.5.1.3), less a little."""
+"""What an event can last before it needs segments (RFC 4733 section 2.5.1.3), less a little; no gap is longer."""
+
+LONGEST_PROGRAM_MS: Final = 600_000
+"""A longer string would hold up the tick in which it is compiled."""
 
 END_REPORTS: Final = 3
 """How often the end of an event is reported, as its packet may be lost (RFC 4733 section 2.5.1.4)."""
@@ -64,11 +67,15 @@ def compile_digits(digits: str, on_ms: int, off_ms: int, *, inband: bool) -> Pro
     """Return what to do at each tick to press `digits`: 0-9 * # A-D, and `,` `w` `W` to wait.
 
     `on_ms` and `off_ms`, how long a key is pressed and not, are rounded up to whole ticks and to 40 ms.
-    ValueError for another character, or for a key of more than 8 s.
+    ValueError for another character, for a key or gap of more than 8 s, or for more than ten minutes in all.
     """
-    if on_ms > LONGEST_MS:
-        raise ValueError(f"a key of {on_ms} ms, expected at most {LONGEST_MS}")
+    for name, length_ms in (("key", on_ms), ("gap", off_ms)):
+        if length_ms > LONGEST_MS:
+            raise ValueError(f"a {name} of {length_ms} ms, expected at most {LONGEST_MS}")
     on, off = (-(-max(SHORTEST_MS, length_ms) // FRAME_MS) for length_ms in (on_ms, off_ms))
+    in_all_ms = sum(PAUSES_MS.get(key, (on + off) * FRAME_MS) for key in digits)
+    if in_all_ms > LONGEST_PROGRAM_MS:
+        raise ValueError(f"keys that take {in_all_ms} ms, expected at most {LONGEST_PROGRAM_MS}")
     press = _tones if inband else _reports
     program: list[Step] = []
     for number, key in enumerate(digits):

@@ -21,6 +21,8 @@ from .rows import FRAME_MS, RATE_HZ
 from .sound import Sound, Sounds
 
 FOREVER: Final = 1 << 62
+LONGEST_MS: Final = 1 << 40
+"""Times beyond this are taken as this."""
 BEHIND_S: Final = 1
 """How far before the newest sample of a stream a play begins."""
 RING_SHARE: Final = 0.875
@@ -84,15 +86,15 @@ class Player:
         self._sound[row], self._job[row] = sound, job
         self._key[row] = id(sound) << 1 | (ring > 0)
         self._growing[row] = available is not None
-        self._ring[row] = min(ring, sound.samples.size)
+        self._ring[row] = max(0, min(ring, sound.samples.size))
         self._length[row] = self._reached(sound, row, sound.samples.size if available is None else available)
-        self._position[row] = max(0, offset) * self._per_ms
+        self._position[row] = self._span(offset)
         if ring > 0:
             self._position[row] = max(0, int(self._length[row]) - BEHIND_S * self._rate_hz)
-        self._loops[row] = loops or FOREVER
+        self._loops[row] = min(loops, FOREVER) if loops > 0 else FOREVER
         self._repeated[row] = 0
-        self._pause[row] = max(0, pause) * self._per_ms
-        self._left[row] = limit * self._per_ms if limit > 0 else FOREVER
+        self._pause[row] = self._span(pause)
+        self._left[row] = self._span(limit) if limit > 0 else FOREVER
         self._running[row] = True
         self._end_if_past(row)
 
@@ -127,7 +129,7 @@ class Player:
             return False
         if to is not None or by:
             start = max(0, int(self._position[row])) if to is None else to * self._per_ms
-            position = max(0, start + by * self._per_ms)
+            position = min(max(0, start + by * self._per_ms), LONGEST_MS * self._per_ms)
             if self._ring[row]:
                 length = int(self._length[row])
                 position = min(max(position, length - int(self._ring[row]) // 2, 0), length)
@@ -232,7 +234,10 @@ class Player:
 
     def _reached(self, sound: Sound, row: int, available: int) -> int:
         """How many samples can be played: of a file never more than is mapped."""
-        return available if self._ring[row] else min(available, sound.samples.size)
+        return max(0, min(available, FOREVER if self._ring[row] else sound.samples.size))
+
+    def _span(self, ms: int) -> int:
+        return min(max(0, ms), LONGEST_MS) * self._per_ms
 
     def _oldest(self, row: int) -> int:
         """The first sample of a stream that is sure not to be written over yet."""
@@ -244,7 +249,7 @@ class Player:
             return True
         if self._growing[row] or self._position[row] < self._length[row]:
             return False
-        if self._loops[row] == 1:
+        if self._loops[row] == 1 or not self._length[row]:  # nothing came: it would be repeated without an end
             return True
         self._loops[row] -= 1
         self._repeated[row] += 1

@@ -105,7 +105,7 @@ class SpoolWriter:
         while (request := self._requests.get()) is not None:
             try:
                 self._write(request)
-            except (OSError, ValueError) as error:  # ValueError: a path that no file can have
+            except (OSError, ValueError, OverflowError) as error:  # ValueError: a path that no file can have
                 self._failed[request.path] = f"{request.path}: {getattr(error, 'strerror', None) or error}"
             if request.finished is not None:
                 self._complete(request.path, request.finished)

@@ -29,6 +29,9 @@ NEVER: Final = np.inf
 SHORT_UNITS: Final = 65536
 """Delays in reports are in units of 1/65536 s."""
 
+LONGEST_DELAY: Final = 0xFFFFFFFF
+"""What the field holds: some 18 hours, after which a peer's last report helps nobody to a round trip."""
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -132,6 +135,7 @@ class Reporter:
     def _report(self, row: int, legs: Legs, reception: Reception, now_s: float) -> list[rtcp.Packet]:
         ssrc, sent = int(legs.ssrc[row]), int(legs.packets_sent[row])
         delay = int((now_s - self._last_sr_s[row]) * SHORT_UNITS) if self._last_sr[row] else 0
+        delay = min(delay, LONGEST_DELAY)
         block = reception.block(row, last_sr=int(self._last_sr[row]), delay_since_last_sr=delay)
         blocks = () if block is None else (block,)
         if sent > self._sent_before[row]:
