@@ -123,7 +123,7 @@ class CallAudio(ABC):
         )
         playing = Playing(self.leg, self.leg.media.start(command, prompt.growth), prompt)
         self.note("playing", url=prompt.url or "speech", duration_ms=prompt.duration_ms, layer=layer)
-        if prompt.url and layer == "foreground":
+        if prompt.url and layer == "foreground" and not prompt.beside:
             self._url_played, self._url_playing = prompt.url, playing
         return playing
 

@@ -54,6 +54,12 @@ class Play:
             return 0
         return command.offset + (int((now - self.started) * 1000) if command.loops == 1 else 0)
 
+    def move(self, by_ms: int, now: float) -> None:
+        """Take that it has been moved, so that another worker goes on from there."""
+        if isinstance(self.command, StartPlay):
+            offset = max(0, self.position(now) + by_ms)
+            self.command, self.started = msgspec.structs.replace(self.command, offset=offset), now
+
     def finish(self, event: PlayFinished) -> None:
         """Take how it ended."""
         if self.growing is not None:

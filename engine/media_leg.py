@@ -178,7 +178,9 @@ class MediaLeg:
 
     def seek(self, job: int, *, by_ms: int, strict: bool = False) -> None:
         """Move a play by so many ms; `strict` leaves it where it is rather than at its end. No matter once it ended."""
-        if job in self._plays:
+        play = self._plays.get(job)
+        if play is not None:
+            play.move(0 if strict else by_ms, self._worker.loop.time())
             self._worker.send(SeekPlay(leg=self._leg, job=job, by=by_ms, strict=strict))
 
     def stop(self, job: int) -> None:

@@ -126,8 +126,13 @@ class Recordings:
         plan = Plan(
             sid=sid, call_sid=call_sid, account=account_sid, request=request, file=file, facts=dict(facts)
         )  # fmt: skip
+        creating = asyncio.ensure_future(asyncio.to_thread(self._spool.create, sid, _pack(plan)))
         try:
-            await asyncio.to_thread(self._spool.create, sid, _pack(plan))
+            await asyncio.shield(creating)
+        except asyncio.CancelledError:  # nobody records any more, and nobody would finish it
+            await asyncio.wait([creating])
+            await asyncio.to_thread(self._spool.remove, sid)
+            raise
         except OSError as error:
             raise StorageError(f"nothing can be recorded: {error.strerror}: {error.filename}") from error
         return Recording(plan, str(self._spool.samples(sid)))

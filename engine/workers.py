@@ -76,9 +76,11 @@ class Workers:
         except (OSError, EOFError, ValueError) as error:
             raise PromptError(f"the worker process ended while at it ({error})") from error
         finally:
-            if not done:
-                await worker.kill()
-            self._idle.put_nowait(worker)
+            try:
+                if not done:
+                    await worker.kill()
+            finally:
+                self._idle.put_nowait(worker)
         if "error" in answer:
             raise PromptError(str(answer["error"]))
         return answer

@@ -49,7 +49,7 @@ class Prompt:
 
     While `growth` is there and not complete, the file is still being made and `duration_ms` is not known (0).
     With `ring`, the file is a ring of so many samples and the stream in it has no end; playing begins at what is
-    available then.
+    available then. With `beside` it is heard instead of what the verb plays: the call's `PlaybackUrl` stays that.
     """
 
     path: str
@@ -58,6 +58,7 @@ class Prompt:
     url: str = ""
     growth: Growth | None = None
     ring: int = 0
+    beside: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

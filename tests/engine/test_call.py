@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from flexml.codecs.catalog import PCMU
@@ -87,6 +88,26 @@ def test_a_bye_during_a_play_stops_it_and_tells_how_far_it_came() -> None:
         assert outcome.played_url == PROMPT.url
         assert outcome.play_offset_ms == pytest.approx(4000, abs=50)
         assert scene.agent.said == ["200"], "nothing more is said in a dialog that is over"
+
+    run(main())
+
+
+def test_what_is_heard_while_a_play_is_paused_is_not_what_was_played() -> None:
+    async def main() -> None:
+        scene = Scene()
+
+        async def work() -> None:
+            await scene.answer()
+            playing = scene.call.start(PROMPT)
+            await asyncio.sleep(2)
+            playing.stop()
+            await scene.call.play(replace(PROMPT, url="http://app/pause.wav", beside=True))
+
+        living = await scene.live(work)
+        await asyncio.sleep(4.1)
+        outcome = await scene.end(living)
+        assert outcome.played_url == PROMPT.url
+        assert outcome.play_offset_ms == pytest.approx(2000, abs=50)
 
     run(main())
 

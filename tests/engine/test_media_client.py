@@ -183,6 +183,23 @@ def test_what_is_under_way_goes_on_and_what_cannot_ends() -> None:
     run(main())
 
 
+@pytest.mark.parametrize(
+    ("by_ms", "strict", "offset"),
+    [(60000, False, 63500), (-1000, False, 2500), (-9000, False, 1000), (60000, True, 3500)],
+)
+def test_a_play_that_was_moved_goes_on_from_there(by_ms: int, strict: bool, offset: int) -> None:
+    async def main() -> None:
+        leg, worker, _ = await opened()
+        playback = leg.start(PLAY)
+        await asyncio.sleep(2)
+        leg.seek(playback.job, by_ms=by_ms, strict=strict)
+        await asyncio.sleep(1)
+        await replaced(worker)
+        assert [p.offset for p in worker.got(StartPlay) if isinstance(p, StartPlay)] == [offset]
+
+    run(main())
+
+
 def test_what_was_to_stop_when_the_worker_died_stops() -> None:
     async def main() -> None:
         leg, worker, _ = await opened()

@@ -230,6 +230,22 @@ def test_finishing_is_done_once_whoever_asks_and_whoever_gives_up(tmp_path: Path
     run(main())
 
 
+def test_a_hang_up_while_a_recording_begins_leaves_nothing_behind(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            for turns in range(200):  # some of them end while the spool is being made
+                beginning = asyncio.ensure_future(here.recordings.begin("call 1", ACCOUNT, RecordingRequest(), FACTS))
+                for _ in range(turns % 100):
+                    await asyncio.sleep(0)
+                if beginning.done():
+                    await here.recordings.finish(beginning.result(), FACTS)
+                beginning.cancel()
+                await asyncio.wait([beginning])
+            assert here.left() == []
+
+    run(main())
+
+
 def test_recordings_into_one_file_at_once_all_get_in(tmp_path: Path) -> None:
     async def main() -> None:
         async with world(tmp_path) as here:

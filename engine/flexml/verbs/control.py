@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..attributes import Kind, attr, http_method, url
-from ..verb import Call, End, Goto, Method, Outcome
+from ..verb import Call, End, Failed, Goto, Method, Outcome
 from .base import PROMPTS, Verb
 
 
@@ -74,6 +74,6 @@ class PreAnswer(Verb):
             if not isinstance(child, Verb):
                 continue
             outcome = await child.run(call)
-            if isinstance(outcome, Goto | End):
+            if isinstance(outcome, Goto | End) or (isinstance(outcome, Failed) and outcome.then):
                 return outcome
         return None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from ...errors import PromptError
 from ..attributes import KEYS, TONES, attr, boolean, http_method, integer, keys, seconds, url
 from ..verb import Call, Failed, Goto, Method, Outcome, Prompt
 from .base import Noun, Verb, goto
-from .play_controls import ControlledPlay, Controls, Ended
+from .play_controls import ControlledPlay, Controls, Ended, first_key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,10 @@ class Play(Verb):
             await call.send_digits(self.digits)
             return
         try:
-            await self._play(call, Controls())
+            if self.background:
+                await self._begin_background(call)
+            else:
+                await self._play(call, Controls())
         except PromptError as error:
             call.note("Play: cannot be heard, or not to its end", line=self.line, error=str(error))
 
@@ -128,26 +131,31 @@ class Play(Verb):
         """Play everything that is to be heard; how the last of it ended."""
         prompts = await self._waited_for(call)
         if len(prompts) == 1:
-            return await self._one(call, prompts[0], controls, loops=self.loop), prompts[0]
+            return await self._one(call, prompts[0], controls, loops=self.loop, skip_s=self.skip), prompts[0]
         return await self._several(call, prompts, controls)
 
     async def _several(self, call: Call, prompts: Sequence[Prompt], controls: Controls) -> tuple[Ended, Prompt]:
-        """Files one after the other, the whole of them as often as asked for; 0 times is until the call ends."""
-        repetition, ended = 0, Ended(position_ms=0)
+        """Files one after the other, the whole of them as often as asked for; 0 times is until the call ends.
+
+        As with one file, `skip` is where the first repetition starts, and a stop key ends the pause between two.
+        """
+        repetition, ended, skip_s = 0, Ended(position_ms=0), self.skip
         while True:
             for prompt in prompts:
-                ended = await self._one(call, prompt, controls, loops=1)
+                ended = await self._one(call, prompt, controls, loops=1, skip_s=skip_s)
+                skip_s = 0
                 if ended.key:
                     return ended, prompt
             repetition += 1
             if repetition == self.loop:
                 return ended, prompts[-1]
-            await asyncio.sleep(self.loop_pause)
+            if key := await first_key(call, controls.stop, lambda: asyncio.sleep(self.loop_pause)):
+                return Ended(position_ms=ended.position_ms, key=key), prompts[-1]
 
-    async def _one(self, call: Call, prompt: Prompt, controls: Controls, *, loops: int) -> Ended:
+    async def _one(self, call: Call, prompt: Prompt, controls: Controls, *, loops: int, skip_s: int) -> Ended:
         play = ControlledPlay(call, prompt, controls, loops=loops, loop_pause_ms=self.loop_pause * 1000)
         limit = float(self.time_limit) if self.streaming and self.time_limit else None
-        return await play.run(self.skip * 1000, limit)
+        return await play.run(skip_s * 1000, limit)
 
     async def _begin_background(self, call: Call) -> None:
         """Begin to play under what follows; it ends with the call, at its end, or with the next of its kind."""
@@ -177,8 +185,8 @@ class Play(Verb):
 
     async def _entertain(self, call: Call) -> None:
         """Play the audio of waiting: once after `wait_initial`, then again and again after each `wait_repeat`."""
+        await asyncio.sleep(self.wait_initial or 0)
         if self.wait_initial_url:
-            await asyncio.sleep(self.wait_initial or 0)
             await self._entertain_once(call, self.wait_initial_url)
         while self.wait_repeat_url:
             await asyncio.sleep(max(1, self.wait_repeat or 0))
@@ -186,6 +194,6 @@ class Play(Verb):
 
     async def _entertain_once(self, call: Call, url: str) -> None:
         try:
-            await call.play(await call.fetch_audio(url))
+            await call.play(replace(await call.fetch_audio(url), beside=True))
         except PromptError as error:
             call.note("Play: audio of waiting cannot be heard", line=self.line, error=str(error))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...errors import PromptError
@@ -135,7 +135,7 @@ class ControlledPlay:
         if not url:
             return None
         try:
-            return await self._call.fetch_audio(url)
+            return replace(await self._call.fetch_audio(url), beside=True)
         except PromptError as error:
             self._call.note("Play: audio of a control cannot be heard", error=str(error))
             return None

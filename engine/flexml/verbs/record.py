@@ -24,7 +24,7 @@ from ..attributes import (
     text,
     url,
 )
-from ..verb import Call, Failed, Goto, Method, Outcome, Playing
+from ..verb import Call, Failed, Goto, Method, Outcome
 from .base import Verb, goto
 
 BEEP_MS: Final = 500
@@ -142,7 +142,7 @@ class Record(Verb):
         if self.play_beep:
             await call.start_tone("beep", duration_ms=BEEP_MS).finished()
         call.discard_digits()  # a key from before the beep was not meant to end the message
-        background = await self._background(call)
+        background = asyncio.ensure_future(self._background(call))
         try:
             recording = await call.record(self.request())
             try:
@@ -150,20 +150,23 @@ class Record(Verb):
             finally:
                 ending = asyncio.ensure_future(recording.finish())
         finally:
-            if background is not None:
-                background.stop()
+            background.cancel()
+            await asyncio.gather(background, return_exceptions=True)
         return await ending, key
 
-    async def _background(self, call: Call) -> Playing | None:
-        """Let the background audio be heard; it is not recorded. Without it the recording goes on."""
+    async def _background(self, call: Call) -> None:
+        """Let the background audio be heard, once it is there; it is not recorded. The recording does not wait."""
         if not self.background_audio_url:
-            return None
+            return
         try:
             audio = await call.fetch_audio(self.background_audio_url)
+            playing = call.start(audio, loops=self.background_audio_loop, layer="aside")
+            try:
+                await playing.finished()
+            finally:
+                playing.stop()
         except PromptError as error:
             call.note("Record: background audio cannot be heard", line=self.line, error=str(error))
-            return None
-        return call.start(audio, loops=self.background_audio_loop, layer="aside")
 
     async def _end(self, call: Call) -> str:
         """Wait for what ends the recording; the key if it was one."""

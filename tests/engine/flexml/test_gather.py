@@ -122,6 +122,15 @@ def test_a_prompt_that_cannot_be_heard_is_left_out() -> None:
     assert len(call.notes) == 2
 
 
+def test_background_audio_of_a_prompt_is_no_prompt() -> None:
+    call = FakeCall(audio={"http://app.example/a.wav": 60})
+
+    result = perform(gather('timeout="3"', '<Play background="true">a.wav</Play><Say>Hello</Say>'), call)
+
+    assert result.ended == 6
+    assert call.done == ["play background http://app.example/a.wav", "play man: Hello", "silence"]
+
+
 def test_keys_typed_ahead_count_and_nothing_is_played() -> None:
     call = FakeCall()
 

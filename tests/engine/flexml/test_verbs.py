@@ -172,6 +172,25 @@ def test_pre_answer_opens_early_media_only_before_the_answer() -> None:
     assert answered.done == ["play man: Hello", "silence"]
 
 
+def test_a_play_that_fails_before_the_answer_passes_control_too() -> None:
+    inside = '<PreAnswer><Play errorAction="/sorry">none.wav</Play><Say>Not this</Say></PreAnswer>'
+    call = FakeCall(audio=AUDIO)
+
+    outcome, _ = perform(inside, call)
+
+    assert isinstance(outcome, Failed)
+    assert outcome.then is not None
+    assert outcome.then.url == "http://app.example/sorry"
+    assert call.done == ["early media"]
+
+
+def test_a_play_that_fails_before_the_answer_is_passed_over_without_error_action() -> None:
+    call = FakeCall(audio=AUDIO)
+
+    assert perform("<PreAnswer><Play>none.wav</Play><Say>This</Say></PreAnswer>", call)[0] is None
+    assert call.done == ["early media", "play man: This", "silence"]
+
+
 def test_digits_are_sent() -> None:
     call = FakeCall(answered=True)
 
@@ -263,6 +282,41 @@ def test_files_follow_each_other_as_often_as_asked() -> None:
         url="http://app.example/done",
         data={"Digits": "", "PlaybackUrl": "http://store.example/two", "PlayOffset": 3},
     )
+
+
+def test_of_several_files_only_the_first_repetition_skips() -> None:
+    call = FakeCall(answered=True, audio={"one": 2.0, "two": 3.0})
+
+    _, lasted = perform('<Play loop="2" skip="1"><File>one</File><File>two</File></Play>', call)
+
+    assert [what for what in call.done if what != "silence"] == [
+        "play one at 1000", "play two", "play one", "play two",
+    ]  # fmt: skip
+    assert lasted == pytest.approx(9)
+
+
+def test_a_stop_key_ends_the_pause_between_repetitions_of_several_files() -> None:
+    call = FakeCall(answered=True, audio={"one": 2.0, "two": 3.0}, keys=[(7, "#")])
+
+    outcome, lasted = perform(
+        '<Play loop="2" loopPause="60" stopOnKey="#" action="/done"><File>one</File><File>two</File></Play>', call
+    )
+
+    assert lasted == pytest.approx(7)
+    assert outcome == Goto(
+        url="http://app.example/done",
+        data={"Digits": "#", "PlaybackUrl": "http://store.example/two", "PlayOffset": 3},
+    )
+
+
+def test_repeated_waiting_begins_after_the_initial_wait_even_if_that_is_silent() -> None:
+    call = FakeCall(
+        answered=True, audio=AUDIO | {"http://app.example/r.wav": 1.0}, slow={"http://app.example/a.wav": 8.5}
+    )
+
+    perform('<Play waitInitial="4" waitRepeat="2" waitRepeatUrl="r.wav">a.wav</Play>', call)
+
+    assert [(at, what[24:]) for at, what in call.did if what.startswith("play")] == [(6, "r.wav"), (8.5, "a.wav")]
 
 
 def test_what_is_slow_to_come_is_waited_for_with_other_audio() -> None:
@@ -374,8 +428,20 @@ def test_background_audio_of_a_recording_is_heard_aside_and_ends_with_it() -> No
 
     perform('<Record backgroundAudioUrl="a.wav" backgroundAudioLoop="0"/>', call)
 
-    assert call.done == ["play aside http://app.example/a.wav", "record", "listen noise=None silence=5000",
-                         "silence aside", "recorded"]  # fmt: skip
+    assert call.done == ["record", "play aside http://app.example/a.wav", "listen noise=None silence=5000",
+                         "recorded", "silence aside"]  # fmt: skip
+
+
+def test_a_recording_does_not_wait_for_its_background_audio() -> None:
+    call = FakeCall(answered=True, audio=AUDIO, slow={"http://app.example/a.wav": 2.0}, keys=[(6, "#")])
+    late = FakeCall(answered=True, audio=AUDIO, slow={"http://app.example/a.wav": 9.0}, keys=[(6, "#")])
+
+    perform('<Record backgroundAudioUrl="a.wav"/>', call)
+    perform('<Record backgroundAudioUrl="a.wav"/>', late)
+
+    assert call.did == [(0, "record"), (0, "listen noise=None silence=5000"), (2, "play aside http://app.example/a.wav"),
+                        (6, "recorded"), (6, "silence aside")]  # fmt: skip
+    assert late.did == [(0, "record"), (0, "listen noise=None silence=5000"), (6, "recorded")]
 
 
 def test_a_session_is_recorded_beside_what_follows() -> None:
