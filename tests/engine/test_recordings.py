@@ -235,7 +235,7 @@ def test_a_hang_up_while_a_recording_begins_leaves_nothing_behind(tmp_path: Path
         async with world(tmp_path) as here:
             for _ in range(20):
                 beginning = asyncio.ensure_future(here.recordings.begin("call 1", ACCOUNT, RecordingRequest(), FACTS))
-                while not here.left() and not beginning.done():
+                while not here.left() and not beginning.done():  # noqa: ASYNC110
                     await asyncio.sleep(0)
                 beginning.cancel()  # most often while a thread makes the spool
                 await asyncio.wait([beginning])
