@@ -117,25 +117,36 @@ class Recordings:
     ) -> Recording:
         """Make room for a recording; `facts` are what callbacks say of the call should we die meanwhile.
 
-        Raises StorageError where the file or container does not exist, is another account's, or is full.
+        Raises StorageError where the file or container does not exist, is another account's, or is full; the
+        callbacks are told of that failure as of any other.
         """
+        sid = str(uuid.uuid4())
+        try:
+            plan = Plan(
+                sid=sid, call_sid=call_sid, account=account_sid, request=request,
+                file=await self._reserve(account_sid, request, sid), facts=dict(facts),
+            )  # fmt: skip
+            await self._spool_for(plan)
+        except StorageError as error:
+            await self._call_back(sid, request, facts, Recorded(status="failed", error=str(error)))
+            raise
+        return Recording(plan, str(self._spool.samples(sid)))
+
+    async def _reserve(self, account_sid: str, request: RecordingRequest, sid: str) -> StoredFile:
         if request.external:
             raise StorageError("external storage is not there yet")
-        sid = str(uuid.uuid4())
-        file = await self._storage.reserve(account_sid, _wanted(request, sid))
-        plan = Plan(
-            sid=sid, call_sid=call_sid, account=account_sid, request=request, file=file, facts=dict(facts)
-        )  # fmt: skip
-        creating = asyncio.ensure_future(asyncio.to_thread(self._spool.create, sid, _pack(plan)))
+        return await self._storage.reserve(account_sid, _wanted(request, sid))
+
+    async def _spool_for(self, plan: Plan) -> None:
+        creating = asyncio.ensure_future(asyncio.to_thread(self._spool.create, plan.sid, _pack(plan)))
         try:
             await asyncio.shield(creating)
         except asyncio.CancelledError:  # nobody records any more, and nobody would finish it
             await asyncio.wait([creating])
-            await asyncio.to_thread(self._spool.remove, sid)
+            await asyncio.to_thread(self._spool.remove, plan.sid)
             raise
         except OSError as error:
             raise StorageError(f"nothing can be recorded: {error.strerror}: {error.filename}") from error
-        return Recording(plan, str(self._spool.samples(sid)))
 
     async def finish(self, recording: Recording, facts: Mapping[str, object], error: str = "") -> Recorded:
         """Make the file and queue the callbacks, which say `facts`; with `error`, a recording that failed.
@@ -185,7 +196,8 @@ class Recordings:
                 if plan.outcome is None:
                     plan = await self._encoded(plan, error)
                 plan = await self._stored(plan)
-            await self._call_back(plan)
+            if plan.outcome is not None:
+                await self._call_back(plan.sid, plan.request, plan.facts, plan.outcome)
             outcome = plan.outcome or Recorded(status="failed")
             clean_up = self._spool.give_up if outcome.status == "failed" else self._spool.remove
             await asyncio.to_thread(clean_up, plan.sid)
@@ -241,17 +253,16 @@ class Recordings:
             await asyncio.to_thread(self._spool.write_down, plan.sid, _pack(plan))
         return plan
 
-    async def _call_back(self, plan: Plan) -> None:
+    async def _call_back(
+        self, sid: str, request: RecordingRequest, facts: Mapping[str, object], outcome: Recorded
+    ) -> None:
         """Queue what the application is to be told; `recordingStatusCallback` only of the events it asks for."""
-        request, outcome = plan.request, plan.outcome
-        if outcome is None:
-            return
-        data = {**plan.facts, **outcome.data()}
+        data = {**facts, **outcome.data()}
         if request.callback_url:
-            await self._callbacks.put(request.callback_url, "POST", data, sid=_derived(plan.sid, "callback"))
+            await self._callbacks.put(request.callback_url, "POST", data, sid=_derived(sid, "callback"))
         if request.status_callback_url and outcome.status in request.status_callback_events:
             method = request.status_callback_method
-            await self._callbacks.put(request.status_callback_url, method, data, sid=_derived(plan.sid, "status"))
+            await self._callbacks.put(request.status_callback_url, method, data, sid=_derived(sid, "status"))
 
 
 def _wanted(request: RecordingRequest, sid: str) -> Wanted:

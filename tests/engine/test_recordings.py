@@ -298,6 +298,22 @@ def test_what_cannot_be_stored_is_refused_before_anything_is_recorded(tmp_path: 
     run(main())
 
 
+def test_callbacks_hear_of_a_recording_that_could_not_begin(tmp_path: Path) -> None:
+    async def main() -> None:
+        told = Told()
+        async with world(tmp_path, told) as here:
+            request = RecordingRequest(container_sid="nonsense", callback_url="/done", status_callback_url="/status")
+            with pytest.raises(StorageError):
+                await here.recordings.begin("call 1", ACCOUNT, request, FACTS)
+            silent = replace(request, status_callback_events=("completed",), callback_url="")
+            with pytest.raises(StorageError):
+                await here.recordings.begin("call 1", ACCOUNT, silent, FACTS)
+        assert told.statuses() == {"/done": "failed", "/status": "failed"}
+        assert len(told.got) == 2
+
+    run(main())
+
+
 def test_a_container_that_has_become_full_fails_the_recording(tmp_path: Path) -> None:
     async def main() -> None:
         async with world(tmp_path) as here:
