@@ -160,8 +160,14 @@ class ToneReceiver:
 
     def _count(self, seen: Integers, rows: Indices) -> list[tuple[int, Event]]:
         """Take the windows of a frame, int[n, 4], in turn; return the keys newly pressed."""
+        busy = (seen != NONE).any(axis=1) | (self._held[rows] != NONE)
+        if not busy.all():
+            self._seen[rows[~busy]] = NONE  # without a key, nothing else is looked at
+            seen, rows = seen[busy], rows[busy]
         last, run, held, missed = self._seen[rows], self._run[rows], self._held[rows], self._missed[rows]
         events: list[tuple[int, Event]] = []
+        if not rows.size:
+            return events
         for now in seen.T:
             run = np.where(now == last, run + 1, 1)
             last = now
@@ -179,11 +185,15 @@ def _likely(power: Floats) -> Integers:
 
     It is generous: a detuned tone shows weaker than it is.
     """
-    low, high = power[..., :_GROUP], power[..., _GROUP:]
-    strongest_low, strongest_high = low.max(axis=-1), high.max(axis=-1)
-    likely = np.minimum(strongest_low, strongest_high) > _LEVEL / 2
-    likely &= (strongest_low > ALONE * low.sum(axis=-1)) & (strongest_high > ALONE * high.sum(axis=-1))
-    return np.where(likely, _GROUP * low.argmax(axis=-1) + high.argmax(axis=-1), NONE)
+    first, second, third, fourth = (power[..., tone::_GROUP] for tone in range(_GROUP))  # of both groups
+    strongest = np.maximum(np.maximum(first, second), np.maximum(third, fourth))
+    stands_out = (strongest > _LEVEL / 2) & (strongest > ALONE * (first + second + third + fourth))
+    keys = np.full(power.shape[:-1], NONE)
+    likely = np.nonzero(stands_out.all(axis=-1))
+    if likely[0].size:
+        low, high = power[likely].reshape(-1, 2, _GROUP).argmax(axis=-1).T
+        keys[likely] = _GROUP * low + high
+    return keys
 
 
 def _clean(power: Floats, turned: Phasors, pair: Integers, energy: Floats) -> Flags:

@@ -204,7 +204,13 @@ class Player:
                 first = start[group[0]]
                 frames[at[group[0]]] = sound.samples[first : first + self.frame_samples]
             else:
-                frames[at[group]] = sound.samples[start[group, None] + self._offsets]
+                frames[at[group]] = self._views(sound)[start[group]]
+
+    def _views(self, sound: Sound) -> NDArray[np.int16]:
+        """Return the frames that begin at each sample of `sound`, int16[n, 20 ms], as one view: nothing is copied."""
+        samples, octets = sound.samples, sound.samples.itemsize
+        shape = samples.size - self.frame_samples + 1, self.frame_samples
+        return np.ndarray(shape, samples.dtype, samples, strides=(octets, octets))
 
     def _piece_together(self, row: int, frame: NDArray[np.float32]) -> None:
         """Fill the one `frame` in which a play of `row` pauses, repeats, waits or ends."""

@@ -219,3 +219,20 @@ def test_a_beat_sums_up_the_ticks_since_the_last() -> None:
     assert beat == Beat(legs=10, ticks=50, work_p50_us=24, work_max_us=49, overruns=1, late_packets=60, streak_ms=60)
     tally.add(1e-6, 10, late=True, overrun=False)
     assert tally.beat(legs=10).streak_ms == 60, "a streak that lasts over the beat goes on"
+
+
+FAULTS = """
+import resource, numpy
+from flexml.media.worker import _prefer_punctuality
+_prefer_punctuality()
+def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(3): frames = [numpy.ones((1000, 160)) for _ in range(8)]; del frames
+before = faults()
+for _ in range(100): frames = [numpy.ones((1000, 160)) for _ in range(8)]; del frames
+print(faults() - before)
+"""
+
+
+def test_a_worker_does_not_get_the_same_memory_from_the_kernel_at_every_tick() -> None:
+    said = subprocess.run([sys.executable, "-c", FAULTS], check=True, capture_output=True, text=True).stdout
+    assert int(said) < 1000  # 100 times 10 MB are 250,000 pages
