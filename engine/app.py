@@ -72,8 +72,6 @@ async def serve(config: Config) -> None:
 
 async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> Inbound:
     database = await stack.enter_async_context(_running(Database(config.database.url)))
-    if orphans := await close_orphans(database, time.time()):
-        log.warning("%d calls had been live when the last run ended; marked as ended", orphans)
     await database.sync_config(config_entries.accounts(config), config_entries.dids(config))
     timeline = await stack.enter_async_context(_running(Timeline(database)))
     purging = asyncio.ensure_future(retention.keep(database, config.database.keep_days, time.time))
@@ -82,6 +80,8 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> I
     backoff = Backoff(total_s=config.webhook.callback_retry_s)
     outbox = Outbox(database, webhook, clock=time.time, backoff=backoff, note=timeline.note)
     await stack.enter_async_context(_running(outbox))
+    if orphans := await close_orphans(database, outbox, time.time()):
+        log.warning("%d calls had been live when the last run ended; their applications are told", orphans)
     prompts = await stack.enter_async_context(_running(_prompts(config)))
     speech = await stack.enter_async_context(_running(_speech(config)))
     storage = LocalStorage(database, Path(config.storage.path), clock=time.time)

@@ -51,6 +51,8 @@ class Call(CallAudio):
         self.account = account
         self.told: Callable[[], Mapping[str, object]] = dict
         """What requests about this call say of it."""
+        self.changed: Callable[[], None] = lambda: None
+        """Called when that, or where the status callback goes, has changed."""
         self.storage: dict[str, str] = {}
         self.outcome = Outcome(started=datetime.now(UTC))
         self.status_callback_url = ""
@@ -360,11 +362,13 @@ class Call(CallAudio):
             self.storage[name] = value
         else:
             self.storage.pop(name, None)
+        self.changed()
 
     def override_status_callback(self, url: str, method: Method | None = None) -> None:
         """Send the status callback there; an empty `url` or a `method` of None keeps what was set before."""
         self.status_callback_url = url or self.status_callback_url
         self.status_callback_method = method or self.status_callback_method
+        self.changed()
 
     def note(self, what: str, **details: object) -> None:
         """Put a line on the call's timeline (and the log)."""

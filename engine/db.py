@@ -97,7 +97,10 @@ class Did:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallRecord:
-    """A call, live or over; `duration_s` counts from the answer."""
+    """A call, live or over; `duration_s` counts from the answer.
+
+    `callback` is url, method and data of the status callback that is due if the process dies before the call ends.
+    """
 
     sid: str
     account: str
@@ -110,6 +113,7 @@ class CallRecord:
     ended: float | None = None
     status: str = ""
     duration_s: int = 0
+    callback: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,7 @@ import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from .call import Call
 from .call_services import Services
@@ -33,6 +33,8 @@ from .timeline import Timeline
 log = logging.getLogger("flexml.inbound")
 
 NOT_FOUND: Final = 404
+LOST: Final = Ending(status="failed", duration_s=0)
+"""How a call ended that was live when the process died."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,10 +133,17 @@ class Inbound:
         def told() -> dict[str, object]:
             return request_data(current(), request_url=url)
 
-        call.told = told
+        saving: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        saving.set_result(None)
 
+        def save() -> None:
+            nonlocal saving
+            record = self._record(call, current(), route, callback=_callback(call, current(), application, LOST))
+            saving = asyncio.ensure_future(self._save(record, after=saving))
+
+        call.told, call.changed = told, save
         try:
-            saving = asyncio.ensure_future(self._save(self._record(call, current(), route)))
+            save()
             outcome = await call.live(lambda: interpreter.run(call, self._fetcher, application, current))
             await saving
             await self._conclude(call, outcome, current(), application, route)
@@ -144,8 +153,9 @@ class Inbound:
             self.registry.forget(call.dialog)
             self._timeline.forget(call.sid)
 
-    async def _save(self, record: CallRecord) -> None:
-        """Save what is known so far; the call goes on without."""
+    async def _save(self, record: CallRecord, after: asyncio.Future[None]) -> None:
+        """Save what is known so far, `after` what was known before; the call goes on without."""
+        await after
         try:
             await self._database.save_call(record)
         except Exception:
@@ -174,7 +184,14 @@ class Inbound:
 
         return facts
 
-    def _record(self, call: Call, facts: CallFacts, route: Route, outcome: Outcome | None = None) -> CallRecord:
+    def _record(
+        self,
+        call: Call,
+        facts: CallFacts,
+        route: Route,
+        outcome: Outcome | None = None,
+        callback: dict[str, Any] | None = None,
+    ) -> CallRecord:
         timings = outcome or call.outcome
         return CallRecord(
             sid=call.sid,
@@ -188,21 +205,21 @@ class Inbound:
             ended=timings.ended.timestamp() if timings.ended else None,
             status=timings.status if outcome else "",
             duration_s=timings.duration_s,
+            callback=callback,
         )
 
     async def _conclude(
         self, call: Call, outcome: Outcome, facts: CallFacts, application: Application, route: Route
     ) -> None:
         await self._timeline.flush()
-        if call.status_callback_url:
-            ending = Ending(
-                status=outcome.status,
-                duration_s=outcome.duration_s,
-                playback_url=outcome.played_url,
-                play_offset_ms=outcome.play_offset_ms,
-            )
-            data = status_callback_data(facts, ending, request_url=application.url, request_method=application.method)
-            await self._outbox.put(call.status_callback_url, call.status_callback_method, data)
+        ending = Ending(
+            status=outcome.status,
+            duration_s=outcome.duration_s,
+            playback_url=outcome.played_url,
+            play_offset_ms=outcome.play_offset_ms,
+        )
+        if callback := _callback(call, facts, application, ending):
+            await self._outbox.put(**callback)
         await self._database.save_call(self._record(call, facts, route, outcome))
 
     async def drain(self, timeout_s: float) -> None:
@@ -217,9 +234,20 @@ class Inbound:
             await asyncio.wait(set(self._tasks), timeout=timeout_s)
 
 
-async def close_orphans(database: Database, now: float) -> int:
-    """Mark calls that an earlier run left live as ended; returns how many."""
+def _callback(call: Call, facts: CallFacts, application: Application, ending: Ending) -> dict[str, Any] | None:
+    """The call's one status callback, whichever process sends it; None where nobody wants one."""
+    if not call.status_callback_url:
+        return None
+    data = status_callback_data(facts, ending, request_url=application.url, request_method=application.method)
+    sid = str(uuid.uuid5(uuid.UUID(call.sid), "status callback"))
+    return {"url": call.status_callback_url, "method": call.status_callback_method, "data": data, "sid": sid}
+
+
+async def close_orphans(database: Database, outbox: Outbox, now: float) -> int:
+    """Mark calls that an earlier run left live as ended, and tell their applications; returns how many."""
     orphans = await database.load_calls(state="live")
     for orphan in orphans:
-        await database.save_call(replace(orphan, state="ended", status="failed", ended=now))
+        if orphan.callback:
+            await outbox.put(**orphan.callback)
+        await database.save_call(replace(orphan, state="ended", status="failed", ended=now, callback=None))
     return len(orphans)

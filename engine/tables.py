@@ -48,6 +48,7 @@ call_table: Final = sa.Table(
     sa.Column("ended", sa.Double),
     sa.Column("status", sa.String(32), nullable=False),
     sa.Column("duration_s", sa.Integer, nullable=False),
+    sa.Column("callback", sa.JSON),
 )
 callback_table: Final = sa.Table(
     "callback",

@@ -18,7 +18,7 @@ from sounds import tone
 
 NUMBER = "15550001000"
 SESSION = (
-    '<Record recordSession="true" trim="do-not-trim" channels="dual" callbackUrl="told"'
+    '<Store name="ticket">7</Store><Record recordSession="true" trim="do-not-trim" channels="dual" callbackUrl="told"'
     ' recordingStatusCallback="status-told"/><Play>/sounds/tone-600-60000.wav</Play>'
 )
 
@@ -42,7 +42,9 @@ def serve(line: Line) -> None:
         line.serve(Answer(status=204), at=at)
 
 
-def test_a_killed_engine_finishes_its_recording_at_the_next_start(application: Application, tmp_path: Path) -> None:
+def test_a_killed_engine_finishes_its_recording_and_tells_of_its_call_at_the_next_start(
+    application: Application, tmp_path: Path
+) -> None:
     line = Line("killed", application)
     serve(line)
     engine = EngineProcess(tmp_path, {NUMBER: application.url(line.path())})
@@ -69,12 +71,15 @@ def test_a_killed_engine_finishes_its_recording_at_the_next_start(application: A
         length_s = len(recording) / 8000
         assert said_s - 1.0 < length_s < said_s + 0.5
         assert told.data["RecordingDuration"] == int(length_s + 0.5)
+        (ended,) = line.wait_for("status")
+        assert (ended.data["CallStatus"], ended.data["CallDuration"]) == ("failed", 0)
+        assert (ended.data["CallSid"], ended.data["Storage_ticket"]) == (told.data["CallSid"], "7")
         assert hz(recording[8000:16000, 0]) == pytest.approx(1000, abs=2)
         assert hz(recording[8000:16000, 1]) == pytest.approx(600, abs=2)
         assert engine.stop() == 0
         engine.start()
         assert engine.stop() == 0
-        assert (len(line.requests("told")), len(line.requests("status-told"))) == (1, 1)
+        assert [len(line.requests(at)) for at in ("told", "status-told", "status")] == [1, 1, 1]
         assert list((tmp_path / "files" / "spool").iterdir()) == []
     finally:
         engine.stop()
