@@ -17,6 +17,7 @@ T = TypeVar("T")
 Method = Literal["POST", "GET"]
 Dtmf = Literal["auto", "rfc4733", "inband", "info"]
 Detector = Literal["energy", "webrtc"]
+Identity = Literal["none", "pai", "rpid"]
 
 KIND: Final = "kind"
 """The key of a field's metadata that holds its Kind."""
@@ -28,6 +29,7 @@ CODECS: Final = kinds.many(kinds.choice(*MEDIA_CODECS), least=1)
 METHOD: Final[Kind[Method]] = kinds.choice("POST", "GET")
 DTMF: Final[Kind[Dtmf]] = kinds.choice("auto", "rfc4733", "inband", "info")
 DETECTOR: Final[Kind[Detector]] = kinds.choice("energy", "webrtc")
+IDENTITY: Final[Kind[Identity]] = kinds.choice("none", "pai", "rpid")
 REQUIRED: Final = object()
 
 
@@ -51,6 +53,7 @@ class Sip:
     codecs: tuple[str, ...] = setting(CODECS, ["PCMU", "PCMA", "G722", "OPUS", "L16"])
     dtmf: Dtmf = setting(DTMF, "auto")
     default_region: str = setting(kinds.REGION, "US")
+    inbound: str = setting(kinds.choice("any", "trunks"), "any")
     tls_certificate: str = setting(kinds.optional(kinds.PATH), "")
     tls_private_key: str = setting(kinds.optional(kinds.PATH), "")
 
@@ -169,16 +172,24 @@ class Did:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trunk:
-    """[[trunk]]: a carrier for outbound calls; the longest prefix that fits the number wins."""
+    """[[trunk]]: a carrier, for calls out and in; the longest prefix that fits the number wins."""
 
     name: str = setting(kinds.NAME)
     uri: str = setting(kinds.SIP_ADDRESS)
     username: str = setting(kinds.TEXT, "")
     password: str = setting(kinds.TEXT, "", secret=True)
     register: bool = setting(kinds.FLAG, False)
+    expires_s: int = setting(kinds.integer(60, 86400), 300)
     prefixes: tuple[str, ...] = setting(kinds.many(kinds.DIGITS), [])
+    max_calls: int = setting(kinds.integer(0, 100000), 0)
+    options_s: int = setting(kinds.integer(0, 3600), 0)
+    caller_id: str = setting(kinds.CALLER_ID, "as_is")
+    identity: Identity = setting(IDENTITY, "none")
     dtmf: Dtmf = setting(DTMF, "auto")
     codecs: tuple[str, ...] = setting(CODECS, ["PCMU", "PCMA"])
+    addresses: tuple[str, ...] = setting(kinds.many(kinds.NETWORK), [])
+    inbound_username: str = setting(kinds.TEXT, "")
+    inbound_password: str = setting(kinds.TEXT, "", secret=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

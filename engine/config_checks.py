@@ -95,6 +95,18 @@ def _trunks(config: Config) -> Iterator[Finding]:
     for index, trunk in enumerate(config.trunks):
         if trunk.register and not trunk.username:
             yield "[[trunk]] register: needs username", ("trunk", index, "register")
+        if bool(trunk.inbound_username) != bool(trunk.inbound_password):
+            missing = "inbound_password" if trunk.inbound_username else "inbound_username"
+            text = f"[[trunk]] inbound_username and inbound_password go together; {missing} is missing"
+            yield text, ("trunk", index, missing)
+        if trunk.inbound_username and trunk.inbound_username in [t.inbound_username for t in config.trunks[:index]]:
+            text = f'[[trunk]] inbound_username: "{trunk.inbound_username}" is there already; each can be there once'
+            yield text, ("trunk", index, "inbound_username")
+    if config.sip.inbound == "trunks" and not any(t.addresses or t.inbound_username for t in config.trunks):
+        yield (
+            '[sip] inbound: with "trunks" nobody could call, as no [[trunk]] has addresses or inbound_username',
+            ("sip", 0, "inbound"),
+        )
 
 
 def _is(host: str, what: str) -> bool:

@@ -190,6 +190,11 @@ def _read_number(value: object) -> str:
     return digits
 
 
+def _read_network(text: str) -> str:
+    """An address becomes the network of it alone; bits beyond the prefix are an error."""
+    return str(ipaddress.ip_network(text))
+
+
 def _resolve_path(value: str, base: Path) -> str:
     return os.path.normpath(base / value)
 
@@ -228,6 +233,13 @@ DATABASE: Final = replace(
 )
 SIP_ADDRESS: Final = _matching("a sip: or sips: URI", lambda text: SIP_URI.fullmatch(text) is not None)
 NUMBER: Final = Kind(allowed="a telephone number of 3 to 15 digits, with or without +", read=_read_number)
+NETWORK: Final = Kind(
+    allowed='an IP address or a network such as "192.0.2.0/24"', read=lambda value: _read_network(_string(value))
+)
+CALLER_ID: Final = Kind(
+    allowed='"as_is" or a telephone number of 3 to 15 digits, with or without +',
+    read=lambda value: "as_is" if value == "as_is" else _read_number(value),
+)
 DIGITS: Final = _matching("digits", lambda text: re.fullmatch(r"[0-9]+", text) is not None)
 REGION: Final = _matching(
     "a country code of two capital letters", lambda text: re.fullmatch(r"[A-Z]{2}", text) is not None

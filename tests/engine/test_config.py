@@ -128,6 +128,8 @@ def test_variables_that_name_no_section_are_left_alone() -> None:
 
 
 DID = '[[did]]\nphonenumber = "+15550001000"\naccount = "a"\n'
+TRUNK = '[[trunk]]\nname = "t"\nuri = "sip:c"\n'
+INWARD = 'inbound_username = "u"\ninbound_password = "p"\n'
 WRONG = [
     ("[sip]\nlisten = 5060", "FILE:2: [sip] listen: found 5060; allowed: a list"),
     ('[sip]\nlisten = ["sctp:1.2.3.4:5060"]', "FILE:2: [sip] listen: found ['sctp:1.2.3.4:5060']; allowed: a list"),
@@ -162,6 +164,11 @@ WRONG = [
     (ACCOUNT.replace("url", "fallback_url") + DID, "FILE:5: [[did]] needs url, as its account"),
     ('[[trunk]]\nname = "t"\nuri = "carrier"', "FILE:3: [[trunk]] uri: found 'carrier'; allowed: a sip: or sips: URI"),
     ('[[trunk]]\nname = "t"\nuri = "sip:c"\nregister = true', "FILE:4: [[trunk]] register: needs username"),
+    (TRUNK + 'inbound_username = "u"', "FILE:1: [[trunk]] inbound_username and inbound_password go together"),
+    (TRUNK + INWARD + TRUNK.replace('"t"', '"s"') + INWARD, 'FILE:8: [[trunk]] inbound_username: "u" is there already'),
+    (TRUNK + 'addresses = ["10.0.0.1/8"]', "FILE:4: [[trunk]] addresses: found ['10.0.0.1/8']; allowed: a list"),
+    (TRUNK + 'caller_id = "Ann"', "FILE:4: [[trunk]] caller_id: found 'Ann'; allowed: \"as_is\" or a telephone number"),
+    ('[sip]\ninbound = "trunks"\n' + TRUNK, 'FILE:2: [sip] inbound: with "trunks" nobody could call'),
 ]
 
 
