@@ -49,6 +49,11 @@ class Download:
         """As the server says; empty where it does not."""
         return self.headers.get("Content-Type", "")
 
+    @property
+    def announced(self) -> bool:
+        """True where the server says how long the body is; without that it may have no end."""
+        return self._response.content_length is not None
+
     def close(self) -> None:
         """Hang up."""
         self._response.close()

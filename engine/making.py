@@ -90,7 +90,8 @@ class Making:
 
     async def prompt(self, pre_buffer_s: float) -> Prompt:
         """The audio once playing may begin. Raises PromptError where nothing comes."""
-        await self.ready(pre_buffer_s)
+        with self.growth.listening():  # a stream must not end while somebody waits to hear it
+            await self.ready(pre_buffer_s)
         if self.result is not None:
             return self.result
         self.handed_out = True
@@ -124,11 +125,18 @@ async def follow(
 
 
 async def feed(
-    process: WorkerProcess, making: Making, download: Download, saving: asyncio.Task[str], timeout_s: float
+    process: WorkerProcess,
+    making: Making,
+    download: Download,
+    saving: asyncio.Task[str],
+    *,
+    timeout_s: float,
+    linger_s: float,
 ) -> None:
     """Let the process decode what is being downloaded; the request has been told. Raises PromptError.
 
-    What cannot be decoded further is not downloaded further.
+    What cannot be decoded further is not downloaded further, nor is what may have no end once nobody has listened for
+    `linger_s`.
     """
     told = 0
 
@@ -141,15 +149,29 @@ async def feed(
     download.grown = tell
     tell()
     following = asyncio.create_task(follow(process, making, timeout_s, lambda: not saving.done()))
+    deserted = asyncio.create_task(_deserted(making, math.inf if download.announced else linger_s))
     try:
-        await asyncio.wait({saving, following}, return_when=asyncio.FIRST_COMPLETED)
-        if not saving.done() and following.exception() is None:
-            await asyncio.wait({saving})
+        await asyncio.wait({saving, following, deserted}, return_when=asyncio.FIRST_COMPLETED)
+        if following.done() and following.exception() is None:
+            await asyncio.wait({saving, deserted}, return_when=asyncio.FIRST_COMPLETED)
         if saving.done():
             process.tell(octets=download.size, complete=True)
+        elif deserted.done():
+            raise PromptError("nobody listens any more, and no end is in sight")
         await following
     finally:
         following.cancel()
+        deserted.cancel()
+
+
+async def _deserted(making: Making, linger_s: float) -> None:
+    """Return once there was something to be heard, and nobody has listened for `linger_s`."""
+    loop = asyncio.get_running_loop()
+    heard = loop.time()
+    while loop.time() - heard <= linger_s:
+        await asyncio.sleep(PACE_S)
+        if making.growth.listeners or not making.growth.available:
+            heard = loop.time()
 
 
 async def pace(process: WorkerProcess, making: Making, *, timeout_s: float, linger_s: float) -> None:

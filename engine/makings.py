@@ -35,7 +35,8 @@ class PromptLimits:
     """What one prompt may take.
 
     Nothing may come for `timeout_s`, from a server or from a decoder; the first sound takes twice that at most. Of
-    what is slow, long or a stream there are `processes` at a time; a stream ends `linger_s` after its last listener.
+    what is slow, long or a stream there are `processes` at a time; a stream, and a download of no announced length,
+    ends `linger_s` after its last listener.
     """
 
     timeout_s: float = 30.0
@@ -150,7 +151,8 @@ class Makings:
         """Decode a file while `saving` writes it."""
         async with self.decoders.of_its_own() as process:
             process.tell(**self._request(making), source=str(source), form=demuxer, growing=True)
-            await feed(process, making, answer, saving, self._limits.timeout_s)
+            timeout_s, linger_s = self._limits.timeout_s, self._limits.linger_s
+            await feed(process, making, answer, saving, timeout_s=timeout_s, linger_s=linger_s)
 
     async def decode_url(self, making: Making, url: str, *, stream: bool) -> None:
         """Decode what the decoder fetches itself, for as long as somebody listens."""

@@ -159,6 +159,26 @@ def test_live_playlist_is_a_ring_that_ends_when_nobody_listens(tmp_path: Path) -
     asyncio.run(run())
 
 
+def test_stream_does_not_end_while_somebody_waits_for_its_buffer(tmp_path: Path) -> None:
+    limits = PromptLimits(linger_s=0.5)
+    live = ("-c:a", "aac", "-f", "hls", "-hls_time", "1", "-hls_list_size", "3", "-hls_flags", "delete_segments")
+    server = Files(tmp_path)
+
+    async def run() -> None:
+        async with (
+            server.running(),
+            opened(tmp_path, limits=limits) as prompts,
+            broadcasting(*live, tmp_path / "live.m3u8"),
+        ):
+            url = f"{server.base}/live.m3u8"
+            await listening_to(prompts, url)
+            growth = growth_of(await prompts.fetch(url, pre_buffer_s=5))
+            assert growth.available >= 5 * RATE_HZ
+            assert not growth.complete
+
+    asyncio.run(run())
+
+
 def test_rtmp_is_a_ring(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"rtmp://127.0.0.1:{free.getsockname()[1]}/live/x"

@@ -106,6 +106,31 @@ def test_pre_buffer_is_waited_for(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_download_that_may_have_no_end_ends_when_nobody_listens(tmp_path: Path) -> None:
+    body = sine(tmp_path / "a.mp3", seconds=10).read_bytes()
+
+    async def radio(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await server.write(response, body[: 1 << 14])
+            await asyncio.sleep(0.05)
+
+    server = Files(tmp_path, radio=radio)
+
+    async def run() -> None:
+        async with server.running(), opened(tmp_path, limits=PromptLimits(linger_s=0.5)) as prompts:
+            growth = growth_of(await prompts.fetch(f"{server.base}/radio"))
+            with growth.listening():
+                await growth.reach(20 * RATE_HZ)
+                assert not growth.complete
+            await growth.reach(math.inf)
+            assert growth.error.endswith("nobody listens any more, and no end is in sight")
+            await server.hung_up.wait()
+
+    asyncio.run(run())
+
+
 def test_mp4_with_its_directory_at_the_end_waits_for_it(tmp_path: Path) -> None:
     server = Files(sine(tmp_path / "a.m4a", seconds=20).parent)
 
