@@ -38,10 +38,10 @@ class Reception:
         self._timestamp: Integers = np.zeros(capacity, np.int64)  # of the last packet
         self._arrival = np.zeros(capacity, np.float64)  # seconds, of the last packet
 
-    def open(self, row: int, clock_hz: int) -> None:
-        """Count from zero on `row`, for timestamps of `clock_hz`."""
+    def open(self, row: int, clock_hz: int, *, lost: int = 0) -> None:
+        """Count on `row` anew, for timestamps of `clock_hz`, on top of `lost` packets before."""
         self._clock_hz[row] = clock_hz
-        self._lost_before[row] = 0
+        self._lost_before[row] = lost
         self._ssrc[row] = _NONE
 
     def close(self, row: int) -> None:

@@ -24,10 +24,12 @@ from .receiver import Receiver
 from .reception import Reception
 from .recorder import Recorder, SpoolWriter
 from .reporter import Reporter
+from .rooms import Rooms
 from .rows import RATE_HZ
 from .sender import Sender
 from .silence import Silence
 from .sound import Sounds
+from .srtp import Srtp
 from .telephone_event import EventReceiver, EventSender
 from .transport import Transport
 from .watch import Watches
@@ -67,6 +69,7 @@ class Stages:
         jitter_ms: int,
     ) -> None:
         self.transport: Transport = transport
+        self.srtp: Srtp = Srtp(capacity)
         self.legs: Legs = Legs(capacity)
         self.latch: Latch = Latch(capacity)
         self.silence: Silence = Silence(capacity, silent_after_s)
@@ -79,6 +82,7 @@ class Stages:
         self.amd: Amd = Amd(capacity)
         self.listeners: tuple[Listener, ...] = (self.tones, self.watches, self.amd)
         self.sounds: Sounds = Sounds()
+        self.rooms: Rooms = Rooms(capacity)
         self.playout: Playout = Playout(capacity, self.sounds)
         self.recorder: Recorder = Recorder(SpoolWriter())
         self.event_receiver: EventReceiver = EventReceiver(capacity)
@@ -101,11 +105,12 @@ class Stages:
             listener.open(row)
         return row
 
-    def tune(self, row: int, message: SetRemote) -> None:
-        """Use what was negotiated on `row`. ValueError, and nothing changed, if the codec is not there."""
+    def tune(self, row: int, message: SetRemote, now_s: float) -> None:
+        """Use what was negotiated on `row`. ValueError, and nothing changed, for a codec or keys that we cannot use."""
         codec = BY_NAME.get(message.codec)
         if codec is None:
             raise ValueError(f"no codec {message.codec!r}; there are {', '.join(BY_NAME)}")
+        self.srtp.set_keys(row, message.srtp, now_s)
         if message.codec != self._codec[row]:
             self._use(row, message.codec, codec)
         self.latch.audio_type[row] = self.legs.payload_type[row] = message.payload_type
@@ -121,13 +126,19 @@ class Stages:
         self.event_sender.stop(row)
         self.recorder.close(row)
         self.playout.close(row)
-        for stage in (self.latch, self.reporter, self.event_receiver, self.sender, *self.listeners):
+        for stage in (self.srtp, self.latch, self.reporter, self.event_receiver, self.rooms, self.sender, *self.listeners):
             stage.close(row)
         self.silence.excuse(row)
         for stage in (self.bank, self.receiver, self.reception):
             stage.close(row)
         self._codec[row] = ""
         self.legs.close(row)
+
+    def send_control(self, row: int, octets: bytes) -> None:
+        """Send RTCP on `row`, as its peer is to see it."""
+        protected = self.srtp.protect_control(row, octets)
+        if protected:
+            self.transport.send_control(row, protected)
 
     def stats(self, row: int) -> LegStats:
         """Return what was counted on `row`."""
@@ -159,6 +170,6 @@ class Stages:
         self.legs.count_by(row, codec.clock_hz)
         self.event_receiver.count_by(row, codec.clock_hz)
         if not begun or codec.clock_hz != self.reporter.clock_hz[row]:
-            self.reception.open(row, codec.clock_hz)
+            self.reception.open(row, codec.clock_hz, lost=self.reception.lost(row) if begun else 0)
             self.reporter.clock_hz[row] = codec.clock_hz
         self._codec[row] = name

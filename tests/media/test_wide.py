@@ -278,15 +278,16 @@ def test_a_changed_codec_keeps_what_was_counted_and_the_stream() -> None:
     rig = Rig()
     rig.leg(codec="OPUS", payload_type=98)
     rig.network.arrive(0, 0, packet(0, b"\x03", kind=98))
+    rig.network.arrive(1, 0, packet(3, b"\x03", kind=98))
     before = sent_to(rig.run(5))
     rig.command(rig.remote(codec="G722", payload_type=9))
-    rig.network.arrive(5, 0, packet(1, bytes(160), kind=9, stamp=0))
+    rig.network.arrive(5, 0, packet(4, bytes(160), kind=9, stamp=0))
     after = sent_to(rig.run(5))
     assert after[0][1] == (before[-1][1] + 960) % 2**32
     assert after[1][1] == (after[0][1] + 160) % 2**32
     rig.command(CloseLeg(leg=1))
     stats = rig.said(LegClosed)[0].stats
-    assert (stats.packets_received, stats.packets_sent, stats.invalid) == (2, 10, 1)
+    assert (stats.packets_received, stats.packets_sent, stats.invalid, stats.lost) == (3, 10, 2, 2)
 
 
 # ---- digits -----------------------------------------------------------------------------------------------------
