@@ -20,6 +20,8 @@ from .protocol import (
     Drain,
     Event,
     GrowPlay,
+    Join,
+    Leave,
     LegClosed,
     LegOpened,
     Message,
@@ -68,6 +70,8 @@ class Commands:
             StartRecording: self._start_recording,
             StopRecording: self._stop_recording,
             GrowPlay: self._grow_play,
+            Join: self._join,
+            Leave: self._leave,
             Watch: self._watch,
             Unwatch: self._unwatch,
             StartAmd: self._start_amd,
@@ -130,7 +134,7 @@ class Commands:
         stages = self._stages
         reachable = _is_reachable(message)
         _check_types(message)
-        stages.tune(row, message)
+        stages.tune(row, message, now_s)
         address, control = (message.address, message.port), (message.address, message.rtcp_port)
         if stages.latch.set_remote(row, address, latch=message.latch, now_s=now_s):
             stages.transport.aim(row, address)
@@ -138,7 +142,8 @@ class Commands:
             stages.transport.aim_control(row, control)
         stages.legs.flowing[row] = True
         stages.legs.let_send(row, reachable and message.direction in SENDING)
-        if message.direction in RECEIVING:
+        receiving = stages.legs.receiving[row] = message.direction in RECEIVING
+        if receiving:
             stages.silence.expect(row, now_s)
         else:
             stages.silence.excuse(row)
@@ -147,7 +152,7 @@ class Commands:
         stages = self._stages
         bye = stages.reporter.farewell(row, stages.legs, stages.reception, now_s)
         if bye:
-            stages.transport.send_control(row, bye)
+            stages.send_control(row, bye)
         for job in stages.event_sender.stop(row):
             self._emit(DigitsSent(leg=message.leg, job=job))
         for player in stages.playout.players.values():
@@ -232,6 +237,14 @@ class Commands:
         del now_s
         if not self._stages.recorder.stop(row, message.job):
             raise Refused(f"leg {message.leg} has no recording {message.job}")
+
+    def _join(self, row: int, message: Join, now_s: float) -> None:
+        del now_s
+        self._stages.rooms.join(row, message.room)
+
+    def _leave(self, row: int, message: Leave, now_s: float) -> None:
+        del message, now_s
+        self._stages.rooms.leave(row)
 
     def _watch(self, row: int, message: Watch, now_s: float) -> None:
         del now_s

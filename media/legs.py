@@ -39,6 +39,7 @@ class Legs:
         self.marker: NDArray[np.bool_] = np.zeros(capacity, np.bool_)  # the next packet begins a stretch of media
         self.flowing: NDArray[np.bool_] = np.zeros(capacity, np.bool_)  # a remote is set
         self.sending: NDArray[np.bool_] = np.zeros(capacity, np.bool_)  # direction and address let us send
+        self.receiving: NDArray[np.bool_] = np.zeros(capacity, np.bool_)  # direction lets the peer send
         self.payload_type: Counts = counts()
         self.event_type: Counts = counts()
         self.packets_sent: Counts = counts()
@@ -75,7 +76,7 @@ class Legs:
         self.sequence[row] = message.sequence or randomness.randrange(1, SEQUENCE_SPACE)
         self.timestamp[row] = message.timestamp or randomness.randrange(1, TIMESTAMP_SPACE)
         self.frame_units[row] = FRAME_SAMPLES
-        self.flowing[row] = self.sending[row] = False
+        self.flowing[row] = self.sending[row] = self.receiving[row] = False
         sent, received = (self.packets_sent, self.octets_sent), (self.packets_received, self.octets_received)
         for count in (*sent, *received, self.invalid, self.digits):
             count[row] = 0
@@ -83,7 +84,7 @@ class Legs:
 
     def close(self, row: int) -> None:
         """Free `row`."""
-        self.flowing[row] = self.sending[row] = False
+        self.flowing[row] = self.sending[row] = self.receiving[row] = False
         del self._row[self.leg[row]]
         self._rows.close(row)
 

@@ -28,13 +28,13 @@ from .protocol import (
     LegReport,
     LegSilent,
 )
+from .receiver import Heard
 from .rows import FRAME_MS
 from .rtp import RtpBatch
 from .stages import Stages
 from .telephone_event import EventTick
 from .transport import ControlPacket, Received, Transport
 
-Frames = NDArray[np.float32]
 Indices = NDArray[np.intp]
 
 SILENT_AFTER_S: Final = 10.0
@@ -127,12 +127,13 @@ class Pipeline:
     # ---- in -----------------------------------------------------------------------------------------------------
 
     def _receive(self, received: Received, now_s: float) -> None:
-        """Take what has come: who sent it, what it is, where it belongs."""
+        """Take what has come: whether it is in the clear, who sent it, what it is, where it belongs."""
         stages, legs = self._stages, self._stages.legs
         for packet in received.control:
             self._receive_control(packet, now_s)
         if not received.sources:
             return
+        stages.srtp.unprotect(received, now_s)
         batch, broken = rtp.parse_batch(received.data, received.lengths, received.rows)
         sources = [received.sources[index] for index in batch.index.tolist()]
         accepted = stages.latch.step(batch.rows, batch.payload_type, sources, now_s)
@@ -151,6 +152,7 @@ class Pipeline:
     def _receive_control(self, packet: ControlPacket, now_s: float) -> None:
         stages, row = self._stages, packet.row
         try:
+            packet = packet._replace(octets=stages.srtp.unprotect_control(row, packet.octets, now_s))
             latched = stages.reporter.receive(packet, int(stages.legs.ssrc[row]), stages.latch.host(row), now_s)
         except ValueError:  # the peer's, or a stranger's, fault: counted like any packet that is not ours
             stages.legs.invalid[row] += 1
@@ -172,13 +174,13 @@ class Pipeline:
             stages.tones.mute(row)
             self._events.append(DigitReceived(leg=legs.leg[row], digit=digit))
 
-    def _hear(self, rows: Indices) -> Frames:
+    def _hear(self, rows: Indices) -> Heard:
         """Decode what each leg says and let the listening stages hear it; return it."""
         stages = self._stages
-        heard = stages.receiver.pull(rows).frames
+        heard = stages.receiver.pull(rows)
         begun = stages.receiver.begun(rows)
         for listener in stages.listeners:
-            for row, event in listener.step(heard, rows, begun):
+            for row, event in listener.step(heard.frames, rows, begun):
                 if isinstance(event, DigitReceived):
                     stages.legs.digits[row] += 1
                 self._events.append(msgspec.structs.replace(event, leg=stages.legs.leg[row]))
@@ -186,13 +188,14 @@ class Pipeline:
 
     # ---- out ----------------------------------------------------------------------------------------------------
 
-    def _speak(self, rows: Indices, heard: Frames) -> int:
+    def _speak(self, rows: Indices, heard: Heard) -> int:
         """Mix, record, encode and send what each leg is to hear; return how many packets that took."""
         stages, legs = self._stages, self._stages.legs
         keys = stages.event_sender.step(rows)
         self._events += [DigitsSent(leg=legs.leg[row], job=job) for row, job in keys.finished]
-        spoken = stages.playout.step(rows, keys.tone_at, keys.tones)
-        stages.recorder.step(heard, spoken.recorded, rows, stages.receiver.delay(rows))
+        others = stages.rooms.step(rows, heard, legs.receiving, legs.sending)
+        spoken = stages.playout.step(rows, keys.tone_at, keys.tones, others)
+        stages.recorder.step(heard.frames, spoken.recorded, rows, stages.receiver.delay(rows))
         audio = legs.sending[rows]
         audio[keys.at] = False
         packets = self._press(rows, keys)
@@ -219,11 +222,11 @@ class Pipeline:
         )
         lengths = outgoing.lengths
         if lengths is None:
-            self._outgoing.append((rows, packets))
+            self._outgoing += self._stages.srtp.protect(rows, packets)
         else:  # the transport takes packets of one length at a time
             for length in np.unique(lengths).tolist():
                 alike = lengths == length
-                self._outgoing.append((rows[alike], packets[alike, : rtp.HEADER + length]))
+                self._outgoing += self._stages.srtp.protect(rows[alike], packets[alike, : rtp.HEADER + length])
         legs.count_sent(rows, outgoing.payload.shape[1] if lengths is None else lengths)
         return int(rows.size)
 
@@ -233,7 +236,7 @@ class Pipeline:
         """Send RTCP that is due, and tell control what happened, in the order in which it did."""
         stages, legs = self._stages, self._stages.legs
         for row in stages.reporter.due(now_s):
-            stages.transport.send_control(row, stages.reporter.report(row, legs, stages.reception, now_s))
+            stages.send_control(row, stages.reporter.report(row, legs, stages.reception, now_s))
         for row, silent_ms in stages.silence.step(now_s):
             self._events.append(LegSilent(leg=legs.leg[row], silent=silent_ms))
         # Each row in its own tick of the period, so that the work is spread evenly.

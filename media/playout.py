@@ -1,4 +1,4 @@
-"""What is played to legs: layers of sounds at 8 and at 16 kHz, mixed, and the tones of keys in their place.
+"""What legs hear: layers of sounds at 8 and at 16 kHz and the others of their rooms, or the tones of keys instead.
 
 A leg whose codec carries 16 kHz hears what was made at 16 kHz as it is, and the rest brought up. Recordings, and
 legs that carry less, get 16 kHz brought down. Legs that never had a 16 kHz sound have no part in any of that.
@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..codecs.resample import WIDE, Downsampler
-from .mixer import mix
+from .mixer import add, mix
 from .player import Player
 from .protocol import Layer
+from .rooms import NOBODY, Others
 from .rows import RATE_HZ
 from .rtp import Flags, Indices
 from .sound import Sounds
@@ -68,7 +69,14 @@ class Playout:
             self._aside_down.open(row)
             self._wide[row] = False
 
-    def step(self, rows: Indices, tone_at: Indices, tones: Frames) -> Spoken:
+    def step(self, rows: Indices, tone_at: Indices, tones: Frames, others: Others = NOBODY) -> Spoken:
+        """Return the next 20 ms of all that plays on `rows`, and of `others`; those `tone_at` hear `tones` instead."""
+        played = self._played(rows, tone_at, tones)
+        if not others.at.size:
+            return played
+        return _joined(played, _without(others, tone_at) if tone_at.size else others)
+
+    def _played(self, rows: Indices, tone_at: Indices, tones: Frames) -> Spoken:
         """Return the next 20 ms of all that plays on `rows`; those `tone_at` hear `tones` instead."""
         said = self._mixed(rows, RATE_HZ, "foreground", "background")
         said[tone_at] = tones
@@ -95,3 +103,26 @@ class Playout:
         players = [self.players[layer, rate_hz] for layer in layers]
         heard = [frames for player in players if (frames := player.step(rows)) is not None]
         return mix(*heard) if heard else np.zeros((rows.size, players[0].frame_samples), np.float32)
+
+
+def _without(others: Others, tone_at: Indices) -> Others:
+    """Return `others` for all but those `tone_at`."""
+    kept, wide_kept = np.isin(others.at, tone_at, invert=True), np.isin(others.wide_at, tone_at, invert=True)
+    frames = others.frames[kept]
+    base = frames if others.base is others.frames else others.base[kept]
+    return Others(others.at[kept], frames, base, others.wide_at[wide_kept], others.wide[wide_kept])
+
+
+def _joined(played: Spoken, others: Others) -> Spoken:
+    """Return what is `played`, and what `others` say on top."""
+    recorded = add(played.recorded, others.at, others.frames)
+    frames = recorded if played.frames is played.recorded else add(played.frames, others.at, others.frames)
+    alike = played.base is played.frames and others.base is others.frames
+    base = frames if alike else add(played.base, others.at, others.base)
+    if not others.wide_at.size:
+        return Spoken(recorded, frames, base, played.at, played.wide)
+    at = np.union1d(played.at, others.wide_at)
+    wide = np.zeros((at.size, WIDE), np.float32)
+    wide[np.searchsorted(at, played.at)] = played.wide
+    wide[np.searchsorted(at, others.wide_at)] += others.wide
+    return Spoken(recorded, frames, base, at, wide)

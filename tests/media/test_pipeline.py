@@ -418,7 +418,8 @@ REFUSED: list[tuple[Command, str]] = [
     (Rig.remote(address="media.example.com"), "address: expected an IP address, found 'media.example.com'"),
     (Rig.remote(port=70_000), "port: expected 0 to 65535, found 70000"),
     (SendDigits(leg=1, job=1, digits="1", mode="rfc4733"), "RFC 4733 was not negotiated"),
-    (Join(leg=1, room=1), "not available in this version"),
+    (Join(leg=9, room=1), "leg 9 is not open"),
+    (Join(leg=1, room=2**63), "too large"),
 ]
 
 
