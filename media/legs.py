@@ -73,7 +73,8 @@ class Legs:
         self._row[message.leg] = row
         self.leg[row] = message.leg
         self.ssrc[row] = message.ssrc or randomness.randrange(1, 1 << 32)
-        self.sequence[row] = message.sequence or randomness.randrange(1, SEQUENCE_SPACE)
+        # Not near its wrap: who misses the packet before it could not tell that one (RFC 3711 section 3.3.1).
+        self.sequence[row] = message.sequence or randomness.randrange(1, SEQUENCE_SPACE // 2)
         self.timestamp[row] = message.timestamp or randomness.randrange(1, TIMESTAMP_SPACE)
         self.frame_units[row] = FRAME_SAMPLES
         self.flowing[row] = self.sending[row] = self.receiving[row] = False

@@ -24,6 +24,10 @@ Detector = Literal["energy", "webrtc"]
 """What tells voice from silence: a level, or WebRTC's voice activity detector for noisy lines."""
 
 
+Suite = Literal["AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"]
+"""How SRTP protects packets (RFC 4568 section 6.2)."""
+
+
 class Message(msgspec.Struct, tag_field="type", frozen=True, kw_only=True, omit_defaults=True):
     """What all messages have."""
 
@@ -49,13 +53,28 @@ class OpenLeg(Message, tag=True, frozen=True, kw_only=True):
     cname: str = ""
 
 
+class SrtpKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """Master key and salt for each direction, 30 octets each (RFC 3711), as their names say from our view.
+
+    `rollovers` is how often the peer's sequence numbers may have wrapped before this worker came to listen.
+    """
+
+    suite: Suite
+    ours: bytes
+    theirs: bytes
+    rollovers: int = 0
+
+    def __repr__(self) -> str:
+        return f"SrtpKeys({self.suite})"
+
+
 class SetRemote(Message, tag=True, frozen=True, kw_only=True):
     """Say what was negotiated; sent again after each re-INVITE. SSRC and sequence go on. No answer.
 
     `codec` is a name of `codecs.catalog.BY_NAME`; `telephone_event` the payload type of RFC 4733 or None, and
     `telephone_event_hz` what durations of events count; `ptime` what the peer asked for. With `latch`, media goes
     to the first valid source instead of `address:port` (symmetric RTP, RFC 4961); it latches once for each
-    SetRemote that changes the address.
+    SetRemote that changes the address. With `srtp`, media and RTCP are protected both ways, and nothing else is taken.
     """
 
     address: str
@@ -68,6 +87,7 @@ class SetRemote(Message, tag=True, frozen=True, kw_only=True):
     ptime: int = 20
     direction: Direction = "sendrecv"
     latch: bool = True
+    srtp: SrtpKeys | None = None
 
 
 class CloseLeg(Message, tag=True, frozen=True, kw_only=True):

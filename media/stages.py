@@ -123,10 +123,11 @@ class Stages:
     def close(self, row: int) -> None:
         """Take `row` out of every stage and free its ports."""
         self.transport.close(row)
+        self.srtp.close(row)
         self.event_sender.stop(row)
         self.recorder.close(row)
         self.playout.close(row)
-        for stage in (self.srtp, self.latch, self.reporter, self.event_receiver, self.rooms, self.sender, *self.listeners):
+        for stage in (self.latch, self.reporter, self.event_receiver, self.rooms, self.sender, *self.listeners):
             stage.close(row)
         self.silence.excuse(row)
         for stage in (self.bank, self.receiver, self.reception):
