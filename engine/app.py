@@ -23,6 +23,7 @@ from .audio import Audio
 from .call_services import Services
 from .config import Config
 from .db import Account, Database
+from .exchange import Exchange
 from .inbound import DocumentLimits, Inbound, close_orphans
 from .leg import LegSettings
 from .media_client import MediaClient
@@ -44,6 +45,8 @@ log = logging.getLogger("flexml.app")
 DRAIN_TIMEOUT_S: Final = 10.0
 NEVER_S: Final = 1e9
 SWEEP_S: Final = 60.0
+RINGBACK: Final = {"US": "ringback-us", "CA": "ringback-us", "GB": "ringback-uk"}
+"""The ringing tone by country; everywhere else it is that of most of Europe."""
 MAX_DIALOGS: Final = 4000
 """PJSUA_MAX_CALLS of scripts/config_site.h."""
 SPARE_DIALOGS: Final = 64
@@ -93,6 +96,7 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> I
     stack.push_async_callback(_cancel, sweeping)
     registry = Registry()
     agent = registry.agent = Agent(_agent_settings(config), registry)
+    settings, ports = _leg_settings(config), PortPool(*config.rtp.ports)
     services = Services(
         agent=agent,
         speak=speech.say,
@@ -100,8 +104,23 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> I
         audio=Audio(prompts, storage, url=_files_url(config)),
         recordings=recordings,
         note=timeline.note,
+        exchange=Exchange(agent=agent, dialogs=registry, settings=settings, ports=ports, media=media, route=_no_route),
+        ringback=RINGBACK.get(config.sip.default_region, "ringback-eu"),
+        music_url=f"http://{config.http.listen.host}:{config.http.listen.port}/demo/music.wav",
     )
-    inbound = _inbound(config, registry, services, database, timeline, webhook, outbox, media)
+    inbound = Inbound(
+        registry=registry,
+        services=services,
+        leg_settings=settings,
+        ports=ports,
+        media=media,
+        fetcher=webhook,
+        outbox=outbox,
+        database=database,
+        timeline=timeline,
+        limits=DocumentLimits(max_bytes=config.webhook.max_document_bytes),
+        region=config.sip.default_region,
+    )
     inbound.set_routes(accounts, await database.load_dids())
     await _start_http(config, stack, inbound, media, storage)
     agent.start()
@@ -159,35 +178,19 @@ async def _sweep(storage: LocalStorage) -> None:
         await asyncio.sleep(SWEEP_S)
 
 
-def _inbound(
-    config: Config,
-    registry: Registry,
-    services: Services,
-    database: Database,
-    timeline: Timeline,
-    webhook: Webhook,
-    outbox: Outbox,
-    media: MediaClient,
-) -> Inbound:
+def _leg_settings(config: Config) -> LegSettings:
     address = config.rtp.address or config.sip.listen[0].host
-    return Inbound(
-        registry=registry,
-        services=services,
-        leg_settings=LegSettings(
-            address=address,
-            advertised=config.sip.public_address or address,
-            codecs=tuple(BY_NAME[name] for name in config.sip.codecs),
-            dtmf=config.sip.dtmf,
-        ),
-        ports=PortPool(*config.rtp.ports),
-        media=media,
-        fetcher=webhook,
-        outbox=outbox,
-        database=database,
-        timeline=timeline,
-        limits=DocumentLimits(max_bytes=config.webhook.max_document_bytes),
-        region=config.sip.default_region,
+    return LegSettings(
+        address=address,
+        advertised=config.sip.public_address or address,
+        codecs=tuple(BY_NAME[name] for name in config.sip.codecs),
+        dtmf=config.sip.dtmf,
     )
+
+
+def _no_route(_number: str) -> tuple[str, ...]:
+    """Numbers lead nowhere before trunks are there; SIP URIs are called as they are."""
+    return ()
 
 
 def _worker_settings(config: Config) -> WorkerSettings:

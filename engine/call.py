@@ -17,8 +17,11 @@ from . import call_notes
 from .call_audio import CallAudio
 from .call_recordings import CallRecording, CallRecordings
 from .call_services import Services
+from .dial import Dialled, DialRequest
+from .dialling import Dialling
 from .digits import PRESS_MS, DigitMerge
-from .errors import CallEnded, FlexmlError, SdpError, SipError
+from .errors import CallEnded, FlexmlError, PromptError, SdpError, SipError
+from .exchange import Caller
 from .flexml.verb import Method, Prompt
 from .leg import Leg
 from .log import about_call
@@ -53,6 +56,10 @@ class Call(CallAudio):
         """What requests about this call say of it."""
         self.changed: Callable[[], None] = lambda: None
         """Called when that, or where the status callback goes, has changed."""
+        self.caller = Caller(number="")
+        """As whom the call's own calls are placed, where the document names nobody else."""
+        self.may_show: Callable[[str], bool] = lambda _: False
+        """Whether the account may show that number on calls of its own."""
         self.storage: dict[str, str] = {}
         self.outcome = Outcome(started=datetime.now(UTC))
         self.status_callback_url = ""
@@ -355,6 +362,29 @@ class Call(CallAudio):
         recording = await self._recordings.begin(request)
         self.note("recording", direction=request.direction, format=request.file_format)
         return recording
+
+    def ring(self) -> None:
+        """Send 180."""
+        self._tell_agent(lambda: self._services.agent.ring(self.dialog), "ring")
+        self.note("> 180")
+
+    async def music(self) -> Prompt:
+        """The default music. Raises PromptError."""
+        if not self._services.music_url:
+            raise PromptError("no music is configured")
+        return await self.fetch_audio(self._services.music_url)
+
+    async def dial(self, request: DialRequest) -> Dialled:
+        """Call others, and let the first to answer talk with the caller. Raises StorageError."""
+        failed = Dialled(status="failed", number=request.destinations[0].target)
+        if self._services.exchange is None:
+            self.note("no calls out are placed here")
+            return failed
+        if request.caller_id and not self.may_show(request.caller_id):
+            self.note("callerId is neither a DID of the account nor in its caller_ids", caller_id=request.caller_id)
+            return failed
+        caller = Caller(number=request.caller_id or self.caller.number, name=request.caller_name or self.caller.name)
+        return await Dialling(self, self._services.exchange, request, caller, self._services.ringback).run()
 
     def store(self, name: str, value: str) -> None:
         """Remember `Storage_<name>` for later requests of this call; an empty value forgets it."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .call_recordings import RecordingService
+from .exchange import Exchange
 from .flexml.verb import Prompt
 from .sip.events import SipAgent
 from .timeline import Note, nowhere
@@ -37,3 +38,9 @@ class Services:
     fallback_reason: Callable[[str], str] = lambda _: ""
     """Why another voice speaks than the one named; empty where that one does."""
     note: Note = nowhere
+    exchange: Exchange | None = None
+    """Where calls out are placed; None where none are."""
+    ringback: str = "ringback-us"
+    """The tone of `media.tones` that callers hear while it rings."""
+    music_url: str = ""
+    """What callers hear while it rings, where the document asks for music."""

@@ -13,6 +13,7 @@ from .call import Call
 from .call_services import Services
 from .db import Account, CallRecord, Database, Did
 from .errors import SipError
+from .exchange import Caller
 from .flexml import interpreter
 from .flexml.document import MAX_VERBS
 from .flexml.fetch import Fetcher
@@ -142,6 +143,8 @@ class Inbound:
             saving = asyncio.ensure_future(self._save(record, after=saving))
 
         call.told, call.changed = told, save
+        call.caller = Caller(number=current().from_, name=current().caller_name)
+        call.may_show = lambda number: self._may_show(route.account, number)
         try:
             save()
             outcome = await call.live(lambda: interpreter.run(call, self._fetcher, application, current))
@@ -152,6 +155,13 @@ class Inbound:
         finally:
             self.registry.forget(call.dialog)
             self._timeline.forget(call.sid)
+
+    def _may_show(self, account: Account, number: str) -> bool:
+        """Whether calls of the account may show that number: one of its own, or one that it was given."""
+        wanted = normalise_number(number, self._region)
+        own = self._routes.get(wanted)
+        given = (normalise_number(one, self._region) for one in account.caller_ids)
+        return (own is not None and own.account.sid == account.sid) or wanted in given
 
     async def _save(self, record: CallRecord, after: asyncio.Future[None]) -> None:
         """Save what is known so far, `after` what was known before; the call goes on without."""

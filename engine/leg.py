@@ -16,7 +16,7 @@ from ..media.protocol import LegStats, SetRemote
 from .config import Dtmf
 from .errors import MediaError
 from .media_client import MediaClient
-from .media_leg import LegListener
+from .media_leg import LegListener, MediaLeg
 from .ports import PortPool
 from .sip.negotiation import Agreed, LocalMedia, accept_answer, make_offer, negotiate_answer, renew_offer
 
@@ -39,12 +39,21 @@ class LegSettings:
 class Leg:
     """One leg. `agreed` is None until both sides have spoken."""
 
-    def __init__(self, settings: LegSettings, ports: PortPool, media: MediaClient, listener: LegListener) -> None:
+    def __init__(
+        self,
+        settings: LegSettings,
+        ports: PortPool,
+        media: MediaClient,
+        listener: LegListener,
+        *,
+        beside: MediaLeg | None = None,
+    ) -> None:
+        """Take a port, and a place in a worker: that of `beside` where the two are to hear each other."""
         self._settings = settings
         self._ports = ports
         self.port = ports.take()
         try:
-            self.media = media.new_leg(listener)
+            self.media = media.new_leg(listener, beside=beside)
         except MediaError:
             ports.give_back(self.port)
             raise

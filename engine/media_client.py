@@ -91,9 +91,15 @@ class MediaClient:
         self.workers: list[WorkerLink] = []
         self._numbers = itertools.count(1)
 
-    def new_leg(self, listener: LegListener) -> MediaLeg:
-        """Make a leg in the least loaded worker. Raises MediaError where no worker can take one."""
-        able = [worker for worker in self.workers if worker.connected and len(worker.legs) < worker.capacity]
+    def new_leg(self, listener: LegListener, *, beside: MediaLeg | None = None) -> MediaLeg:
+        """Make a leg in the least loaded worker, or in that of `beside`. Raises MediaError where there is no room."""
+        able = [
+            worker
+            for worker in self.workers
+            if worker.connected
+            and len(worker.legs) < worker.capacity
+            and (beside is None or beside in worker.legs.values())
+        ]
         if not able:
             raise MediaError("no media worker can take another leg")
         worker = min(able, key=lambda candidate: len(candidate.legs))

@@ -25,6 +25,8 @@ from ..media.protocol import (
     DigitsSent,
     Event,
     GrowPlay,
+    Join,
+    Leave,
     LegClosed,
     LegHeard,
     LegOpened,
@@ -119,6 +121,7 @@ class MediaLeg:
         self._numbers = itertools.count(1)
         self._recordings: dict[int, Recording] = {}
         self._listening: dict[int, Listening] = {}
+        self._room: int | None = None
         self._stream = Stream()
         self._open: OpenLeg | None = None
         self._remote: SetRemote | None = None
@@ -189,6 +192,17 @@ class MediaLeg:
         if play is not None:
             play.stopping = True
             self._worker.send(StopPlay(leg=self._leg, job=job))
+
+    def join(self, room: int) -> None:
+        """Hear, and be heard by, all legs of `room`."""
+        self._room = room
+        self._worker.send(Join(leg=self._leg, room=room))
+
+    def leave(self) -> None:
+        """Leave the room. Harmless outside of one."""
+        if self._room is not None:
+            self._room = None
+            self._worker.send(Leave(leg=self._leg))
 
     def start_recording(self, path: str, sides: Literal["heard", "sent", "mixed", "dual"]) -> int:
         """Record into the spool file `path`; returns the job to stop it with."""
@@ -355,6 +369,8 @@ class MediaLeg:
         if self._remote is not None:
             self._worker.send(self._remote)
             self._stream.flow(self._remote.ptime, BY_NAME[self._remote.codec].clock_hz, now)
+        if self._room is not None:
+            self._worker.send(Join(leg=self._leg, room=self._room))
         for play in list(self._plays.values()):
             self._replay(play, now)
         for job, recording in self._recordings.items():

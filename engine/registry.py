@@ -56,6 +56,7 @@ class Registry:
         self.admit: Callable[[Invited], LiveCall | Refusal] = lambda _: Refusal(status=503, why="not ready")
         self._by_dialog: dict[int, LiveCall] = {}
         self._refused: set[int] = set()
+        self._placing: LiveCall | None = None
 
     def __len__(self) -> int:
         return len(self._by_dialog)
@@ -72,9 +73,19 @@ class Registry:
             return
         if isinstance(event, Ended):
             self._refused.discard(event.dialog)
-        call = self._by_dialog.get(event.dialog)
+        call = self._by_dialog.get(event.dialog) or self._placing
         if call is not None:
             call.on_sip_event(event)
+
+    def place(self, call: LiveCall, invite: Callable[[], int]) -> int:
+        """Send an INVITE for `call`; returns its dialog. Events that come before it is known are the call's too."""
+        self._placing = call
+        try:
+            dialog = invite()
+        finally:
+            self._placing = None
+        self._by_dialog[dialog] = call
+        return dialog
 
     def _invited(self, invite: Invited) -> None:
         try:

@@ -98,7 +98,10 @@ LAYERS = [
     ("engine.flexml",),
     ("engine.registry",),
     ("engine.call",),
-    ("engine.call_services", "engine.call_audio", "engine.call_notes", "engine.call_recordings", "engine.audio"),
+    ("engine.call_services", "engine.dialling"),
+    ("engine.exchange",),
+    ("engine.party",),
+    ("engine.call_audio", "engine.call_notes", "engine.call_recordings", "engine.audio"),
     ("engine.leg", "engine.digits", "engine.supervisor"),
     ("engine.media_client",),
     (
@@ -140,7 +143,8 @@ LAYERS = [
         "engine.flexml.verb",
         "engine.flexml.fetch",
     ),
-    ("engine.growth", "engine.recording", "engine.media_jobs", "engine.wave_header", "engine.spool"),
+    ("engine.growth", "engine.dial", "engine.media_jobs", "engine.wave_header", "engine.spool"),
+    ("engine.recording",),
     ("engine.errors",),
     # media: what is not named is a stage
     ("media.worker",),
@@ -148,7 +152,7 @@ LAYERS = [
     ("media.commands",),
     ("media.stages",),
     ("media",),
-    ("media.rtp", "media.rtcp", "media.rows", "media.clock", "media.channel"),
+    ("media.rtp", "media.rtcp", "media.rows", "media.clock", "media.channel", "media.libsrtp"),
     ("media.protocol",),
     # codecs
     ("codecs",),

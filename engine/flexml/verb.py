@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
+from ..dial import Dialled, DialRequest
 from ..growth import Growth
 from ..recording import Recorded, RecordingRequest
 
@@ -182,6 +183,10 @@ class Call(Protocol):
 
     async def record(self, request: RecordingRequest) -> Recording:
         """Begin to record. Raises StorageError where there is nowhere to put it."""
+        ...
+
+    async def dial(self, request: DialRequest) -> Dialled:
+        """Call others, and let the first to answer talk with the caller. Raises StorageError."""
         ...
 
     def store(self, name: str, value: str) -> None:

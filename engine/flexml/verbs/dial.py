@@ -1,13 +1,18 @@
-"""Dial: read and checked, not carried out in this version (reference, section Dial)."""
+"""Dial: call others, and let the first to answer talk with the caller (reference, section Dial)."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final, cast
+from urllib.parse import parse_qsl
 
+from ...dial import Destination, Dialled, DialRequest, Ringing
+from ...errors import StorageError
+from ...recording import Direction, RecordingRequest
 from ..attributes import KEYS, attr, boolean, choice, http_method, keys, seconds, subset, text, url
 from ..verb import Call, Failed, Method, Outcome
-from .base import Later, Noun, goto
+from .base import Noun, Verb, goto
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +25,7 @@ class Number(Noun):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dial(Later):
+class Dial(Verb):
     """Connect the caller with another party."""
 
     name: ClassVar[str] = "Dial"
@@ -52,13 +57,77 @@ class Dial(Later):
         return self.ringing != "true"
 
     async def run(self, call: Call) -> Outcome:
-        """Behave as a dial that failed: its action hears so."""
-        await super().run(call)
-        numbers = [child.text for child in self.children] or [self.text]
+        """Dial; the action hears how it went, or else the next verb runs."""
+        try:
+            dialled = await self._dial(call)
+        except StorageError as error:
+            call.note("Dial: cannot be recorded", line=self.line, error=str(error))
+            dialled = Dialled(status="failed")
         data: dict[str, object] = {
-            "CallStatus": "failed",
-            "DialCallSid": "",
-            "DialCallDuration": 0,
-            "DialedNumber": numbers[0].partition("?")[0],
+            "CallStatus": dialled.status,
+            "DialCallSid": dialled.sid,
+            "DialCallDuration": dialled.duration_s,
+            "DialedNumber": dialled.number or self._written[0].partition("?")[0],
         }
-        return Failed(then=goto(self.action, self.method, data))
+        following = goto(self.action, self.method, data)
+        return following if dialled.status == "completed" else Failed(then=following)
+
+    @property
+    def _written(self) -> list[str]:
+        return [child.text for child in self.children] or [self.text]
+
+    async def _dial(self, call: Call) -> Dialled:
+        """Dial whoever can be dialled; without anybody it has failed."""
+        digits = [child.send_digits if isinstance(child, Number) else "" for child in self.children] or [""]
+        found = [destination(text, keys) for text, keys in zip(self._written, digits, strict=True)]
+        destinations = [each for each in found if each is not None]
+        if not destinations:
+            call.note("Dial: no number to dial", line=self.line)
+            return Dialled(status="failed")
+        return await call.dial(
+            DialRequest(
+                destinations=destinations,
+                caller_id=self.caller_id or "",
+                caller_name=self.caller_name or "",
+                ringing=cast("Ringing", self.ringing),
+                timeout_s=self.timeout,
+                time_limit_s=self.time_limit,
+                hangup_on_star=self.hangup_on_star,
+                confirm_key=self.confirm_key,
+                confirm_url=self.confirm_sound or "",
+                recording=self._recording(),
+                record_ringing=self.record == "record-from-ringing",
+            )
+        )
+
+    def _recording(self) -> RecordingRequest | None:
+        if self.record == "do-not-record":
+            return None
+        return RecordingRequest(
+            direction=cast("Direction", self.record_direction),
+            trim=self.trim == "trim-silence",
+            container_sid=self.container_sid or "",
+            status_callback_url=self.recording_status_callback or "",
+            status_callback_method=self.recording_status_callback_method,
+            status_callback_events=self.recording_status_callback_event,
+        )
+
+
+def destination(text: str, send_digits: str) -> Destination | None:
+    """Whom `text` names: a number or SIP URI, and X- headers behind a question mark; None where it names nobody."""
+    target, _, query = text.partition("?")
+    target = target.strip()
+    if not re.search("[0-9]", target) and not target.lower().startswith(("sip:", "sips:")):
+        return None
+    if not target.lower().startswith(("sip:", "sips:")):
+        target = re.sub(r"[\s().-]", "", target)
+    headers = [(name, _one_line(value)) for name, value in parse_qsl(query) if _HEADER.fullmatch(name)]
+    return Destination(target=target, headers=headers, send_digits=send_digits)
+
+
+_HEADER: Final = re.compile(r"[Xx]-[A-Za-z0-9_.!%*+`'~-]+")
+
+
+def _one_line(value: str) -> str:
+    """A header's value: whatever could start another line is white space there."""
+    return " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", value).split())

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from flexml.engine.dial import Dialled, DialRequest
 from flexml.engine.digits import DigitQueue
 from flexml.engine.errors import FetchError, PromptError, StorageError
 from flexml.engine.flexml.fetch import Cookies, Fetched
@@ -109,6 +110,8 @@ class FakeCall:
         self.headers: dict[str, str] = {}
         self.callback: tuple[str, Method | None] | None = None
         self.requested: list[RecordingRequest] = []
+        self.dialled: list[DialRequest] = []
+        self.dial_result = Dialled(status="completed", number="15550002001", sid="party-1", duration_s=7)
         self.recorded = recorded or Recorded(
             status="completed", sid="file-1", url="http://store.example/file-1", duration_s=4
         )
@@ -224,6 +227,11 @@ class FakeCall:
 
     async def send_digits(self, digits: str) -> None:
         self._do(f"send {digits}")
+
+    async def dial(self, request: DialRequest) -> Dialled:
+        self.dialled.append(request)
+        await asyncio.sleep(7)
+        return self.dial_result
 
     def store(self, name: str, value: str) -> None:
         self.stored[name] = value

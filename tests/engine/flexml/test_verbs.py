@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from flexml.engine.dial import Dialled
 from flexml.engine.flexml.document import parse
 from flexml.engine.flexml.verb import Call, End, Failed, Goto, Outcome
 from flexml.engine.flexml.verbs import BY_NAME
@@ -77,7 +78,8 @@ def played(digits: str, offset: int, url: str = "http://app.example/done") -> Go
         ),
         ("<Amd/>", None, 2),
         ('<Sms action="/sent">Hi</Sms>', None, 0),
-        ("<Dial>15550002001</Dial>", Failed(), 0),
+        ("<Dial>15550002001</Dial>", None, 7),
+        ("<Dial>None</Dial>", Failed(), 0),
         ("<PreAnswer><Say>Hello</Say><Pause length='4'/></PreAnswer>", None, 7),
         ('<PreAnswer><Play stopOnKey="*" action="/done">a.wav</Play><Say>No</Say></PreAnswer>', played("*", 2), 2.5),
     ],
@@ -88,7 +90,7 @@ def test_where_a_verb_leads_and_how_long_it_takes(inside: str, outcome: Outcome,
     assert perform(inside, call) == (outcome, pytest.approx(lasts))
 
 
-@pytest.mark.parametrize("inside", ["<Sms>Hi</Sms>", "<Dial>1</Dial>"])
+@pytest.mark.parametrize("inside", ["<Sms>Hi</Sms>"])
 def test_verbs_of_later_versions_say_so(inside: str) -> None:
     call = FakeCall(answered=True)
 
@@ -99,15 +101,56 @@ def test_verbs_of_later_versions_say_so(inside: str) -> None:
     assert "this version does not carry the verb out line=1" in note
 
 
-def test_a_dial_behaves_as_one_that_failed() -> None:
+def test_a_dial_tells_its_action_how_it_went() -> None:
     inside = '<Dial action="/dialled"><Number>15550002001?X-Queue=gold</Number><Number>2</Number></Dial>'
-    outcome, _ = perform(inside, FakeCall())
+    call = FakeCall()
+    outcome, lasted = perform(inside, call)
+
+    assert (outcome, lasted) == (
+        Goto(
+            url="http://app.example/dialled",
+            data={
+                "CallStatus": "completed",
+                "DialCallSid": "party-1",
+                "DialCallDuration": 7,
+                "DialedNumber": "15550002001",
+            },
+        ),
+        7,
+    )
+    (request,) = call.dialled
+    assert [(each.target, each.headers) for each in request.destinations] == [
+        ("15550002001", [("X-Queue", "gold")]),
+        ("2", []),
+    ]
+
+
+def test_a_dial_that_nobody_answered_is_a_failure_that_its_action_hears_of() -> None:
+    call = FakeCall()
+    call.dial_result = Dialled(status="noanswer", number="15550002001")
+    outcome, _ = perform('<Dial action="/dialled" method="GET">+1 555-000-2001</Dial>', call)
 
     assert isinstance(outcome, Failed)
-    assert outcome.then == Goto(
-        url="http://app.example/dialled",
-        data={"CallStatus": "failed", "DialCallSid": "", "DialCallDuration": 0, "DialedNumber": "15550002001"},
-    )
+    assert outcome.then is not None
+    assert (outcome.then.method, outcome.then.data["CallStatus"]) == ("GET", "noanswer")
+    assert call.dialled[0].destinations[0].target == "+15550002001"
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "headers"),
+    [
+        ("15550002001?X-A=1&amp;X-B=two%20words&amp;From=evil", "15550002001", [("X-A", "1"), ("X-B", "two words")]),
+        ("sip:bob@127.0.0.1:5070", "sip:bob@127.0.0.1:5070", []),
+        ("1?X-A=a%0d%0aX-Evil:%201", "1", [("X-A", "a X-Evil: 1")]),
+        ("1?X-A%0d%0aB=1", "1", []),
+    ],
+)
+def test_what_a_number_may_say(text: str, target: str, headers: list[tuple[str, str]]) -> None:
+    call = FakeCall()
+    perform(f"<Dial><Number>{text}</Number></Dial>", call)
+
+    (asked,) = call.dialled[0].destinations
+    assert (asked.target, asked.headers) == (target, headers)
 
 
 REASONS = {

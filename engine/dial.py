@@ -1,0 +1,48 @@
+"""What a dial is to be, and what became of it: the words that the verb, the call and the exchange share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from .recording import RecordingRequest
+
+Ringing = Literal["true", "false", "music"]
+DialStatus = Literal["completed", "busy", "noanswer", "failed", "cancel"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Destination:
+    """Whom to call: a number or a SIP URI, headers for the INVITE, keys to send after the answer."""
+
+    target: str
+    headers: Sequence[tuple[str, str]] = ()
+    send_digits: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DialRequest:
+    """A dial as the verb asks for it. Times in seconds; a `time_limit_s` of 0 is none."""
+
+    destinations: Sequence[Destination]
+    caller_id: str = ""
+    caller_name: str = ""
+    ringing: Ringing = "true"
+    timeout_s: float = 30.0
+    time_limit_s: float = 0.0
+    hangup_on_star: bool = False
+    confirm_key: str = ""
+    confirm_url: str = ""
+    recording: RecordingRequest | None = None
+    record_ringing: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dialled:
+    """What became of it: of the party that answered, or of all that did not."""
+
+    status: DialStatus
+    number: str = ""
+    sid: str = ""
+    duration_s: int = 0

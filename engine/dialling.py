@@ -1,0 +1,294 @@
+"""Dial: ring one or several, the first to answer talks with the caller, until one of them hangs up.
+
+Each destination is rung by a task of its own, which tries its ways one after the other and, where a key must be
+pressed, waits for it; the first task that comes to a party that may talk ends the others. Whatever ends the dial, a
+hang-up of the caller included, the parties end with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+from ..media.protocol import StartPlay
+from .dial import Destination, Dialled, DialRequest, DialStatus
+from .errors import MediaError, PromptError, SipError
+from .exchange import Caller, Exchange
+from .flexml.verb import Playing, Prompt, Recording
+from .leg import Leg
+from .outcome import BUSY_STATUSES, NO_ANSWER_STATUSES
+from .party import Party
+from .recording import RecordingRequest
+
+FAIL_OVER: Final = frozenset({0, 408, *range(500, 600)})
+"""SIP statuses after which the next way is tried: the carrier failed, not the party (0: nothing was answered)."""
+
+NOT_ANSWERED: Final = NO_ANSWER_STATUSES | {487}
+
+
+class Calling(Protocol):
+    """The call that dials."""
+
+    @property
+    def answered(self) -> bool:
+        """True once the final 2xx is out."""
+        ...
+
+    @property
+    def leg(self) -> Leg:
+        """Its leg."""
+        ...
+
+    async def answer(self) -> None:
+        """Answer if that has not been done."""
+        ...
+
+    def ring(self) -> None:
+        """Send 180 on an unanswered call."""
+        ...
+
+    def start_tone(self, tone: str, *, duration_ms: int = 0) -> Playing:
+        """Begin a tone."""
+        ...
+
+    async def digit(self, timeout_s: float | None = None) -> str | None:
+        """The next key pressed."""
+        ...
+
+    async def fetch_audio(self, url: str) -> Prompt:
+        """Fetch and decode. Raises PromptError."""
+        ...
+
+    async def music(self) -> Prompt:
+        """The default music. Raises PromptError."""
+        ...
+
+    def start(self, prompt: Prompt, *, loops: int = 1) -> Playing:
+        """Begin to play."""
+        ...
+
+    async def record(self, request: RecordingRequest) -> Recording:
+        """Begin to record. Raises StorageError."""
+        ...
+
+    def note(self, what: str, **details: object) -> None:
+        """Put a line on the timeline."""
+        ...
+
+
+class Dialling:
+    """One dial."""
+
+    def __init__(
+        self, calling: Calling, exchange: Exchange, request: DialRequest, caller: Caller, ringback: str
+    ) -> None:
+        self._calling, self._exchange, self._request = calling, exchange, request
+        self._caller, self._ringback = caller, ringback
+        self._parties: list[Party] = []
+        self._statuses: list[int] = []
+        self._room = exchange.new_room()
+        self._joined = False
+        self._comfort: Playing | None = None
+        self._recording: Recording | None = None
+
+    async def run(self) -> Dialled:
+        """Ring and talk. Raises StorageError where it is to be recorded and cannot be."""
+        try:
+            await self._ring_caller()
+            if self._request.record_ringing:
+                await self._record()
+            party = await self._first_to_talk()
+            if party is None:
+                return Dialled(status=self._failure(), number=self._request.destinations[0].target)
+            duration_s = await self._talk(party)
+            return Dialled(status="completed", number=party.number, sid=party.sid, duration_s=round(duration_s))
+        finally:
+            await asyncio.shield(asyncio.ensure_future(self._end()))
+
+    async def _end(self) -> None:
+        """Leave nothing behind."""
+        self._quiet()
+        if self._joined:
+            self._calling.leg.media.leave()
+        if self._recording is not None:
+            await self._recording.finish()
+        await asyncio.gather(*(self._exchange.close(party) for party in self._parties), return_exceptions=True)
+
+    def _failure(self) -> DialStatus:
+        """What is said of parties none of which answered."""
+        if any(status in BUSY_STATUSES for status in self._statuses):
+            return "busy"
+        waited = len(self._statuses) < len(self._request.destinations)
+        return "noanswer" if waited or any(status in NOT_ANSWERED for status in self._statuses) else "failed"
+
+    async def _record(self) -> None:
+        if self._request.recording is not None and self._recording is None:
+            self._recording = await self._calling.record(self._request.recording)
+
+    # ---- the caller ---------------------------------------------------------------------------------------------
+
+    async def _ring_caller(self) -> None:
+        """Let the caller know that it rings: by 180, or, on an answered call, by what is to be heard."""
+        calling, ringing = self._calling, self._request.ringing
+        if ringing == "music":
+            try:
+                self._comfort = calling.start(await calling.music(), loops=0)
+            except PromptError as error:
+                calling.note("music cannot be heard", error=str(error))
+        elif ringing == "true" and not calling.answered:
+            calling.ring()
+        elif ringing == "true":
+            self._comfort = calling.start_tone(self._ringback)
+
+    def _quiet(self) -> None:
+        if self._comfort is not None:
+            self._comfort.stop()
+            self._comfort = None
+
+    def _join(self, party: Party) -> None:
+        """Let caller and party hear each other; what was played meanwhile ends."""
+        self._quiet()
+        if not self._joined:
+            self._joined = True
+            self._calling.leg.media.join(self._room)
+        party.leg.media.join(self._room)
+
+    # ---- the parties --------------------------------------------------------------------------------------------
+
+    async def _first_to_talk(self) -> Party | None:
+        """Ring all; the first that answers, and confirms where that is asked for. None where none does in time."""
+        tasks = [asyncio.ensure_future(self._reach(each)) for each in self._request.destinations]
+        try:
+            async with asyncio.timeout(self._request.timeout_s):
+                for done in asyncio.as_completed(tasks):
+                    if (party := await done) is not None:
+                        return party
+        except TimeoutError:
+            self._calling.note("nobody answered in time", timeout_s=self._request.timeout_s)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return None
+
+    async def _reach(self, destination: Destination) -> Party | None:
+        """Ring one destination, way after way; the party once it may talk."""
+        ways = self._exchange.ways(destination.target)
+        if not ways:
+            self._calling.note("no route", number=destination.target)
+            self._statuses.append(404)
+            return None
+        status = 0
+        for uri in ways:
+            party = await self._try(destination, uri)
+            if party is None:
+                continue
+            await asyncio.wait([party.answered, party.ended], return_when=asyncio.FIRST_COMPLETED)
+            if party.answered.done() and not party.ended.done():
+                return await self._confirmed(party, destination)
+            status = party.ended.result().status
+            if status not in FAIL_OVER:
+                break
+        self._statuses.append(status)
+        return None
+
+    async def _try(self, destination: Destination, uri: str) -> Party | None:
+        """Place the call by one way; None where that way cannot even be tried."""
+        leg, note = self._calling.leg, self._calling.note
+        try:
+            party = await self._exchange.call(destination, uri, self._caller, leg.media, note)
+        except (SipError, MediaError) as error:
+            note("the call could not be placed", to=uri, error=str(error))
+            return None
+        self._parties.append(party)
+        if self._calling.answered and len(self._request.destinations) == 1 and not self._request.confirm_key:
+            party.on_audible = lambda: self._join(party)
+        return party
+
+    async def _confirmed(self, party: Party, destination: Destination) -> Party | None:
+        """Send the keys that the number asks for, then wait for the key that confirms; None where it does not come."""
+        if destination.send_digits:
+            await party.leg.media.send_digits(destination.send_digits)
+        wanted = self._request.confirm_key
+        if not wanted:
+            return party
+        playing = await self._play_to(party, self._request.confirm_url)
+        try:
+            key = await until(party.digits.get(), party.ended)
+        finally:
+            if playing is not None:
+                playing()
+        if key == wanted:
+            return party
+        self._calling.note("not confirmed", party=party.number, key=key or "")
+        self._statuses.append(480)
+        party.hang_up()
+        return None
+
+    async def _play_to(self, party: Party, url: str) -> Callable[[], None] | None:
+        """Let a party hear a file again and again; how to stop it."""
+        if not url:
+            return None
+        try:
+            prompt = await self._calling.fetch_audio(url)
+        except PromptError as error:
+            self._calling.note("the party hears nothing", error=str(error))
+            return None
+        command = StartPlay(path=prompt.path, rate_hz=prompt.rate_hz, loops=0, ring=prompt.ring)
+        return party.leg.media.start(command, prompt.growth).stop
+
+    # ---- talking ------------------------------------------------------------------------------------------------
+
+    async def _talk(self, party: Party) -> float:
+        """Bridge until the party hangs up, the time is over, or the caller presses the star. Seconds it took."""
+        clock = asyncio.get_running_loop().time
+        for other in self._parties:
+            if other is not party:
+                other.hang_up()
+        await self._calling.answer()
+        await self._record()
+        self._join(party)
+        began = clock()
+        self._calling.note("bridged", party=party.number)
+        keys = asyncio.ensure_future(self._relay(party))
+        party_keys = asyncio.ensure_future(self._relay_back(party))
+        limit = self._request.time_limit_s or None
+        try:
+            await asyncio.wait([keys, party.ended], timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (keys, party_keys):
+                task.cancel()
+            await asyncio.gather(keys, party_keys, return_exceptions=True)
+        self._calling.note("no longer bridged", party=party.number, talked_s=round(clock() - began, 1))
+        return clock() - began
+
+    async def _relay(self, party: Party) -> None:
+        """Pass the caller's keys on; returns at the star that hangs up."""
+        while True:
+            key = await self._calling.digit()
+            if key == "*" and self._request.hangup_on_star:
+                self._calling.note("hanging up the party on star")
+                return
+            if key:
+                await self._pass(key, party.leg)
+
+    async def _relay_back(self, party: Party) -> None:
+        while key := await party.digits.get():
+            await self._pass(key, self._calling.leg)
+
+    async def _pass(self, key: str, leg: Leg) -> None:
+        try:
+            await leg.media.send_digits(key)
+        except MediaError as error:
+            self._calling.note("digits not sent", error=str(error))
+
+
+async def until(wanted: Awaitable[Any], end: asyncio.Future[Any]) -> Any:
+    """What `wanted` comes to; None where `end` is first."""
+    waiting = asyncio.ensure_future(wanted)
+    try:
+        await asyncio.wait([waiting, end], return_when=asyncio.FIRST_COMPLETED)
+        return waiting.result() if waiting.done() else None
+    finally:
+        waiting.cancel()

@@ -1,0 +1,168 @@
+"""A called party: one INVITE of ours, its leg, and what happens on it until it is over.
+
+It is made for a Dial, answers or not, and ends once: `hang_up` cancels an INVITE that is still ringing and sends BYE
+to one that was answered, and a 200 that crosses the CANCEL is acknowledged and hung up by the stack (RFC 3261
+section 9.1). Nothing of it is left when `close` returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ..media.protocol import DigitSource, LegStats
+from .digits import DigitMerge, DigitQueue
+from .errors import SdpError, SipError
+from .leg import Leg
+from .media_jobs import Detected
+from .sip.events import Accepted, DigitInfo, Ended, Event, Progressed, SipAgent
+
+log = logging.getLogger("flexml.party")
+
+CLOSE_TIMEOUT_S: Final = 40.0
+"""Longer than SIP takes to give a request up (RFC 3261 timer F, 32 s)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Invitation:
+    """Whom to call, and as whom."""
+
+    uri: str
+    from_uri: str
+    display_name: str = ""
+    headers: Sequence[tuple[str, str]] = ()
+
+
+class Party:
+    """One called party. Implements `registry.LiveCall` and `media_leg.LegListener`."""
+
+    def __init__(self, sid: str, number: str, agent: SipAgent, note: Callable[..., None]) -> None:
+        self.sid, self.number = sid, number
+        self.digits = DigitQueue()
+        self.dialog: int | None = None
+        self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+        self.on_audible: Callable[[], None] = lambda: None
+        """Called when the party's audio may come: with early media, or with the answer."""
+        self.on_key: Callable[[str], None] = self.digits.push
+        self._agent, self._note = agent, note
+        self._leg: Leg | None = None
+        self._merge = DigitMerge()
+
+    def attach(self, leg: Leg) -> None:
+        """Give the party its leg."""
+        self._leg = leg
+
+    @property
+    def leg(self) -> Leg:
+        """The leg. Raises SipError where there is none."""
+        if self._leg is None:
+            raise SipError(f"the party {self.number} has no leg")
+        return self._leg
+
+    # ---- life -------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Bind the ports. Raises MediaError."""
+        await self.leg.open()
+
+    def invite(self, invitation: Invitation) -> int:
+        """Send the INVITE; returns its dialog. Raises SipError."""
+        dialog = self._agent.invite(
+            invitation.uri,
+            sdp=self.leg.on_offer(None),
+            from_uri=invitation.from_uri,
+            display_name=invitation.display_name,
+            headers=invitation.headers,
+        )
+        self.note("> INVITE", to=invitation.uri)
+        return dialog
+
+    def hang_up(self) -> None:
+        """Cancel what rings, end what was answered; harmless where it is over."""
+        if self.dialog is None or self.ended.done():
+            return
+        try:
+            self._agent.hang_up(self.dialog)
+        except SipError as error:
+            log.debug("%s", error)
+
+    async def close(self) -> LegStats:
+        """Hang up, and close the leg when the dialog is over."""
+        self.hang_up()
+        if self.dialog is not None:
+            await asyncio.wait([self.ended], timeout=CLOSE_TIMEOUT_S)
+        return await self.leg.close()
+
+    def note(self, what: str, **details: object) -> None:
+        """Put a line on the timeline of the call that dials."""
+        self._note(what, party=self.number, **details)
+
+    # ---- from SIP -----------------------------------------------------------------------------------------------
+
+    def on_sip_event(self, event: Event) -> None:
+        """Take what the agent tells of this dialog."""
+        match event:
+            case Progressed():
+                self.note(f"< {event.status}", media=event.sdp is not None)
+                self._take_answer(event.sdp)
+            case Accepted():
+                self.note("< 200")
+                self._take_answer(event.sdp)
+                if not self.answered.done():
+                    self.answered.set_result(None)
+            case DigitInfo():
+                self.on_digit(event.digit, "info")
+            case Ended():
+                self.note("party ended", by=event.by, status=event.status, reason=event.reason)
+                if not self.ended.done():
+                    self.ended.set_result(event)
+            case _:
+                log.debug("SIP event without a taker: %s", event)
+
+    def _take_answer(self, sdp: str | None) -> None:
+        """Let media flow as answered; an answer that cannot be used ends the party."""
+        if sdp is None:
+            return
+        try:
+            self.leg.on_answer(sdp)
+        except SdpError as error:
+            self.note("answer refused", error=str(error))
+            asyncio.get_running_loop().call_soon(self.hang_up)
+            return
+        self.leg.start_media()
+        self.on_audible()
+
+    def on_offer(self, offer: str | None) -> str:
+        """Give our SDP in a re-INVITE. Raises SdpError or NotAcceptable."""
+        return self.leg.on_offer(offer)
+
+    def on_answer(self, answer: str) -> None:
+        """Take the answer to an offer of ours within the dialog."""
+        self.leg.on_answer(answer)
+
+    # ---- from media ---------------------------------------------------------------------------------------------
+
+    def on_digit(self, digit: str, source: DigitSource) -> None:
+        """A key was pressed."""
+        if self._merge.accept(digit, source, asyncio.get_running_loop().time()):
+            self.note("digit", digit=digit, source=source)
+            self.on_key(digit)
+
+    def on_detected(self, event: Detected) -> None:
+        """Nothing is listened for on a called party yet."""
+
+    def on_heard(self, address: str, port: int) -> None:
+        """The first packet came in."""
+        self.note("RTP heard", source=f"{address}:{port}")
+
+    def on_report(self, stats: LegStats) -> None:
+        """What was counted; the caller's leg has the quality lines."""
+
+    def on_silent(self, silent_ms: int) -> None:
+        """No packet has come for as long as is allowed: the party is gone."""
+        self.note("no RTP, hanging up", silent_ms=silent_ms)
+        self.hang_up()
