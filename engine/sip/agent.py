@@ -27,7 +27,19 @@ import pjsua2 as pj
 
 from ..errors import NotAcceptable, SdpError, SipError
 from . import message
-from .events import Accepted, Acknowledged, DigitInfo, Ended, Invited, Listener, Progressed
+from .events import (
+    Accepted,
+    Acknowledged,
+    DigitInfo,
+    Ended,
+    Invited,
+    Listener,
+    OptionsAnswered,
+    Progressed,
+    RegistrationAnswered,
+    TrunkEvent,
+    TrunkLine,
+)
 
 log = logging.getLogger("flexml.sip")
 
@@ -35,7 +47,10 @@ MEDIA_PARKING: Final = "127.0.0.2"
 """Where pjsua's idle media sockets are bound."""
 IDLE_POLL_S: Final = 0.05
 BUSY_POLL_S: Final = 0.01
+KEEP_OPEN_S: Final = 15
+"""How often a packet of nothing keeps the way back to a registered trunk open through NAT."""
 CANCELLED: Final = 487
+CHALLENGES: Final = frozenset({401, 407})
 CODEC_ENABLED: Final = 128
 """A priority of pjmedia; 0 is disabled, which L16 is by default: offers of nothing else would be refused."""
 BURST: Final = 64
@@ -87,15 +102,41 @@ class _LogWriter(pj.LogWriter):
 
 
 class _Account(pj.Account):
-    """Takes INVITEs outside dialogs."""
+    """Takes INVITEs outside dialogs. One serves the engine, and each trunk has one of its own."""
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent, trunk: str = "", told: Callable[[TrunkEvent], None] | None = None) -> None:
         super().__init__()
         self.agent = agent
+        self.trunk, self.told = trunk, told
 
     @guarded
     def onIncomingCall(self, prm: pj.OnIncomingCallParam) -> None:
-        self.agent.take_invite(prm.callId, prm.rdata)
+        self.agent.take_invite(self, prm.callId, prm.rdata)
+
+    @guarded
+    def onRegState(self, prm: pj.OnRegStateParam) -> None:
+        if self.told is None:
+            return
+        asked = message.parse(prm.rdata.wholeMsg).header("retry-after").split("(")[0].split(";")[0].strip()
+        self.told(
+            RegistrationAnswered(
+                trunk=self.trunk,
+                status=prm.code or 500,
+                reason=prm.reason,
+                expires_s=prm.expiration if self.getInfo().regIsActive else 0,
+                retry_after_s=int(asked) if asked.isascii() and asked.isdigit() else 0,
+            )
+        )
+
+    @guarded
+    def onSendRequest(self, prm: pj.OnSendRequestParam) -> None:
+        if self.told is None or prm.e.type != pj.PJSIP_EVENT_TSX_STATE:
+            return
+        of = prm.e.body.tsxState
+        received = of.type == pj.PJSIP_EVENT_RX_MSG
+        self.told(
+            OptionsAnswered(trunk=self.trunk, status=of.tsx.statusCode, reason=of.tsx.statusText, received=received)
+        )
 
 
 class _Call(pj.Call):
@@ -157,6 +198,8 @@ class Agent:
         self._next_dialog = 1
         self._endpoint: pj.Endpoint | None = None
         self._account: _Account | None = None
+        self._trunks: dict[str, _Account] = {}
+        self._trunk_uris: dict[str, str] = {}
         self._log_writer: _LogWriter | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -251,8 +294,9 @@ class Agent:
             return
         for dialog in list(self._calls):
             self.hang_up(dialog)
+        self._unregister()
         end = self._loop.time() + grace_s
-        while self._calls and self._loop.time() < end:  # noqa: ASYNC110 - pjsip is driven meanwhile
+        while (self._calls or self._registered()) and self._loop.time() < end:  # noqa: ASYNC110 - pjsip is driven meanwhile
             await asyncio.sleep(BUSY_POLL_S)
         if self._descriptor >= 0:
             self._loop.remove_reader(self._descriptor)
@@ -260,6 +304,7 @@ class Agent:
             self._timer.cancel()
         self._calls.clear()
         self._finished.clear()
+        self._trunks.clear()
         self._account = None
         self._endpoint.libDestroy(pj.PJSUA_DESTROY_NO_NETWORK)
         self._endpoint = None
@@ -290,10 +335,9 @@ class Agent:
 
     # ---- from pjsip -------------------------------------------------------------------------------------------
 
-    def take_invite(self, call_id: int, rdata: pj.SipRxData) -> None:
+    def take_invite(self, account: pj.Account, call_id: int, rdata: pj.SipRxData) -> None:
         """Give an INVITE its dialog and announce it."""
-        assert self._account is not None
-        call = _Call(self, self._account, self._new_dialog(), call_id)
+        call = _Call(self, account, self._new_dialog(), call_id)
         self._calls[call.dialog] = call
         invite = message.parse(rdata.wholeMsg)
         via = invite.header("via").split(" ", 1)[0].rsplit("/", 1)[-1]
@@ -364,7 +408,7 @@ class Agent:
             self.tell(DigitInfo(dialog=call.dialog, digit=received.key, duration_ms=0))
         if received is None or not received.status or "INVITE" not in received.header("cseq"):
             return
-        if received.status >= 300:
+        if received.status >= 300 and received.status not in CHALLENGES:  # those it answers, or ends the call with
             call.final_status = received.status  # pjsua makes 487 of a 3xx that it does not follow
         if call.offering and received.status >= 200:
             call.offering = False
@@ -443,15 +487,13 @@ class Agent:
         from_uri: str,
         display_name: str = "",
         headers: Sequence[tuple[str, str]] = (),
-        username: str = "",
-        password: str = "",
+        trunk: str = "",
     ) -> int:
-        """Send an INVITE; returns the dialog."""
-        if self._account is None:
+        """Send an INVITE, with the credentials of `trunk` where one is named; returns the dialog."""
+        account = self._trunk(trunk) if trunk else self._account
+        if account is None:
             raise SipError("the SIP stack is not running")
-        if username:
-            raise SipError("digest credentials for outbound calls are not supported by this version")
-        call = _Call(self, self._account, self._new_dialog())
+        call = _Call(self, account, self._new_dialog())
         call.first_sdp = sdp
         prm = pj.CallOpParam(True)
         prm.opt.audioCount, prm.opt.videoCount = 1, 0
@@ -486,6 +528,65 @@ class Agent:
             self._get(dialog).sendDtmf(prm)
         except pj.Error as error:
             raise refused("INFO", error) from None
+
+    # ---- trunks -----------------------------------------------------------------------------------------------
+
+    def add_trunk(self, line: TrunkLine, told: Callable[[TrunkEvent], None]) -> None:
+        """Make an account for a trunk, once; nothing is sent yet. Raises SipError."""
+        if self._endpoint is None:
+            raise SipError("the SIP stack is not running")
+        config = self._account_config()
+        config.idUri = line.identity
+        if line.username:
+            config.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", line.username, 0, line.password))
+        if line.register:
+            config.regConfig.registrarUri = line.uri
+            config.regConfig.registerOnAdd = False
+            config.regConfig.timeoutSec = line.expires_s
+            config.regConfig.retryIntervalSec = 0  # who is told decides when to try again
+            config.regConfig.dropCallsOnFail = False
+            config.regConfig.unregWaitMsec = 0
+        config.natConfig.udpKaIntervalSec = KEEP_OPEN_S
+        account = _Account(self, line.name, told)
+        try:
+            account.create(config, False)
+        except pj.Error as error:
+            raise refused(f"trunk {line.name}", error) from None
+        self._trunks[line.name] = account
+        self._trunk_uris[line.name] = line.uri
+
+    def register(self, trunk: str) -> None:
+        """Send REGISTER; renewals follow by themselves until one fails."""
+        try:
+            self._trunk(trunk).setRegistration(True)
+        except pj.Error as error:
+            raise refused(f"REGISTER {trunk}", error) from None
+
+    def ask(self, trunk: str) -> None:
+        """Send OPTIONS to a trunk."""
+        prm = pj.SendRequestParam()
+        prm.method = "OPTIONS"
+        prm.txOption.targetUri = self._trunk_uris[trunk]
+        try:
+            self._trunk(trunk).sendRequest(prm)
+        except pj.Error as error:
+            raise refused(f"OPTIONS {trunk}", error) from None
+
+    def _trunk(self, name: str) -> _Account:
+        account = self._trunks.get(name)
+        if account is None:
+            raise SipError(f"there is no trunk {name!r} in the SIP stack")
+        return account
+
+    def _unregister(self) -> None:
+        """Take back what is registered; the answers are waited for as those to BYE are."""
+        for account in self._trunks.values():
+            if account.getInfo().regIsActive:
+                with suppress(pj.Error):
+                    account.setRegistration(False)
+
+    def _registered(self) -> bool:
+        return any(account.getInfo().regIsActive for account in self._trunks.values())
 
 
 def _received(event: pj.SipEvent) -> message.Message | None:

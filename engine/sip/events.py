@@ -7,12 +7,15 @@ listener never blocks. SDP crosses as text; the agent does not look into it, and
 `Listener.on_offer`: for an INVITE that brings an offer right after `Invited`, for one that brings none
 when it is answered or rung with early media. A listener tells the agent nothing from within `on_event`
 and `on_offer`; what it has to say it says from the loop.
+
+Trunks are accounts of their own in the stack, added by name: calls are placed on them, they are registered
+and asked whether they live. What comes of that goes to whom `add_trunk` was given, under the same rules.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 
@@ -82,6 +85,60 @@ class Ended:
 Event = Invited | Progressed | Accepted | Acknowledged | DigitInfo | Ended
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrunkLine:
+    """A trunk as the stack knows it. `uri` is where it is, without a user; `identity` is who we are there."""
+
+    name: str
+    uri: str
+    identity: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+    register: bool = False
+    expires_s: int = 300
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RegistrationAnswered:
+    """REGISTER came to its end: 200 with the seconds granted, or why not. Also of every renewal by the stack itself."""
+
+    trunk: str
+    status: int
+    reason: str
+    expires_s: int
+    retry_after_s: int = 0
+    """What the registrar asked for (RFC 3261 section 20.33); 0 where it said nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptionsAnswered:
+    """OPTIONS came to its end. `received` is False where the status is the stack's own: nothing came, or went out."""
+
+    trunk: str
+    status: int
+    reason: str
+    received: bool
+
+
+TrunkEvent = RegistrationAnswered | OptionsAnswered
+
+
+class TrunkAgent(Protocol):
+    """What the agent does with trunks. Every method returns at once and raises SipError when refused."""
+
+    def add_trunk(self, line: TrunkLine, told: Callable[[TrunkEvent], None]) -> None:
+        """Make an account for a trunk, once; nothing is sent yet."""
+        ...
+
+    def register(self, trunk: str) -> None:
+        """Send REGISTER; renewals follow by themselves until one fails. `RegistrationAnswered` tells of each."""
+        ...
+
+    def ask(self, trunk: str) -> None:
+        """Send OPTIONS; `OptionsAnswered` tells what came of it."""
+        ...
+
+
 class Listener(Protocol):
     """Who is told."""
 
@@ -128,10 +185,9 @@ class SipAgent(Protocol):
         from_uri: str,
         display_name: str = "",
         headers: Sequence[tuple[str, str]] = (),
-        username: str = "",
-        password: str = "",
+        trunk: str = "",
     ) -> int:
-        """Send an INVITE; returns the dialog."""
+        """Send an INVITE, with the credentials of `trunk` where one is named; returns the dialog."""
         ...
 
     def reinvite(self, dialog: int, *, sdp: str) -> None:

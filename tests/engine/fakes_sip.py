@@ -90,8 +90,7 @@ class FakeAgent:
         from_uri: str,
         display_name: str = "",
         headers: Sequence[tuple[str, str]] = (),
-        username: str = "",
-        password: str = "",
+        trunk: str = "",
     ) -> int:
         self._say(f"INVITE {target}")
         return 1

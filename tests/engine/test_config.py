@@ -165,7 +165,7 @@ WRONG = [
     ('[[trunk]]\nname = "t"\nuri = "carrier"', "FILE:3: [[trunk]] uri: found 'carrier'; allowed: a sip: or sips: URI"),
     ('[[trunk]]\nname = "t"\nuri = "sip:c"\nregister = true', "FILE:4: [[trunk]] register: needs username"),
     (TRUNK + 'inbound_username = "u"', "FILE:1: [[trunk]] inbound_username and inbound_password go together"),
-    (TRUNK + INWARD + TRUNK.replace('"t"', '"s"') + INWARD, 'FILE:8: [[trunk]] inbound_username: "u" is there already'),
+    (TRUNK + INWARD + TRUNK.replace('"t"', '"s"') + INWARD, 'FILE:9: [[trunk]] inbound_username: "u" is there already'),
     (TRUNK + 'addresses = ["10.0.0.1/8"]', "FILE:4: [[trunk]] addresses: found ['10.0.0.1/8']; allowed: a list"),
     (TRUNK + 'caller_id = "Ann"', "FILE:4: [[trunk]] caller_id: found 'Ann'; allowed: \"as_is\" or a telephone number"),
     ('[sip]\ninbound = "trunks"\n' + TRUNK, 'FILE:2: [sip] inbound: with "trunks" nobody could call'),

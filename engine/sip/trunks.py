@@ -1,0 +1,246 @@
+"""Trunks: which of them a number may take, whether each can take a call now, and whose a call from outside is.
+
+Pure routing and state: no socket, no clock; what has happened is told, with the time where it is kept. Times
+are seconds since the epoch. A trunk gets calls while it is registered (where it has to be), answers OPTIONS
+(where it is asked) and has room. docs/trunks.md tells the rules in words.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import quote
+
+from ..config import Trunk
+from .address import Address, parse_address
+from .events import TrunkLine
+
+NO_ANSWER: Final = 0
+"""The status where nothing could be sent: no route, no transport, no connection."""
+
+FAIL_OVER: Final = (
+    (range(NO_ANSWER, 1), True),
+    (range(408, 409), True),  # a timeout, of ours or of a proxy on the way
+    (range(300, 500), False),  # the number is what is wrong, or who calls: another trunk would say the same
+    (range(500, 600), True),
+    (range(600, 700), False),  # RFC 3261 section 21.6: no other place will do better
+)
+"""Whether a call that ended with a status before it was answered goes on to the next trunk; the first fit decides."""
+
+DEAD: Final = frozenset({408, 502, 503, 504})
+"""Answers to OPTIONS that say that no call can be taken. Any other, an error too, comes from a trunk that lives."""
+
+
+def should_fail_over(status: int) -> bool:
+    """Whether the next trunk is to be tried after `status`, the final one of an INVITE; 0 where it had no answer."""
+    return next((decision for statuses, decision in FAIL_OVER if status in statuses), False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrunkState:
+    """How a trunk is. `reachable` is None where it is not asked, `max_calls` 0 where there is no limit."""
+
+    name: str
+    uri: str
+    register: bool
+    registered_until: float | None
+    reachable: bool | None
+    calls: int
+    max_calls: int
+    failure: str
+    failed: float | None
+
+
+@dataclass(kw_only=True, slots=True)
+class _Line:
+    trunk: Trunk
+    registered_until: float | None = None
+    reachable: bool = True
+    calls: set[int] = field(default_factory=set[int])
+    failure: str = ""
+    failed: float | None = None
+
+    @property
+    def has_room(self) -> bool:
+        return not self.trunk.max_calls or len(self.calls) < self.trunk.max_calls
+
+    @property
+    def usable(self) -> bool:
+        registered = not self.trunk.register or self.registered_until is not None
+        return registered and self.reachable and self.has_room
+
+
+class Trunks:
+    """All trunks of the configuration, in its order."""
+
+    def __init__(self, trunks: Sequence[Trunk]) -> None:
+        self._lines = {trunk.name: _Line(trunk=trunk) for trunk in trunks}
+
+    @property
+    def all(self) -> tuple[Trunk, ...]:
+        """Every trunk."""
+        return tuple(line.trunk for line in self._lines.values())
+
+    def states(self) -> list[TrunkState]:
+        """How every trunk is."""
+        return [_state(line) for line in self._lines.values()]
+
+    def state(self, name: str) -> TrunkState:
+        """How one trunk is."""
+        return _state(self._lines[name])
+
+    # ---- calls out --------------------------------------------------------------------------------------------
+
+    def route(self, number: str) -> list[Trunk]:
+        """The trunks that can take a call to `number` (E.164, with or without +) now, in the order to try them.
+
+        The longest prefix first; of equal ones the first in the file.
+        """
+        digits = number.removeprefix("+")
+        fits = [(length, line) for line in self._lines.values() if (length := _fit(line.trunk, digits)) is not None]
+        fits.sort(key=lambda fit: -fit[0])
+        return [line.trunk for _, line in fits if line.usable]
+
+    def has_room(self, name: str) -> bool:
+        """Whether one more call is within the trunk's limit."""
+        return self._lines[name].has_room
+
+    def take(self, name: str, dialog: int) -> None:
+        """Count a call, in or out, until `release`."""
+        self._lines[name].calls.add(dialog)
+
+    def release(self, dialog: int) -> None:
+        """A dialog is over; harmless for one that no trunk carried."""
+        for line in self._lines.values():
+            line.calls.discard(dialog)
+
+    def failed(self, name: str, failure: str, at: float) -> None:
+        """Keep what went wrong last, to be shown."""
+        line = self._lines[name]
+        line.failure, line.failed = failure, at
+
+    # ---- registration and keep-alive --------------------------------------------------------------------------
+
+    def registered(self, name: str, until: float) -> None:
+        """The trunk has taken our registration."""
+        self._lines[name].registered_until = until
+
+    def unregistered(self, name: str) -> None:
+        """There is no registration, or none any more."""
+        self._lines[name].registered_until = None
+
+    def set_reachable(self, name: str, reachable: bool) -> bool:
+        """Whether the trunk lives; True where that is news."""
+        line = self._lines[name]
+        before, line.reachable = line.reachable, reachable
+        return before != reachable
+
+    # ---- calls in ---------------------------------------------------------------------------------------------
+
+    def at_address(self, source: str) -> Trunk | None:
+        """The trunk whose `addresses` hold `source` (`address:port`, an IPv6 address in brackets or bare)."""
+        host = source.rpartition(":")[0].strip("[]")
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return None
+        for trunk in self.all:
+            if any(address in ipaddress.ip_network(network) for network in trunk.addresses):
+                return trunk
+        return None
+
+    def of_user(self, username: str) -> Trunk | None:
+        """The trunk whose calls bring these credentials."""
+        return next((trunk for trunk in self.all if username and trunk.inbound_username == username), None)
+
+    @property
+    def any_digest(self) -> bool:
+        """Whether a call can prove by digest whose it is."""
+        return any(trunk.inbound_username for trunk in self.all)
+
+
+def _fit(trunk: Trunk, digits: str) -> int | None:
+    """The length of the trunk's longest prefix of `digits`; None where it takes no such numbers."""
+    if not trunk.prefixes:
+        return 0
+    return max((len(prefix) for prefix in trunk.prefixes if digits.startswith(prefix)), default=None)
+
+
+def _state(line: _Line) -> TrunkState:
+    trunk = line.trunk
+    return TrunkState(
+        name=trunk.name,
+        uri=trunk.uri,
+        register=trunk.register,
+        registered_until=line.registered_until,
+        reachable=line.reachable if trunk.options_s else None,
+        calls=len(line.calls),
+        max_calls=trunk.max_calls,
+        failure=line.failure,
+        failed=line.failed,
+    )
+
+
+# ---- what goes to a trunk -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outgoing:
+    """How a call is placed on a trunk: arguments of `SipAgent.invite`."""
+
+    target: str
+    from_uri: str
+    display_name: str
+    headers: tuple[tuple[str, str], ...]
+
+
+def outgoing(trunk: Trunk, number: str, *, caller: str, name: str = "", host: str) -> Outgoing:
+    """Say how `number` is called on `trunk`, for `caller` with the display `name`.
+
+    `host` is our own address: who calls is an address of the carrier's only where it knows us as a user.
+    """
+    shown = caller if trunk.caller_id == "as_is" else trunk.caller_id
+    domain = _place(trunk) if trunk.username else host
+    from_uri = f"sip:{quote(shown, safe='+*#')}@{domain}"
+    display = "".join(char for char in name if char.isprintable() and char not in '"\\')
+    quoted = f'"{display}" ' if display else ""
+    headers = {
+        "none": (),
+        "pai": (("P-Asserted-Identity", f"{quoted}<{from_uri}>"),),
+        "rpid": (("Remote-Party-ID", f"{quoted}<{from_uri}>;party=calling;privacy=off;screen=yes"),),
+    }[trunk.identity]
+    target = _with_user(trunk.uri, quote(number, safe="+*#"))
+    return Outgoing(target=target, from_uri=from_uri, display_name=display, headers=headers)
+
+
+def line_of(trunk: Trunk) -> TrunkLine:
+    """What the SIP agent has to know of a trunk. Who we are there: the user in its URI, or else the username."""
+    user = _address(trunk).user or trunk.username or "flexml"
+    return TrunkLine(
+        name=trunk.name,
+        uri=_with_user(trunk.uri, ""),
+        identity=f"{trunk.uri.partition(':')[0]}:{quote(user, safe='+*#')}@{_place(trunk)}",
+        username=trunk.username,
+        password=trunk.password,
+        register=trunk.register,
+        expires_s=trunk.expires_s,
+    )
+
+
+def _with_user(uri: str, user: str) -> str:
+    scheme, _, rest = uri.partition(":")
+    place = rest.rpartition("@")[2]
+    return f"{scheme}:{user}@{place}" if user else f"{scheme}:{place}"
+
+
+def _address(trunk: Trunk) -> Address:
+    return parse_address(trunk.uri) or Address(scheme="sip", user="", host=trunk.uri.partition(":")[2])
+
+
+def _place(trunk: Trunk) -> str:
+    """Host and port of the trunk, without the URI's parameters."""
+    address = _address(trunk)
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"{host}:{address.port}" if address.port else host
