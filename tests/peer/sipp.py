@@ -168,9 +168,9 @@ class Sipp:
         done = subprocess.run(command, cwd=self._folder, capture_output=True, timeout=TIMEOUT_S + 15, check=False)
         said = errors.read_text(errors="replace") if errors.exists() else ""
         said += done.stderr.decode(errors="replace")
-        return Outcome(done.returncode, said, _messages(log.read_text(errors="replace") if log.exists() else ""))
+        return Outcome(done.returncode, said, messages(log.read_text(errors="replace") if log.exists() else ""))
 
 
-def _messages(log: str) -> tuple[Message, ...]:
+def messages(log: str) -> tuple[Message, ...]:
     parts = _MESSAGE.split(log)
     return tuple(Message(kind == "sent", text.strip("\n")) for kind, text in zip(parts[1::2], parts[2::2], strict=True))

@@ -1,0 +1,143 @@
+"""Dial with real called parties: SIPp answers, is busy, rings or hangs up; the caller hears the party's echo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from conftest import need
+from engine_process import EngineProcess
+from flexml_app import Line
+from hearing import tones
+from phone import Phone
+from sounds import tone
+from uas import BUSY, CANCELLED, TALK, Uas, receive
+
+
+@pytest.fixture
+def party(tmp_path: Path) -> Iterator[Callable[[str], Uas]]:
+    need("sipp")
+    with ExitStack() as stack:
+        made: list[Uas] = []
+
+        def make(steps: str) -> Uas:
+            uas = Uas(tmp_path / f"party-{len(made)}", steps)
+            made.append(uas)
+            return stack.enter_context(uas)
+
+        yield make
+
+
+def dialled(line: Line) -> dict[str, object]:
+    (request,) = line.wait_for("dialled")
+    return {name: request.data[name] for name in ("CallStatus", "DialCallDuration", "DialedNumber")}
+
+
+def test_the_caller_talks_with_the_party_that_answers(
+    engine: EngineProcess, line: Line, party: Callable[[str], Uas]
+) -> None:
+    bob = party(TALK)
+    line.serve(f'<Dial action="dialled" timeLimit="4">{bob.uri}?X-Queue=gold</Dial>')
+    line.serve("<Hangup/>", at="dialled")
+    with Phone(engine.target, line.number) as phone:
+        phone.rtp.speak(tone(1000, 20.0))
+        assert phone.call().status == 200
+        heard = tones(phone.rtp.heard())
+    assert "SIP/2.0 180 Ringing" in phone.starts
+    assert [span.hz for span in heard] == [1000]
+    assert 3.4 < heard[0].end - heard[0].start < 4.2
+    assert dialled(line) == {"CallStatus": "completed", "DialCallDuration": 4, "DialedNumber": bob.uri}
+    invite = bob.done()[0]
+    assert invite.header("X-Queue") == "gold"
+    assert "sip:15162065338@" in invite.header("From")
+
+
+@pytest.mark.parametrize(("steps", "timeout", "status"), [(BUSY, 20, "busy"), (CANCELLED, 2, "noanswer")])
+def test_a_party_that_does_not_answer(
+    engine: EngineProcess, line: Line, party: Callable[[str], Uas], steps: str, timeout: int, status: str
+) -> None:
+    bob = party(steps)
+    line.serve(f'<Dial action="dialled" timeout="{timeout}">{bob.uri}</Dial>')
+    line.serve("<Hangup/>", at="dialled")
+    with Phone(engine.target, line.number) as phone:
+        phone.call()
+    assert dialled(line) == {"CallStatus": status, "DialCallDuration": 0, "DialedNumber": bob.uri}
+    bob.done()
+
+
+def test_the_first_to_answer_is_bridged_and_the_others_are_cancelled(
+    engine: EngineProcess, line: Line, party: Callable[[str], Uas]
+) -> None:
+    ringing, busy, answering = party(CANCELLED), party(BUSY), party(TALK)
+    numbers = "".join(f"<Number>{each.uri}</Number>" for each in (ringing, busy, answering))
+    line.serve(f'<Dial action="dialled" timeLimit="2">{numbers}</Dial>')
+    line.serve("<Hangup/>", at="dialled")
+    with Phone(engine.target, line.number) as phone:
+        phone.rtp.speak(tone(1000, 20.0))
+        phone.call()
+        assert [span.hz for span in tones(phone.rtp.heard())] == [1000]
+    assert dialled(line)["DialedNumber"] == answering.uri
+    for each in (ringing, busy, answering):
+        each.done()
+
+
+def test_a_caller_who_hangs_up_takes_the_party_along(
+    engine: EngineProcess, line: Line, party: Callable[[str], Uas]
+) -> None:
+    bob = party(TALK)
+    line.serve(f'<Dial action="dialled">{bob.uri}</Dial>')
+    with Phone(engine.target, line.number) as phone:
+        phone.call(hang_up_at=2.0)
+    bob.done()
+    assert line.final_status().data["CallStatus"] == "completed"
+    assert line.requests("dialled") == []
+
+
+def test_the_star_hangs_up_the_party_and_other_keys_reach_it(
+    engine: EngineProcess, line: Line, party: Callable[[str], Uas]
+) -> None:
+    bob = party(TALK)
+    line.serve(f'<Dial hangupOnStar="true" ringing="false">{bob.uri}</Dial><Redirect>next</Redirect>')
+    line.serve("<Hangup/>", at="next")
+    with Phone(engine.target, line.number) as phone:
+        phone.rtp.press("5", at=1.5)
+        phone.rtp.press("*", at=3.0)
+        phone.call()
+        heard_keys = phone.rtp.heard_keys()
+    bob.done()
+    assert len(line.requests("next")) == 1
+    assert "*" not in heard_keys
+
+
+def test_a_number_that_the_account_does_not_have_cannot_be_shown(
+    engine: EngineProcess, line: Line, party: Callable[[str], Uas]
+) -> None:
+    bob = party(receive("INVITE"))
+    line.serve(f'<Dial action="dialled" callerId="12025550100">{bob.uri}</Dial>')
+    line.serve("<Hangup/>", at="dialled")
+    with Phone(engine.target, line.number) as phone:
+        phone.call()
+    assert dialled(line)["CallStatus"] == "failed"
+
+
+def test_a_number_of_the_account_is_shown(engine: EngineProcess, line: Line, party: Callable[[str], Uas]) -> None:
+    bob = party(TALK)
+    line.serve(
+        f'<Dial action="dialled" callerId="{line.number}" callerName="Front desk" timeLimit="1">{bob.uri}</Dial>'
+    )
+    line.serve("<Hangup/>", at="dialled")
+    with Phone(engine.target, line.number) as phone:
+        phone.call()
+    source = bob.done()[0].header("From")
+    assert f"sip:{line.number}@" in source
+    assert '"Front desk"' in source
+
+
+def test_a_number_without_a_way_is_a_failed_dial(engine: EngineProcess, line: Line) -> None:
+    line.serve('<Dial action="dialled">15550009999</Dial>')
+    line.serve("<Hangup/>", at="dialled")
+    with Phone(engine.target, line.number) as phone:
+        phone.call()
+    assert dialled(line)["CallStatus"] == "failed"
