@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import signal
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -13,12 +14,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
+from fastapi import APIRouter
+
 from ..codecs.catalog import BY_NAME
 from . import config_entries, retention
 from .api import server
 from .api.demo import demo_router
 from .api.files import files_router
 from .api.server import Health
+from .api.trunks import trunks_router
 from .audio import Audio
 from .call_services import Services
 from .config import Config
@@ -33,11 +37,14 @@ from .prompts import PromptLimits, Prompts
 from .recordings import Recordings
 from .registry import Registry
 from .sip.agent import Agent, AgentSettings
+from .sip.trunks import Trunks
 from .speech.polly_voices import PollySettings
 from .speech.service import Speech, SpeechSettings
 from .storage.local import LocalStorage
 from .supervisor import Supervisor, WorkerSettings, spare_cores
 from .timeline import Timeline
+from .trunk_gate import guard
+from .trunk_upkeep import TrunkUpkeep
 from .webhook import Limits, Webhook
 
 log = logging.getLogger("flexml.app")
@@ -122,9 +129,12 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> I
         region=config.sip.default_region,
     )
     inbound.set_routes(accounts, await database.load_dids())
-    await _start_http(config, stack, inbound, media, storage)
+    trunks = Trunks(config.trunks)
+    guard(registry, trunks, anybody=config.sip.inbound == "any", clock=time.time)
+    await _start_http(config, stack, inbound, media, [files_router(storage), trunks_router(trunks.states)])
     agent.start()
     stack.push_async_callback(agent.close)
+    await stack.enter_async_context(_running(TrunkUpkeep(trunks, agent, clock=time.time, spread=random.random)))
     return inbound
 
 
@@ -221,7 +231,7 @@ def _agent_settings(config: Config) -> AgentSettings:
 
 
 async def _start_http(
-    config: Config, stack: AsyncExitStack, inbound: Inbound, media: MediaClient, storage: LocalStorage
+    config: Config, stack: AsyncExitStack, inbound: Inbound, media: MediaClient, routers: list[APIRouter]
 ) -> None:
     """Serve HTTP beside everything else, from when it listens until the engine stops."""
     started = time.monotonic()
@@ -234,9 +244,7 @@ async def _start_http(
             workers=sum(worker.connected for worker in media.workers),
         )
 
-    app = server.create_app(
-        health=health, routers=[demo_router(lambda: datetime.now().astimezone()), files_router(storage)]
-    )
+    app = server.create_app(health=health, routers=[demo_router(lambda: datetime.now().astimezone()), *routers])
     listening: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def on_listening(_host: str, _port: int) -> None:

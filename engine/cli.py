@@ -33,6 +33,7 @@ def main() -> None:
     if sys.argv[1:2] not in (["serve"], ["check-config"]):
         add_call()
         add_timeline()
+        add_trunks()
     app()
 
 
@@ -48,6 +49,13 @@ def add_timeline() -> None:
     from .timeline_command import timeline
 
     app.command()(timeline)
+
+
+def add_trunks() -> None:
+    """Add what asks the running engine."""
+    from .trunk_command import trunks
+
+    app.command()(trunks)
 
 
 @app.command("check-config")

@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Final, Protocol
 
 from .errors import FlexmlError, NotAcceptable, SdpError
 from .sip.events import Ended, Event, Invited, SipAgent
 
 log = logging.getLogger("flexml.registry")
+
+CHALLENGED: Final = 401
+"""Part of every call that brings credentials, so nothing to warn of."""
 
 
 class LiveCall(Protocol):
@@ -45,6 +48,7 @@ class Refusal:
 
     status: int
     why: str
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Registry:
@@ -54,6 +58,8 @@ class Registry:
         self.agent: SipAgent | None = None
         self.draining = False
         self.admit: Callable[[Invited], LiveCall | Refusal] = lambda _: Refusal(status=503, why="not ready")
+        self.ended: Callable[[int], None] = lambda _: None
+        """Told of every dialog that is over."""
         self._by_dialog: dict[int, LiveCall] = {}
         self._refused: set[int] = set()
         self._placing: LiveCall | None = None
@@ -73,6 +79,7 @@ class Registry:
             return
         if isinstance(event, Ended):
             self._refused.discard(event.dialog)
+            self.ended(event.dialog)
         call = self._by_dialog.get(event.dialog) or self._placing
         if call is not None:
             call.on_sip_event(event)
@@ -93,18 +100,19 @@ class Registry:
         except FlexmlError as error:
             admitted = Refusal(status=503, why=str(error))
         if isinstance(admitted, Refusal):
-            log.warning("< INVITE %s from %s refused with %d: %s", invite.request_uri, invite.source,
-                        admitted.status, admitted.why)  # fmt: skip
+            level = logging.INFO if admitted.status == CHALLENGED else logging.WARNING
+            log.log(level, "< INVITE %s from %s refused with %d: %s", invite.request_uri, invite.source,
+                    admitted.status, admitted.why)  # fmt: skip
             self._refused.add(invite.dialog)
-            asyncio.get_running_loop().call_soon(self._refuse, invite.dialog, admitted.status)
+            asyncio.get_running_loop().call_soon(self._refuse, invite.dialog, admitted)
             return
         self._by_dialog[invite.dialog] = admitted
 
-    def _refuse(self, dialog: int, status: int) -> None:
+    def _refuse(self, dialog: int, refusal: Refusal) -> None:
         if self.agent is None:
             return
         try:
-            self.agent.reject(dialog, status=status)
+            self.agent.reject(dialog, status=refusal.status, headers=refusal.headers)
         except FlexmlError as error:
             log.debug("%s", error)
 

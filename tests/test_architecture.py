@@ -92,9 +92,9 @@ def test_packages_keep_apart(
 LAYERS = [
     # engine
     ("engine.cli",),
-    ("engine.call_command", "engine.timeline_command"),
+    ("engine.call_command", "engine.timeline_command", "engine.trunk_command"),
     ("engine.app", "engine.softphone"),
-    ("engine.api", "engine.inbound"),
+    ("engine.api", "engine.inbound", "engine.trunk_gate"),
     ("engine.flexml",),
     ("engine.registry",),
     ("engine.call",),
@@ -116,6 +116,7 @@ LAYERS = [
         "engine.retention",
         "engine.config_entries",
         "engine.recordings",
+        "engine.trunk_upkeep",
     ),
     ("engine.sip.agent", "engine.sip.negotiation", "engine.sip.trunks"),
     ("engine.makings",),

@@ -8,7 +8,7 @@ are seconds since the epoch. A trunk gets calls while it is registered (where it
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote
@@ -58,7 +58,7 @@ class _Line:
     trunk: Trunk
     registered_until: float | None = None
     reachable: bool = True
-    calls: set[int] = field(default_factory=set[int])
+    calls: set[Hashable] = field(default_factory=set[Hashable])
     failure: str = ""
     failed: float | None = None
 
@@ -107,14 +107,14 @@ class Trunks:
         """Whether one more call is within the trunk's limit."""
         return self._lines[name].has_room
 
-    def take(self, name: str, dialog: int) -> None:
-        """Count a call, in or out, until `release`."""
-        self._lines[name].calls.add(dialog)
+    def take(self, name: str, call: Hashable) -> None:
+        """Count a call, in or out, until `release` of the same: a dialog's number, or whatever stands for one."""
+        self._lines[name].calls.add(call)
 
-    def release(self, dialog: int) -> None:
-        """A dialog is over; harmless for one that no trunk carried."""
+    def release(self, call: Hashable) -> None:
+        """A call is over; harmless for one that no trunk carried."""
         for line in self._lines.values():
-            line.calls.discard(dialog)
+            line.calls.discard(call)
 
     def failed(self, name: str, failure: str, at: float) -> None:
         """Keep what went wrong last, to be shown."""
