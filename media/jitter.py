@@ -116,27 +116,29 @@ class JitterBuffer:
     def _push_round(self, batch: RtpBatch, now_tick: int) -> None:
         # No row occurs twice.
         samples = batch.length // np.maximum(self._width[batch.rows], 1)
-        batch, samples = _only(batch, samples, (self._width[batch.rows] > 0) & (samples > 0))
-        batch, samples = _only(batch, samples, self._settle(batch, samples, now_tick))
+        headroom = self._headroom_of(batch)
+        batch, samples, headroom = _only(batch, samples, headroom, (self._width[batch.rows] > 0) & (samples > 0))
+        batch, samples, headroom = _only(batch, samples, headroom, self._settle(batch, samples, headroom, now_tick))
         self._stray[batch.rows] = False
         self._quiet[batch.rows] = 0
         self._sequence[batch.rows] = batch.sequence
-        fresh = self._is_fresh(batch, samples)
+        fresh = self._is_fresh(batch, samples, headroom)
         self.duplicates[batch.rows[~fresh]] += 1
-        batch, samples = _only(batch, samples, fresh)
-        headroom = self._headroom_of(batch)
+        batch, samples, headroom = _only(batch, samples, headroom, fresh)
         self.late[batch.rows] += headroom < 0
         shift = self._headroom.step(batch.rows, headroom, now_tick)
         for at in np.flatnonzero(shift).tolist():
             self._move(int(batch.rows[at]), int(shift[at]))
-        self._place(batch, samples)
+        self._place(batch, samples, headroom - shift)
 
     def _headroom_of(self, batch: RtpBatch) -> Integers:
         return timestamp_gap(batch.timestamp, self._play[batch.rows]) // self._units[batch.rows]
 
-    def _settle(self, batch: RtpBatch, samples: Integers, now_tick: int) -> Flags:
-        """Say which packets have a place in the ring, after restarting the rows whose source has restarted."""
-        headroom = self._headroom_of(batch)
+    def _settle(self, batch: RtpBatch, samples: Integers, headroom: Integers, now_tick: int) -> Flags:
+        """Say which packets have a place in the ring, after restarting the rows whose source has restarted.
+
+        `headroom` is brought up to date where that changes it.
+        """
         fits = (headroom >= -BEHIND * FRAME_SAMPLES) & (headroom + samples <= AHEAD * FRAME_SAMPLES)
         fits &= self._ssrc[batch.rows] == batch.ssrc
         for at in np.flatnonzero(~fits).tolist():
@@ -144,6 +146,7 @@ class JitterBuffer:
             fits[at] = self._is_restart(batch, at, row)
             if fits[at]:
                 self._restart(row, int(batch.ssrc[at]), int(batch.timestamp[at]), now_tick)
+                headroom[at] = self._target[row]
             else:
                 self._stray[row] = True
                 self.late[row] += 1
@@ -170,11 +173,11 @@ class JitterBuffer:
         self._stray[row] = False
         self._quiet[row] = QUIET_TICKS
 
-    def _position(self, batch: RtpBatch) -> Integers:
-        return (self._head[batch.rows] * FRAME_SAMPLES + self._headroom_of(batch)) % RING
+    def _position(self, rows: Indices, headroom: Integers) -> Integers:
+        return (self._head[rows] * FRAME_SAMPLES + headroom) % RING
 
-    def _is_fresh(self, batch: RtpBatch, samples: Integers) -> Flags:
-        first = self._position(batch)
+    def _is_fresh(self, batch: RtpBatch, samples: Integers, headroom: Integers) -> Flags:
+        first = self._position(batch.rows, headroom)
         last = (first + samples - 1) % RING
         filled = self._filled.reshape(-1, RING)
         return ~(filled[batch.rows, first] & filled[batch.rows, last])
@@ -194,9 +197,9 @@ class JitterBuffer:
         filled[stale % RING] = False
         self._play[row] = (int(self._play[row]) + shift * int(self._units[row])) % TIMESTAMP_MODULUS
 
-    def _place(self, batch: RtpBatch, samples: Integers) -> None:
+    def _place(self, batch: RtpBatch, samples: Integers, headroom: Integers) -> None:
         """Copy payloads into the ring, packets of one shape at a time: nearly always there is one shape."""
-        position = self._position(batch)
+        position = self._position(batch.rows, headroom)
         whole = (position % FRAME_SAMPLES == 0) & (samples % FRAME_SAMPLES == 0)
         shape = np.stack([samples, self._width[batch.rows], batch.start, whole])
         while shape.shape[1]:
@@ -236,5 +239,7 @@ class JitterBuffer:
         return packed
 
 
-def _only(batch: RtpBatch, samples: Integers, chosen: NDArray[np.bool_]) -> tuple[RtpBatch, Integers]:
-    return (batch, samples) if chosen.all() else (batch.where(chosen), samples[chosen])
+def _only(
+    batch: RtpBatch, samples: Integers, headroom: Integers, chosen: NDArray[np.bool_]
+) -> tuple[RtpBatch, Integers, Integers]:
+    return (batch, samples, headroom) if chosen.all() else (batch.where(chosen), samples[chosen], headroom[chosen])
