@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..codecs.catalog import BY_NAME, Codec
 from ..media.protocol import LegStats, SetRemote
@@ -18,6 +18,7 @@ from .errors import MediaError
 from .media_client import MediaClient
 from .media_leg import LegListener, MediaLeg
 from .ports import PortPool
+from .sip.crypto import Policy, fresh_keys
 from .sip.negotiation import Agreed, LocalMedia, accept_answer, make_offer, negotiate_answer, renew_offer
 
 log = logging.getLogger("flexml.leg")
@@ -27,13 +28,14 @@ log = logging.getLogger("flexml.leg")
 class LegSettings:
     """What all legs share. `advertised` is the address in our SDP, `address` where sockets are bound.
 
-    `dtmf` is how keys are sent: as the peer offers (auto), or one way always.
+    `dtmf` is how keys are sent: as the peer offers (auto), or one way always. `srtp` is whether media is protected.
     """
 
     address: str
     advertised: str
     codecs: tuple[Codec, ...]
     dtmf: Dtmf = "auto"
+    srtp: Policy = "off"
 
 
 class Leg:
@@ -67,6 +69,8 @@ class Leg:
             codecs=settings.codecs,
             session_id=secrets.randbits(62),
             version=0,
+            srtp=settings.srtp,
+            keys=fresh_keys(),
         )
 
     @property
@@ -87,6 +91,9 @@ class Leg:
         """Answer `offer`, or make one where there is none. Raises SdpError or NotAcceptable."""
         local = self._next_version()
         said, agreed = self._describe(offer, local)
+        if agreed is not None and self._are_new_keys(agreed):
+            local = replace(local, keys=fresh_keys())
+            said, agreed = self._describe(offer, local)
         if _same_but_version(said, self._said):
             local = self._local
             said, agreed = self._describe(offer, local)
@@ -101,19 +108,19 @@ class Leg:
         agreed = negotiate_answer(offer, local)
         return agreed.sdp, agreed
 
+    def _are_new_keys(self, agreed: Agreed) -> bool:
+        """Whether the peer has renewed its key, so that we renew ours."""
+        before = self.agreed.srtp if self.agreed else None
+        return before is not None and agreed.srtp is not None and before.theirs != agreed.srtp.theirs
+
     def on_answer(self, answer: str) -> None:
         """Take the answer to our offer. Raises SdpError or NotAcceptable."""
         self._agree(accept_answer(answer, self._local, offer=self._said))
 
     def _next_version(self) -> LocalMedia:
-        local = self._local
-        return LocalMedia(
-            address=local.address,
-            port=local.port,
-            codecs=local.codecs,
-            session_id=local.session_id,
-            version=local.version + 1,
-        )
+        """Our side for the next description. A leg that is protected once stays so."""
+        srtp = "required" if self.agreed is not None and self.agreed.srtp is not None else self._local.srtp
+        return replace(self._local, version=self._local.version + 1, srtp=srtp)
 
     def _agree(self, agreed: Agreed) -> None:
         self.agreed = agreed
@@ -137,6 +144,7 @@ class Leg:
                 telephone_event_hz=agreed.telephone_event_hz,
                 ptime=agreed.ptime,
                 direction=agreed.direction,
+                srtp=agreed.srtp,
             )
         )
 

@@ -3,22 +3,30 @@
 The offerer's order of codecs is kept, filtered by what we have (section 6.1 recommends it). An answer names one
 codec, so that it cannot change in mid-stream, and telephone-event: at the codec's clock where there is one (RFC
 4733 section 2.1), else at 8 kHz, as many offer no other beside Opus. One audio stream a call; all other media
-lines are refused with port 0, in place. All functions are pure.
+lines are refused with port 0, in place. RTP/SAVP is answered with RTP/SAVP and keys (RFC 4568), or refused; where both
+are offered it is preferred. All functions are pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import Final
 
 from ...codecs.catalog import AUDIO, TELEPHONE_EVENT, Codec
-from ...media.protocol import Direction
+from ...media.protocol import Direction, SrtpKeys
 from ..errors import NotAcceptable
+from . import crypto
+from .crypto import Crypto
 from .sdp import Attribute, Media, Session, connection_data, parse
 
 PROTOCOL: Final = "RTP/AVP"
+SECURE: Final = "RTP/SAVP"
+_PROTOCOLS: Final[dict[crypto.Policy, tuple[str, ...]]] = {
+    "off": (PROTOCOL,), "optional": (SECURE, PROTOCOL), "required": (SECURE,),
+}  # fmt: skip
+"""What is taken, the best first."""
 DEFAULT_PTIME: Final = 20
 _PTIME_RANGE: Final = range(10, 61, 10)
 _LARGEST_PAYLOAD: Final = 1440
@@ -36,7 +44,11 @@ _BY_FLOW: Final[dict[tuple[bool, bool], Direction]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalMedia:
-    """Our side. `codecs` is in order of preference; `version` rises whenever our description changes."""
+    """Our side. `codecs` is in order of preference; `version` rises whenever our description changes.
+
+    `keys` are those that we send with, one for each of `crypto.SUITES`; there are none with `srtp` off. What is
+    offered is RTP/SAVP where `srtp` is required, and RTP/AVP otherwise.
+    """
 
     address: str
     port: int
@@ -45,6 +57,8 @@ class LocalMedia:
     version: int = 1
     direction: Direction = "sendrecv"
     ptime: int = DEFAULT_PTIME
+    srtp: crypto.Policy = "off"
+    keys: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,10 +67,10 @@ class Agreed:
 
     `sdp` is our description; `payload_type` and `telephone_event` are numbered as the peer numbers them, and
     `telephone_event_hz` is the clock of the latter; `direction` is our view. `on_hold` means that the peer does
-    not want to hear us; `address` may then be 0.0.0.0.
+    not want to hear us; `address` may then be 0.0.0.0. `srtp` is None where media goes in clear.
     """
 
-    sdp: str
+    sdp: str = field(repr=False)
     codec: Codec
     payload_type: int
     telephone_event: int | None
@@ -67,6 +81,7 @@ class Agreed:
     ptime: int
     direction: Direction
     on_hold: bool
+    srtp: SrtpKeys | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,29 +99,32 @@ class _Format:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Match:
-    """The media line that fits, and the formats taken from it."""
+    """The media line that fits, and the formats and the peer's key taken from it."""
 
     index: int
     codec: _Format
     event: _Format | None
+    crypto: Crypto | None
 
 
 def negotiate_answer(offer: str, local: LocalMedia) -> Agreed:
     """Answer `offer`. Raises SdpError where it cannot be read, NotAcceptable where nothing in it fits."""
     session = parse(offer)
-    match = _match(session, local)
-    agreed = _agree(session, match, local)
+    match = _match(session, local, _PROTOCOLS[local.srtp])
+    ours = (crypto.answered(match.crypto, local.keys),) if match.crypto else ()
+    agreed = _agree(session, match, local, ours)
     formats = [match.codec, *([match.event] if match.event else [])]
     media = tuple(
-        _own_media(local, formats, agreed.direction) if index == match.index else _refused(theirs)
+        _own_media(local, formats, agreed.direction, ours) if index == match.index else _refused(theirs)
         for index, theirs in enumerate(session.media)
     )
     return replace(agreed, sdp=str(_own_session(local, media, time=session.time)))
 
 
 def make_offer(local: LocalMedia) -> str:
-    """Offer all of our codecs, and telephone-event at each of their clocks."""
-    return str(_own_session(local, (_own_media(local, list(_number(local.codecs)), local.direction),)))
+    """Offer all of our codecs, and telephone-event at each of their clocks; with keys where SRTP is required."""
+    ours = crypto.offered(local.keys) if local.srtp == "required" else ()
+    return str(_own_session(local, (_own_media(local, list(_number(local.codecs)), local.direction, ours),)))
 
 
 def renew_offer(agreed: Agreed, local: LocalMedia) -> str:
@@ -129,30 +147,65 @@ def accept_answer(answer: str, local: LocalMedia, *, offer: str = "") -> Agreed:
 
     Raises SdpError where it cannot be read, NotAcceptable where the peer refused or chose what we did not offer.
     """
-    session = parse(answer)
-    return replace(_agree(session, _match(session, local), local), sdp=offer or make_offer(local))
+    said, session = offer or make_offer(local), parse(answer)
+    offered = next(media for media in parse(said).media if media.port)
+    ours, _ = crypto.read_all(offered.values("crypto"))
+    match = _match(session, local, (offered.protocol,))
+    if match.crypto and not any(_same_line(match.crypto, one) for one in ours):
+        raise NotAcceptable(f"crypto {match.crypto.tag}: {match.crypto.suite} was not offered under that tag")
+    return replace(_agree(session, match, local, ours), sdp=said)
 
 
-def _match(session: Session, local: LocalMedia) -> _Match:
-    """The first audio line with a usable transport, address and codec."""
-    for index, media in enumerate(session.media):
-        if media.kind != "audio" or not media.port or media.protocol != PROTOCOL:
-            continue
-        if not _reachable(media.address or session.address, local.address):
-            continue
-        formats = list(_formats(media))
-        for candidate in formats:
-            own = _find(candidate.codec, local.codecs)
-            if own is not None:
-                return _Match(index=index, codec=_Format(candidate.number, own), event=_event(formats, own))
+def names_keys(offer: str) -> bool:
+    """Whether a description holds keys for RTP/SAVP, and is therefore a secret. SdpError if it cannot be read."""
+    return any(media.protocol == SECURE and media.values("crypto") for media in parse(offer).media)
+
+
+def _match(session: Session, local: LocalMedia, protocols: Sequence[str]) -> _Match:
+    """The audio line with a usable address, codec and key that has the first of `protocols`; of equals the first."""
+    wrong: list[str] = []
+    for protocol in protocols:
+        for index, media in enumerate(session.media):
+            if media.kind != "audio" or not media.port or media.protocol != protocol:
+                continue
+            if not _reachable(media.address or session.address, local.address):
+                continue
+            keys, complaints = crypto.read_all(media.values("crypto")) if protocol == SECURE else ([], [])
+            wrong += complaints
+            if protocol == SECURE and not keys:
+                continue
+            if found := _match_formats(index, list(_formats(media)), local, next(iter(keys), None)):
+                return found
     supported = ", ".join(codec.rtpmap for codec in local.codecs)
     raise NotAcceptable(
-        f"no media fits: offered {_describe(session) or 'none'}; "
-        f"supported: audio {PROTOCOL} over {connection_data(local.address)[3:6]} with {supported}"
+        f"no media fits: offered {'; '.join([_describe(session) or 'none', *wrong])}; supported: audio "
+        f"{' or '.join(protocols)} over {connection_data(local.address)[3:6]} with {supported}"
     )
 
 
-def _agree(session: Session, match: _Match, local: LocalMedia) -> Agreed:
+def _match_formats(index: int, formats: Sequence[_Format], local: LocalMedia, key: Crypto | None) -> _Match | None:
+    for candidate in formats:
+        own = _find(candidate.codec, local.codecs)
+        if own is not None:
+            return _Match(
+                index=index, codec=_Format(candidate.number, own), event=_event(formats, own), crypto=key
+            )  # fmt: skip
+    return None
+
+
+def _same_line(one: Crypto, other: Crypto) -> bool:
+    return (one.tag, one.suite) == (other.tag, other.suite)
+
+
+def _keys(theirs: Crypto | None, lines: Iterable[Crypto]) -> SrtpKeys | None:
+    """Both keys: the peer's, and that of the one of our `lines` that goes with it."""
+    if theirs is None:
+        return None
+    ours = next(line for line in lines if _same_line(line, theirs))
+    return SrtpKeys(suite=theirs.suite, ours=ours.key, theirs=theirs.key)
+
+
+def _agree(session: Session, match: _Match, local: LocalMedia, ours: Iterable[Crypto]) -> Agreed:
     media = session.media[match.index]
     address = media.address or session.address
     theirs = _direction(session, media)
@@ -175,6 +228,7 @@ def _agree(session: Session, match: _Match, local: LocalMedia) -> Agreed:
         ptime=_ptime(media, match.codec.codec),
         direction=direction,
         on_hold=not peer_listens,
+        srtp=_keys(match.crypto, ours),
     )
 
 
@@ -278,14 +332,17 @@ def _own_session(local: LocalMedia, media: tuple[Media, ...], time: str = "0 0")
     return Session(origin=origin, address=local.address, time=time, media=media)
 
 
-def _own_media(local: LocalMedia, formats: Sequence[_Format], direction: Direction) -> Media:
+def _own_media(
+    local: LocalMedia, formats: Sequence[_Format], direction: Direction, keys: Iterable[Crypto] = ()
+) -> Media:
+    lines = [Attribute(name="crypto", value=str(line)) for line in keys]
     described = [attribute for one in formats for attribute in one.attributes()]
     return Media(
         kind="audio",
         port=local.port,
-        protocol=PROTOCOL,
+        protocol=SECURE if lines else PROTOCOL,
         formats=tuple(str(one.number) for one in formats),
-        attributes=(*described, Attribute(name="ptime", value=str(local.ptime)), Attribute(name=direction)),
+        attributes=(*lines, *described, Attribute(name="ptime", value=str(local.ptime)), Attribute(name=direction)),
     )
 
 

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from ..errors import SdpError
+from .crypto import without_keys
 
 _LINE_BREAK: Final = re.compile(r"\r\n|\n|\r")
 _LINE: Final = re.compile(r"([a-z])=(.*)", re.DOTALL)
@@ -174,4 +175,5 @@ def _refuse_connection(number: int, value: str) -> str:
 
 
 def _error(number: int, found: str, expected: str) -> SdpError:
+    found = without_keys(found)
     return SdpError(f"session description, line {number}: found {found[:120]!r}, expected {expected}")
