@@ -17,6 +17,7 @@ T = TypeVar("T")
 Method = Literal["POST", "GET"]
 Dtmf = Literal["auto", "rfc4733", "inband", "info"]
 Detector = Literal["energy", "webrtc"]
+Srtp = Literal["off", "optional", "required"]
 Identity = Literal["none", "pai", "rpid"]
 
 KIND: Final = "kind"
@@ -29,6 +30,7 @@ CODECS: Final = kinds.many(kinds.choice(*MEDIA_CODECS), least=1)
 METHOD: Final[Kind[Method]] = kinds.choice("POST", "GET")
 DTMF: Final[Kind[Dtmf]] = kinds.choice("auto", "rfc4733", "inband", "info")
 DETECTOR: Final[Kind[Detector]] = kinds.choice("energy", "webrtc")
+SRTP: Final[Kind[Srtp]] = kinds.choice("off", "optional", "required")
 IDENTITY: Final[Kind[Identity]] = kinds.choice("none", "pai", "rpid")
 REQUIRED: Final = object()
 
@@ -50,6 +52,7 @@ class Sip:
     user_agent: str = setting(kinds.NAME, "FlexML engine")
     session_timer: str = setting(kinds.choice("off", "optional", "required"), "optional")
     hundred_rel: str = setting(kinds.choice("off", "optional", "required"), "optional")
+    srtp: Srtp = setting(SRTP, "optional")
     codecs: tuple[str, ...] = setting(CODECS, ["PCMU", "PCMA", "G722", "OPUS", "L16"])
     dtmf: Dtmf = setting(DTMF, "auto")
     default_region: str = setting(kinds.REGION, "US")
