@@ -195,6 +195,7 @@ def _leg_settings(config: Config) -> LegSettings:
         advertised=config.sip.public_address or address,
         codecs=tuple(BY_NAME[name] for name in config.sip.codecs),
         dtmf=config.sip.dtmf,
+        srtp=config.sip.srtp,
     )
 
 

@@ -25,6 +25,7 @@ def media(agreed: Agreed) -> dict[str, object]:
         "ptime_ms": agreed.ptime,
         "direction": agreed.direction,
         "remote": f"{agreed.address}:{agreed.port}",
+        **({"srtp": agreed.srtp.suite} if agreed.srtp else {}),
     }
 
 
