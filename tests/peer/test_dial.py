@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from conftest import need
 from engine_process import EngineProcess
-from flexml_app import Line
+from flexml_app import Answer, Line
 from hearing import tones
 from phone import Phone
+from rtp_endpoint import loud_part, share_at
+from sipp import play_capture
 from sounds import tone
-from uas import BUSY, CANCELLED, TALK, Uas, receive
+from uas import ANSWER, BUSY, CANCELLED, TALK, Uas, pause, receive, respond, respond_within
 
 
 @pytest.fixture
@@ -141,3 +143,74 @@ def test_a_number_without_a_way_is_a_failed_dial(engine: EngineProcess, line: Li
     with Phone(engine.target, line.number) as phone:
         phone.call()
     assert dialled(line)["CallStatus"] == "failed"
+
+
+CONFIRM = 'confirmKey="1" confirmSound="/sounds/tone-600-500.wav" timeout="8" action="dialled"'
+
+
+@pytest.mark.parametrize(("key", "status"), [("1", "completed"), ("2", "noanswer")])
+def test_the_called_party_must_press_the_key(
+    engine: EngineProcess, line: Line, party: Callable[[str], Uas], key: str, status: str
+) -> None:
+    bob = party(
+        ANSWER + pause(1500) + play_capture(f"dtmf_2833_{key}.pcap") + receive("BYE") + respond_within(200, "OK")
+    )
+    line.serve(f'<Dial {CONFIRM} timeLimit="2">{bob.uri}</Dial>')
+    line.serve("<Hangup/>", at="dialled")
+    with Phone(engine.target, line.number) as phone:
+        phone.rtp.speak(tone(1000, 20.0))
+        phone.call()
+        heard = [span.hz for span in tones(phone.rtp.heard())]
+    bob.done()
+    assert dialled(line)["CallStatus"] == status
+    assert heard == ([1000] if status == "completed" else []), "the caller does not hear what the party is asked"
+
+
+EARLY = receive("INVITE") + respond(183, "Session Progress", sdp=True) + pause(2500)
+
+
+def test_a_call_answered_at_once_hears_the_early_media_of_the_party(
+    engine: EngineProcess, line: Line, party: Callable[[str], Uas]
+) -> None:
+    bob = party(EARLY + respond(486, "Busy Here") + receive("ACK"))
+    line.serve(f'<Dial ringing="false" action="dialled">{bob.uri}</Dial>')
+    line.serve("<Hangup/>", at="dialled")
+    with Phone(engine.target, line.number) as phone:
+        phone.rtp.speak(tone(1000, 20.0))
+        phone.call()
+        (span,) = tones(phone.rtp.heard())
+    bob.done()
+    assert span.hz == 1000, "the echo of the early media"
+    assert 1.8 < span.end - span.start < 3.0
+    assert dialled(line)["CallStatus"] == "busy"
+
+
+@pytest.mark.parametrize(("before", "ringing", "heard"), [("<Dtmf>,</Dtmf>", "true", 440), ("", "music", 0)])
+def test_a_caller_who_has_been_answered_hears_that_it_rings(
+    engine: EngineProcess, line: Line, party: Callable[[str], Uas], before: str, ringing: str, heard: int
+) -> None:
+    bob = party(CANCELLED)
+    line.serve(f'{before}<Dial ringing="{ringing}" timeout="2" action="dialled">{bob.uri}</Dial>')
+    line.serve("<Hangup/>", at="dialled")
+    with Phone(engine.target, line.number) as phone:
+        phone.call()
+        audio = phone.rtp.heard()
+    bob.done()
+    assert len(loud_part(audio)) / 8000 > 1.0
+    if heard:
+        assert share_at(loud_part(audio), heard) > 0.3
+
+
+def test_both_parties_are_recorded_from_the_answer(
+    engine: EngineProcess, line: Line, party: Callable[[str], Uas]
+) -> None:
+    bob = party(TALK)
+    line.serve(f'<Dial record="record-from-answer" recordingStatusCallback="told" timeLimit="3">{bob.uri}</Dial>')
+    line.serve(Answer(status=204), at="told")
+    with Phone(engine.target, line.number) as phone:
+        phone.rtp.speak(tone(1000, 20.0))
+        phone.call()
+    bob.done()
+    (told,) = line.wait_for("told")
+    assert told.data["RecordingStatus"] == "completed"
+    assert told.data["RecordingDuration"] == 3
