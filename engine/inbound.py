@@ -29,6 +29,7 @@ from .ports import PortPool
 from .registry import Refusal, Registry
 from .sip.address import diverting_number, normalise_number, parse_address, user_part
 from .sip.events import Invited
+from .sip.negotiation import names_keys
 from .timeline import Timeline
 
 log = logging.getLogger("flexml.inbound")
@@ -110,6 +111,8 @@ class Inbound:
             "< INVITE", to=invite.request_uri, **{"from": invite.from_uri}, source=invite.source,
             transport=invite.transport, call_id=invite.call_id, account=route.account.login,
         )  # fmt: skip
+        if invite.transport != "tls" and invite.offer and names_keys(invite.offer):
+            call.note("SRTP keys came in clear", transport=invite.transport)
         task = asyncio.ensure_future(self._live(call, invite, route, url))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -365,9 +365,10 @@ class MediaLeg:
         if self._open is None:
             return
         now = self._worker.loop.time()
-        self._worker.send(self._stream.resume(self._open, now))
+        protected = self._remote is not None and self._remote.srtp is not None
+        self._worker.send(self._stream.resume(self._open, now, new_source=protected))
         if self._remote is not None:
-            self._worker.send(self._remote)
+            self._worker.send(self._stream.listened_for(self._remote))
             self._stream.flow(self._remote.ptime, BY_NAME[self._remote.codec].clock_hz, now)
         if self._room is not None:
             self._worker.send(Join(leg=self._leg, room=self._room))

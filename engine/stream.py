@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from ..media.protocol import LegOpened, LegStats, OpenLeg
+from ..media.protocol import LegOpened, LegStats, OpenLeg, SetRemote
 
 WORKER_START_S: Final = 0.3
 """About what a new process needs until its first packet."""
@@ -62,8 +62,12 @@ class Stream:
         """Take a count of the worker that carries the stream now."""
         self._stats, self._counted_at = stats, now
 
-    def resume(self, command: OpenLeg, now: float) -> OpenLeg:
-        """Return `command` such that a worker starting now goes on with the stream."""
+    def resume(self, command: OpenLeg, now: float, *, new_source: bool = False) -> OpenLeg:
+        """Return `command` such that a worker starting now goes on with the stream.
+
+        With `new_source` it is another SSRC, as SRTP needs it: what index the RTCP of the old one had come to is
+        lost with its worker, and none may be used again under the same key (RFC 3711 section 9.1).
+        """
         opened = self._opened
         if opened is None:
             return command
@@ -78,8 +82,18 @@ class Stream:
         going_on = msgspec.structs.replace(
             command, ssrc=opened.ssrc, sequence=sequence % 65536 or 1, timestamp=timestamp % 2**32 or 1
         )
+        if new_source:  # its numbers may begin at random, so that no packet is near the wrap
+            going_on = msgspec.structs.replace(going_on, ssrc=0, sequence=0)
         self._opened = _as_opened(going_on)
         return going_on
+
+    def listened_for(self, remote: SetRemote) -> SetRemote:
+        """Return `remote` for a worker that hears an SRTP stream from its middle on: how often it may have wrapped."""
+        if remote.srtp is None:
+            return remote
+        heard = self.stats.packets_received + self.stats.lost
+        keys = msgspec.structs.replace(remote.srtp, rollovers=heard // 65536 + 2)
+        return msgspec.structs.replace(remote, srtp=keys)
 
     def _elapsed(self, until: float) -> int:
         """How far the timestamps have gone since media flows at this clock, in whole ticks of 20 ms."""

@@ -27,6 +27,7 @@ import pjsua2 as pj
 
 from ..errors import NotAcceptable, SdpError, SipError
 from . import message
+from .crypto import without_keys
 from .events import (
     Accepted,
     Acknowledged,
@@ -98,7 +99,7 @@ def refused(action: str, error: pj.Error) -> SipError:
 class _LogWriter(pj.LogWriter):
     def write(self, entry: pj.LogEntry) -> None:
         level = {0: logging.ERROR, 1: logging.ERROR, 2: logging.WARNING}.get(entry.level, logging.DEBUG)
-        logging.getLogger("flexml.pjsip").log(level, "%s", entry.msg.rstrip())
+        logging.getLogger("flexml.pjsip").log(level, "%s", without_keys(entry.msg.rstrip()))
 
 
 class _Account(pj.Account):

@@ -16,7 +16,7 @@ from typing import Final
 
 from ...codecs.catalog import AUDIO, TELEPHONE_EVENT, Codec
 from ...media.protocol import Direction, SrtpKeys
-from ..errors import NotAcceptable
+from ..errors import NotAcceptable, SdpError
 from . import crypto
 from .crypto import Crypto
 from .sdp import Attribute, Media, Session, connection_data, parse
@@ -157,8 +157,11 @@ def accept_answer(answer: str, local: LocalMedia, *, offer: str = "") -> Agreed:
 
 
 def names_keys(offer: str) -> bool:
-    """Whether a description holds keys for RTP/SAVP, and is therefore a secret. SdpError if it cannot be read."""
-    return any(media.protocol == SECURE and media.values("crypto") for media in parse(offer).media)
+    """Whether a description that can be read holds keys for RTP/SAVP, and is therefore a secret."""
+    try:
+        return any(media.protocol == SECURE and media.values("crypto") for media in parse(offer).media)
+    except SdpError:
+        return False
 
 
 def _match(session: Session, local: LocalMedia, protocols: Sequence[str]) -> _Match:
