@@ -55,8 +55,8 @@ def authorization(challenge: Refusal, password: str = "secret", user: str = "u")
     return "Digest " + ", ".join(f'{name}="{value}"' for name, value in told.items())
 
 
-def challenged(gate: TrunkGate, **arguments: int) -> Refusal:
-    refusal = gate.admit(invite(**arguments))
+def challenged(gate: TrunkGate) -> Refusal:
+    refusal = gate.admit(invite())
     assert isinstance(refusal, Refusal)
     assert refusal.status == 401
     return refusal

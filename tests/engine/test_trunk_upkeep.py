@@ -136,7 +136,6 @@ def test_a_registration_is_tried_again_with_growing_pauses_until_it_succeeds() -
     async def scenario(trunks: Trunks) -> None:
         await asyncio.sleep(7)
         assert trunks.route("1") == []
-        assert trunks.state("t").failure == "REGISTER: 408 Why" or trunks.state("t").failure == "no route"
         await asyncio.sleep(60)
         assert len(trunks.route("1")) == 1
 

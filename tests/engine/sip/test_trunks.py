@@ -111,13 +111,8 @@ def test_the_state_tells_what_is_known() -> None:
     trunks.take("a", 1)
     trunks.failed("a", "REGISTER: 503 Busy", 1000.0)
     a, b = trunks.states()
-    assert (a.name, a.uri, a.register, a.registered_until, a.reachable) == (
-        "a",
-        "sip:carrier.example",
-        True,
-        1300,
-        True,
-    )
+    assert (a.name, a.uri, a.register) == ("a", "sip:carrier.example", True)
+    assert (a.registered_until, a.reachable) == (1300.0, True)
     assert (a.calls, a.max_calls, a.failure, a.failed) == (1, 5, "REGISTER: 503 Busy", 1000.0)
     assert (b.registered_until, b.reachable, b.calls, b.failure, b.failed) == (None, None, 0, "", None)
 
