@@ -103,7 +103,17 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> I
     stack.push_async_callback(_cancel, sweeping)
     registry = Registry()
     agent = registry.agent = Agent(_agent_settings(config), registry)
-    settings, ports = _leg_settings(config), PortPool(*config.rtp.ports)
+    trunks, ports, settings = Trunks(config.trunks), PortPool(*config.rtp.ports), _leg_settings(config)
+    exchange = Exchange(
+        agent=agent,
+        dialogs=registry,
+        settings=settings,
+        ports=ports,
+        media=media,
+        trunks=trunks,
+        region=config.sip.default_region,
+        clock=time.time,
+    )
     services = Services(
         agent=agent,
         speak=speech.say,
@@ -111,9 +121,9 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> I
         audio=Audio(prompts, storage, url=_files_url(config)),
         recordings=recordings,
         note=timeline.note,
-        exchange=Exchange(agent=agent, dialogs=registry, settings=settings, ports=ports, media=media, route=_no_route),
+        exchange=exchange,
         ringback=RINGBACK.get(config.sip.default_region, "ringback-eu"),
-        music_url=f"http://{config.http.listen.host}:{config.http.listen.port}/demo/music.wav",
+        music_url=f"{_http_url(config)}/demo/music.wav",
     )
     inbound = Inbound(
         registry=registry,
@@ -129,7 +139,6 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> I
         region=config.sip.default_region,
     )
     inbound.set_routes(accounts, await database.load_dids())
-    trunks = Trunks(config.trunks)
     guard(registry, trunks, anybody=config.sip.inbound == "any", clock=time.time)
     await _start_http(config, stack, inbound, media, [files_router(storage), trunks_router(trunks.states)])
     agent.start()
@@ -175,7 +184,11 @@ def _recordings(config: Config, storage: LocalStorage, outbox: Outbox, accounts:
 
 
 def _files_url(config: Config) -> str:
-    return config.storage.public_url or f"http://{config.http.listen.host}:{config.http.listen.port}"
+    return config.storage.public_url or _http_url(config)
+
+
+def _http_url(config: Config) -> str:
+    return f"http://{config.http.listen.host}:{config.http.listen.port}"
 
 
 async def _sweep(storage: LocalStorage) -> None:
@@ -197,11 +210,6 @@ def _leg_settings(config: Config) -> LegSettings:
         dtmf=config.sip.dtmf,
         srtp=config.sip.srtp,
     )
-
-
-def _no_route(_number: str) -> tuple[str, ...]:
-    """Numbers lead nowhere before trunks are there; SIP URIs are called as they are."""
-    return ()
 
 
 def _worker_settings(config: Config) -> WorkerSettings:

@@ -14,15 +14,12 @@ from typing import Any, Final, Protocol
 from ..media.protocol import StartPlay
 from .dial import Destination, Dialled, DialRequest, DialStatus
 from .errors import MediaError, PromptError, SipError
-from .exchange import Caller, Exchange
+from .exchange import Caller, Exchange, Way
 from .flexml.verb import Playing, Prompt, Recording
 from .leg import Leg
 from .outcome import BUSY_STATUSES, NO_ANSWER_STATUSES
 from .party import Party
 from .recording import RecordingRequest
-
-FAIL_OVER: Final = frozenset({0, 408, *range(500, 600)})
-"""SIP statuses after which the next way is tried: the carrier failed, not the party (0: nothing was answered)."""
 
 NOT_ANSWERED: Final = NO_ANSWER_STATUSES | {487}
 
@@ -180,26 +177,28 @@ class Dialling:
             self._statuses.append(404)
             return None
         status = 0
-        for uri in ways:
-            party = await self._try(destination, uri)
+        for way in ways:
+            party = await self._try(destination, way)
             if party is None:
                 continue
             await asyncio.wait([party.answered, party.ended], return_when=asyncio.FIRST_COMPLETED)
             if party.answered.done() and not party.ended.done():
                 return await self._confirmed(party, destination)
-            status = party.ended.result().status
-            if status not in FAIL_OVER:
+            ended = party.ended.result()
+            status = ended.status
+            if not self._exchange.goes_on(way, status, ended.reason):
                 break
         self._statuses.append(status)
         return None
 
-    async def _try(self, destination: Destination, uri: str) -> Party | None:
+    async def _try(self, destination: Destination, way: Way) -> Party | None:
         """Place the call by one way; None where that way cannot even be tried."""
         leg, note = self._calling.leg, self._calling.note
         try:
-            party = await self._exchange.call(destination, uri, self._caller, leg.media, note)
+            party = await self._exchange.call(destination, way, self._caller, leg.media, note)
         except (SipError, MediaError) as error:
-            note("the call could not be placed", to=uri, error=str(error))
+            note("the call could not be placed", way=str(way), error=str(error))
+            self._exchange.goes_on(way, 0, str(error))
             return None
         self._parties.append(party)
         if self._calling.answered and len(self._request.destinations) == 1 and not self._request.confirm_key:

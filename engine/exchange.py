@@ -1,6 +1,6 @@
 """Where calls out are placed: who may show which number, which way a number goes, and the parties under way.
 
-A SIP URI is called as it is; a number goes by the routes that `route` gives, the next one when a carrier fails.
+A SIP URI is called as it is; a number goes by the trunks that take it, the next one when a carrier fails.
 """
 
 from __future__ import annotations
@@ -8,16 +8,21 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
+from urllib.parse import quote
 
+from ..codecs.catalog import BY_NAME
+from .config import Trunk
 from .dial import Destination
 from .leg import Leg, LegSettings
 from .media_client import MediaClient
 from .media_leg import MediaLeg
 from .party import Invitation, Party
 from .ports import PortPool
+from .sip.address import normalise_number
 from .sip.events import SipAgent
+from .sip.trunks import Trunks, outgoing, should_fail_over
 
 SCHEMES: Final = ("sip:", "sips:")
 
@@ -42,8 +47,19 @@ class Caller:
     name: str = ""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Way:
+    """One way to somebody: by a trunk, or straight to a SIP URI where `trunk` is None."""
+
+    target: str
+    trunk: Trunk | None = None
+
+    def __str__(self) -> str:
+        return f"trunk {self.trunk.name}" if self.trunk else self.target
+
+
 class Exchange:
-    """Places calls. `route` gives the SIP URIs of a number, the best way first; none where there is no way."""
+    """Places calls. `clock` gives seconds since the epoch, for when a trunk failed."""
 
     def __init__(
         self,
@@ -53,40 +69,69 @@ class Exchange:
         settings: LegSettings,
         ports: PortPool,
         media: MediaClient,
-        route: Callable[[str], Sequence[str]],
+        trunks: Trunks,
+        region: str,
+        clock: Callable[[], float],
     ) -> None:
         self._agent, self._dialogs = agent, dialogs
         self._settings, self._ports, self._media = settings, ports, media
-        self._route = route
+        self._trunks, self._region, self._clock = trunks, region, clock
         self._rooms = itertools.count(1)
 
     def new_room(self) -> int:
         """A number that no room has had."""
         return next(self._rooms)
 
-    def ways(self, target: str) -> Sequence[str]:
-        """The SIP URIs by which `target` can be reached, the best first."""
-        return (target,) if target.lower().startswith(SCHEMES) else self._route(target)
+    def ways(self, target: str) -> Sequence[Way]:
+        """How `target` can be reached, the best way first; none for a number that no trunk takes now."""
+        if target.lower().startswith(SCHEMES):
+            return (Way(target=target),)
+        number = normalise_number(target, self._region)
+        return [Way(target=number, trunk=trunk) for trunk in self._trunks.route(number)]
 
     async def call(
-        self, destination: Destination, uri: str, caller: Caller, beside: MediaLeg, note: Callable[..., None]
+        self, destination: Destination, way: Way, caller: Caller, beside: MediaLeg, note: Callable[..., None]
     ) -> Party:
-        """Send an INVITE to `uri`. The leg is in the worker of `beside`. Raises SipError or MediaError."""
+        """Send an INVITE. The leg is in the worker of `beside`. Raises SipError or MediaError."""
         party = Party(str(uuid.uuid4()), destination.target, self._agent, note)
-        party.attach(Leg(self._settings, self._ports, self._media, party, beside=beside))
-        invitation = Invitation(
-            uri=uri,
-            from_uri=f"sip:{caller.number}@{self._settings.advertised}",
-            display_name=caller.name,
-            headers=destination.headers,
-        )
+        party.attach(Leg(self._leg_settings(way), self._ports, self._media, party, beside=beside))
         try:
             await party.open()
+            invitation = self._invitation(destination, way, caller)
             party.dialog = self._dialogs.place(party, lambda: party.invite(invitation))
         except BaseException:
             await party.leg.close()
             raise
+        if way.trunk is not None:
+            self._trunks.take(way.trunk.name, party.dialog)
         return party
+
+    def _leg_settings(self, way: Way) -> LegSettings:
+        trunk = way.trunk
+        if trunk is None:
+            return self._settings
+        return replace(self._settings, codecs=tuple(BY_NAME[name] for name in trunk.codecs), dtmf=trunk.dtmf)
+
+    def _invitation(self, destination: Destination, way: Way, caller: Caller) -> Invitation:
+        host, headers = self._settings.advertised, tuple(destination.headers)
+        if way.trunk is None:
+            from_uri = f"sip:{quote(caller.number, safe='+*#')}@{host}"
+            return Invitation(uri=way.target, from_uri=from_uri, display_name=caller.name, headers=headers)
+        call = outgoing(way.trunk, way.target, caller=caller.number, name=caller.name, host=host)
+        return Invitation(
+            uri=call.target,
+            from_uri=call.from_uri,
+            display_name=call.display_name,
+            headers=(*call.headers, *headers),
+            trunk=way.trunk.name,
+        )
+
+    def goes_on(self, way: Way, status: int, reason: str) -> bool:
+        """Whether the next way is to be tried after a call by this one ended unanswered with `status`."""
+        on = should_fail_over(status)
+        if on and way.trunk is not None:
+            self._trunks.failed(way.trunk.name, f"{status} {reason}".strip(), self._clock())
+        return on
 
     async def close(self, party: Party) -> None:
         """End a party, whatever it is doing."""

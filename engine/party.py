@@ -34,6 +34,7 @@ class Invitation:
     from_uri: str
     display_name: str = ""
     headers: Sequence[tuple[str, str]] = ()
+    trunk: str = ""
 
 
 class Party:
@@ -77,8 +78,9 @@ class Party:
             from_uri=invitation.from_uri,
             display_name=invitation.display_name,
             headers=invitation.headers,
+            trunk=invitation.trunk,
         )
-        self.note("> INVITE", to=invitation.uri)
+        self.note("> INVITE", to=invitation.uri, trunk=invitation.trunk)
         return dialog
 
     def hang_up(self) -> None:

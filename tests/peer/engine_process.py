@@ -83,8 +83,20 @@ def free_block(count: int) -> int:
 class EngineProcess:
     """`flexml serve`, its ports and its log."""
 
-    def __init__(self, folder: Path, dids: Mapping[str, str], *, legs: int = 100, error_handler: str = "basic") -> None:
-        """`dids` maps numbers to the URLs (ending in `/`) that tell what to do with calls; DEMO goes to the demo."""
+    def __init__(
+        self,
+        folder: Path,
+        dids: Mapping[str, str],
+        *,
+        legs: int = 100,
+        error_handler: str = "basic",
+        extra: str = "",
+    ) -> None:
+        """`dids` maps numbers to the URLs (ending in `/`) that tell what to do with calls; DEMO goes to the demo.
+
+        `extra` is more of the configuration, whole sections.
+        """
+        folder.mkdir(exist_ok=True)
         self.sip_port, self.http_port = free_port(), free_port(socket.SOCK_STREAM)
         self.log_path = folder / "engine.log"
         ports = max(RTP_PORTS, 2 * legs)
@@ -95,7 +107,8 @@ class EngineProcess:
         )  # fmt: skip
         self.config_path = folder / "engine.toml"
         urls = {**dids, DEMO: self.url("/demo/")}
-        self.config_path.write_text(config + "".join(_DID.format(number=n, url=url) for n, url in urls.items()))
+        dids_config = "".join(_DID.format(number=n, url=url) for n, url in urls.items())
+        self.config_path.write_text(config + dids_config + extra)
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 

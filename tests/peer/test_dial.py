@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import need
 from engine_process import EngineProcess
-from flexml_app import Answer, Line
+from flexml_app import Answer, Application, Line
 from hearing import tones
 from phone import Phone
 from rtp_endpoint import loud_part, share_at
@@ -214,3 +215,47 @@ def test_both_parties_are_recorded_from_the_answer(
     (told,) = line.wait_for("told")
     assert told.data["RecordingStatus"] == "completed"
     assert told.data["RecordingDuration"] == 3
+
+
+TRUNK = """
+[[trunk]]
+name = "{name}"
+uri = "sip:127.0.0.1:{port}"
+prefixes = {prefixes}
+caller_id = "{caller_id}"
+identity = "pai"
+"""
+OUT_OF_ORDER = receive("INVITE") + respond(503, "Service Unavailable") + receive("ACK")
+
+
+def test_a_number_takes_the_trunk_of_its_longest_prefix_and_the_next_one_when_that_fails(
+    application: Application, tmp_path: Path, party: Callable[[str], Uas]
+) -> None:
+    default, failing, carrier = party(TALK), party(OUT_OF_ORDER), party(TALK)
+    trunks = [
+        TRUNK.format(name="default", port=default.port, prefixes="[]", caller_id="as_is"),
+        TRUNK.format(name="failing", port=failing.port, prefixes='["1555"]', caller_id="as_is"),
+        TRUNK.format(name="carrier", port=carrier.port, prefixes='["1555"]', caller_id="12025550199"),
+    ]
+    line = Line("trunks", application)
+    engine = EngineProcess(tmp_path / "engine", {"15550001000": application.url(line.path())}, extra="".join(trunks))
+    line.serve('<Dial action="dialled" timeLimit="2">+1 555 000-2001</Dial>')
+    line.serve("<Hangup/>", at="dialled")
+    line.serve(Answer(status=204), at="status")
+    engine.start()
+    try:
+        with Phone(engine.target, "15550001000") as phone:
+            phone.rtp.speak(tone(1000, 10.0))
+            phone.call()
+            assert [span.hz for span in tones(phone.rtp.heard())] == [1000]
+        assert dialled(line)["CallStatus"] == "completed"
+        failing.done()
+        (invite, *_) = carrier.done()
+        assert invite.start.startswith("INVITE sip:15550002001@127.0.0.1")
+        assert "sip:12025550199@" in invite.header("From")
+        assert "sip:12025550199@" in invite.header("P-Asserted-Identity")
+        states = {state["name"]: state for state in json.loads(engine.get("/trunks"))["trunks"]}
+        assert states["failing"]["failure"].startswith("503")
+        assert [states[name]["calls"] for name in ("default", "failing", "carrier")] == [0, 0, 0]
+    finally:
+        assert engine.stop() == 0
