@@ -287,6 +287,9 @@ class Agent:
         config.mediaConfig.transportConfig.boundAddress = MEDIA_PARKING
         config.mediaConfig.transportConfig.port = 0
         config.mediaConfig.streamKaEnabled = False
+        config.mediaConfig.srtpUse = pj.PJMEDIA_SRTP_OPTIONAL  # or it refuses RTP/SAVP, before we are asked
+        config.mediaConfig.srtpSecureSignaling = 0
+        config.mediaConfig.srtpOpt.keyings = pj.IntVector([pj.PJMEDIA_SRTP_KEYING_SDES])
         return config
 
     async def close(self, *, grace_s: float = 1.0) -> None:

@@ -27,6 +27,7 @@ module auconv.so
 module auresamp.so
 module aufile.so
 module sndfile.so
+module srtp.so
 module_app account.so
 module_app menu.so
 module_app ctrl_tcp.so
@@ -36,7 +37,8 @@ module_app ctrl_tcp.so
 class Baresip:
     """One softphone process, told what to do over its control socket."""
 
-    def __init__(self, folder: Path, *, tone_hz: int = 700) -> None:
+    def __init__(self, folder: Path, *, tone_hz: int = 700, media_encryption: str = "") -> None:
+        """`media_encryption` is baresip's word: srtp-mand for SDES-SRTP or no call."""
         said = folder / "said.wav"
         said.write_bytes(wav(tone(tone_hz, 30.0)))
         self._folder = folder
@@ -48,7 +50,8 @@ class Baresip:
         )  # fmt: skip
         present = [line for line in config.splitlines() if not line.startswith("module") or self._installed(line)]
         (folder / "config").write_text("\n".join(present) + "\n")
-        account = "<sip:15162065338@127.0.0.1>;regint=0;audio_codecs=PCMU;dtmfmode=rtpevent;catchall=yes\n"
+        account = "<sip:15162065338@127.0.0.1>;regint=0;audio_codecs=PCMU;dtmfmode=rtpevent;catchall=yes"
+        account += f";mediaenc={media_encryption}\n" if media_encryption else "\n"
         (folder / "accounts").write_text(account)
         (folder / "contacts").write_text("")
 
