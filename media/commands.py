@@ -241,10 +241,12 @@ class Commands:
     def _join(self, row: int, message: Join, now_s: float) -> None:
         del now_s
         self._stages.rooms.join(row, message.room)
+        self._stages.receiver.hasten(row, wanted=True)
 
     def _leave(self, row: int, message: Leave, now_s: float) -> None:
         del message, now_s
         self._stages.rooms.leave(row)
+        self._stages.receiver.hasten(row, wanted=False)
 
     def _watch(self, row: int, message: Watch, now_s: float) -> None:
         del now_s

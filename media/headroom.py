@@ -3,7 +3,8 @@
 Headroom is how many samples before its time a packet comes; one that comes too late has less than none.
 The play point moves
 - back, when packets come late again and again: as far as they are late, to at most 200 ms of delay;
-- forward, when for 2 s every packet came more than 20 ms earlier than it had to: by the surplus.
+- forward, when for 2 s every packet came more than 20 ms earlier than it had to: by the surplus; where there is
+  haste, by more (see `haste`).
 Headroom is known to the tick only, so a source whose packets waver by less than two ticks moves nothing.
 """
 
@@ -14,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from .arrival import Arrival
+from .haste import Haste
 from .rows import FRAME_MS, FRAME_SAMPLES, RATE_HZ
 from .rtp import Indices, Integers
 
@@ -41,6 +43,7 @@ class Headroom:
 
     def __init__(self, capacity: int) -> None:
         self.arrival: Arrival = Arrival(capacity)
+        self.haste: Haste = Haste(capacity)
         self._target: Integers = np.zeros(capacity, np.int64)  # samples
         self._end: Integers = np.zeros(capacity, np.int64)  # tick at which the review is over
         self._seen: Integers = np.zeros(capacity, np.int64)  # packets
@@ -53,6 +56,7 @@ class Headroom:
     def open(self, row: int, target: int, now_tick: int) -> None:
         """Begin the first review of a source whose first packet has `target` samples of headroom."""
         self.arrival.open(row, target)
+        self.haste.open(row)
         self._target[row] = target
         self._end[row] = now_tick + REVIEW_TICKS
         self._seen[row] = self._late[row] = self._late_run[row] = 0
@@ -81,8 +85,10 @@ class Headroom:
 
     def _conclude(self, rows: Indices, now_tick: int) -> Integers:
         """End the review of `rows`; return the surplus they have had throughout, else 0."""
-        surplus = self._least[rows] - self._target[rows]
-        shift = np.where((self._seen[rows] >= ENOUGH) & (surplus > FRAME_SAMPLES), surplus, 0)
+        least = self._least[rows]
+        surplus = least - self._target[rows]
+        surplus = np.maximum(np.where(surplus > FRAME_SAMPLES, surplus, 0), self.haste.review(rows, least))
+        shift = np.where(self._seen[rows] >= ENOUGH, surplus, 0)
         self._end[rows] = now_tick + REVIEW_TICKS
         self._most_before[rows] = self._most[rows] - shift
         self._seen[rows] = self._late[rows] = 0
@@ -100,6 +106,7 @@ class Headroom:
         back = np.where(again, np.clip(MAX_DELAY - most, 0, needed), 0)
         moved = rows[back > 0]
         self._late[moved] = 0
+        self.haste.disturb(moved)
         self._most[rows] = np.where(back > 0, most + back, self._most[rows])
         self._most_before[moved] = -_UNSEEN
         self._least[rows] += back

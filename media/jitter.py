@@ -80,8 +80,17 @@ class JitterBuffer:
         self._width[row] = 0
         self._forget(row)
 
-    def push(self, batch: RtpBatch, now_tick: int) -> None:
-        """Place the audio packets of `batch`; those of closed rows are ignored. `now_tick` counts ticks."""
+    def hasten(self, row: int, *, wanted: bool) -> None:
+        """Let `row` have as little delay as it can do with, or not (see `haste`)."""
+        self._headroom.haste.want(row, wanted=wanted)
+
+    def push(self, batch: RtpBatch, now_tick: int, *, early: bool = False) -> None:
+        """Place the audio packets of `batch`; those of closed rows are ignored.
+
+        `now_tick` counts ticks; `early` are packets that came long before the next.
+        """
+        if not early:
+            self._headroom.haste.push(batch.rows)
         for turn in rounds(batch.rows):
             self._push_round(batch if turn.size == len(batch) else batch.where(turn), now_tick)
 

@@ -84,6 +84,7 @@ class Receiver:
     def close(self, row: int) -> None:
         """Take nothing more on `row`, and forget what was counted."""
         self._leave(row)
+        self.hasten(row, wanted=False)
         self._concealer.close(row)
         self._coder[row], self._counts[row] = None, Counts()
 
@@ -110,14 +111,19 @@ class Receiver:
             delay[at] = self._broad.delay(rows[at])
         return delay
 
-    def push(self, batch: RtpBatch, now_tick: int) -> None:
+    def hasten(self, row: int, *, wanted: bool) -> None:
+        """Let `row` have as little delay as it can do with, or not."""
+        for buffer in (self._narrow, self._broad):
+            buffer.hasten(row, wanted=wanted)
+
+    def push(self, batch: RtpBatch, now_tick: int, *, early: bool = False) -> None:
         """Take audio packets; those that cannot be the row's codec are counted as malformed."""
         if self._broad_rows:
             broad = self._in_broad[batch.rows]
             if broad.any():
-                self._push_broad(batch.where(broad), now_tick)
+                self._push_broad(batch.where(broad), now_tick, early)
                 batch = batch.where(~broad)
-        self._narrow.push(batch, now_tick)
+        self._narrow.push(batch, now_tick, early=early)
 
     def pull(self, rows: Indices) -> Heard:
         """Return the next 20 ms of each of `rows`."""
@@ -155,14 +161,14 @@ class Receiver:
         self._in_broad[row] = False
         self._malformed[row] = 0
 
-    def _push_broad(self, batch: RtpBatch, now_tick: int) -> None:
+    def _push_broad(self, batch: RtpBatch, now_tick: int, early: bool) -> None:
         for coder, at in self._bank.groups(batch.rows):
             own = batch.where(at)
             if isinstance(coder, Opus):
                 own = self._tokens(own, coder)
             else:
                 own = self._checked(own, own.length % 2 == 0)
-            self._broad.push(own, now_tick)
+            self._broad.push(own, now_tick, early=early)
 
     def _tokens(self, batch: RtpBatch, coder: Opus) -> RtpBatch:
         """Store Opus packets, and return tokens as if they were what had come."""

@@ -54,6 +54,9 @@ class Rooms:
         self._joined: Flags = np.zeros(capacity, np.bool_)
         self._members: Indices = _NOWHERE  # rows in rooms, by room
 
+    def __len__(self) -> int:
+        return self._members.size
+
     def join(self, row: int, room: int) -> None:
         """Put `row` into `room`, out of the one it is in. OverflowError for a number of more than 64 bits."""
         self._room[row] = room

@@ -24,6 +24,7 @@ from setproctitle import setproctitle
 
 from . import channel, clock
 from .channel import Channel
+from .haste import EARLY_S
 from .pipeline import JITTER_MS, REPORT_S, SILENT_AFTER_S, Pipeline
 from .protocol import Beat, Command, Drain
 from .rows import FRAME_MS
@@ -106,6 +107,8 @@ class Worker:
         self._control.send(FIRST_BEAT)
         schedule = clock.Schedule(clock.now())
         while not self._over():
+            if self._pipeline.conversing:
+                self._listen_early(schedule.deadline_s - EARLY_S)
             self._listen(schedule.deadline_s)
             clock.sleep_until(schedule.deadline_s)
             self._tick(schedule)
@@ -128,6 +131,13 @@ class Worker:
                     self._pipeline.command(message)
             if not wait_ms:
                 return
+
+    def _listen_early(self, until_s: float) -> None:
+        """Let the pipeline know what came before `until_s`; nothing if that is past, as then nobody knows."""
+        if clock.now() < until_s:
+            self._listen(until_s)
+            clock.sleep_until(until_s)
+            self._pipeline.listen(until_s)
 
     def _tick(self, schedule: clock.Schedule) -> None:
         begun_s, departure_s = clock.now(), schedule.deadline_s + LEAD_S

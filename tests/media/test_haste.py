@@ -1,0 +1,110 @@
+"""How a conversation gets rid of delay that nobody needs, and keeps what is needed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from flexml.media.haste import CALM_REVIEWS, Haste
+from flexml.media.protocol import Join, Leave
+
+from .rig import Rig, packet, payloads
+
+TICK = 160
+
+
+def numbered(number: int) -> bytes:
+    """A packet's worth of octets that tells its number, and is never silence."""
+    return bytes([1 + number // 100, 1 + number % 100]) * 80
+
+
+class Talk:
+    """Two joined legs; what the first says comes early in each tick, or late in it, and its delay is looked at."""
+
+    def __init__(self, *, early: bool, joined: bool = True) -> None:
+        self.rig = Rig()
+        self.early = early
+        for leg in (1, 2):
+            self.rig.leg(leg)
+            self.rig.command(Join(leg=leg, room=1))
+        self.number = 0
+        self.said: dict[bytes, int] = {}
+        if not joined:
+            self.rig.pipeline._stages.receiver.hasten(0, wanted=False)  # pyright: ignore[reportPrivateUsage]
+
+    def say(self, ticks: int, late: dict[int, int] | None = None) -> list[int]:
+        """Let so many ticks pass; return how many ticks late each heard packet was, -1 where none was whole.
+
+        `late` says of some packets how many ticks they come later.
+        """
+        rig, delays = self.rig, list[int]()
+        half = 0 if self.early else 1
+        for tick in range(ticks):
+            held, octets = (late or {}).get(tick, 0), numbered(self.number)
+            rig.network.arrive(rig.network.tick + half + 2 * held, 0, packet(self.number, octets))
+            self.said[octets] = self.number
+            rig.pipeline.listen(rig.now_s)
+            heard = payloads(rig.run(1), 1)
+            delays.append(self.number - self.said[heard] if heard in self.said else -1)
+            self.number += 1
+        return delays
+
+
+SETTLED = [(True, True, 0), (False, True, 1), (True, False, 2), (False, False, 2)]
+
+
+@pytest.mark.parametrize(("early", "joined", "ticks"), SETTLED)
+def test_a_steady_conversation_keeps_no_more_delay_than_it_needs(early: bool, joined: bool, ticks: int) -> None:
+    talk = Talk(early=early, joined=joined)
+    assert set(talk.say(95)[5:]) == {2}
+    talk.say(20)
+    assert set(talk.say(300)) == {ticks}
+
+
+def test_the_delay_goes_at_once_and_nothing_else_is_lost() -> None:
+    delays = Talk(early=True).say(300)
+    assert delays[5:] == sorted(delays[5:], reverse=True)
+    assert set(delays[5:]) == {2, 0}
+
+
+def test_who_leaves_keeps_what_there_is() -> None:
+    talk = Talk(early=False)
+    talk.say(50)
+    talk.rig.command(Leave(leg=1))
+    talk.say(230)
+    talk.rig.command(Join(leg=1, room=1))
+    assert talk.say(1) == [2]
+
+
+def test_packets_that_waver_keep_the_delay_that_they_need() -> None:
+    talk = Talk(early=False)
+    delays = talk.say(400, dict.fromkeys(range(3, 400, 7), 1))
+    assert set(delays[5:]) == {2}
+
+
+def test_late_packets_bring_the_delay_back_and_it_stays_for_a_while() -> None:
+    talk = Talk(early=False)
+    assert talk.say(150)[-1] == 1
+    disturbed = talk.say(20, {5: 2, 7: 2})
+    assert disturbed[-1] == 2
+    assert set(talk.say(100 * (CALM_REVIEWS - 1))) == {2}
+    talk.say(230)
+    assert set(talk.say(50)) == {1}
+
+
+def test_rows_at_once_equal_each_row_alone() -> None:
+    random = np.random.default_rng(3)
+    rows = np.arange(40)
+    wanted, tardy = random.random(40) < 0.7, random.random(40) < 0.5
+    least = random.integers(-300, 900, 40)
+
+    def made() -> Haste:
+        haste = Haste(40)
+        for row in rows[wanted].tolist():
+            haste.want(row, wanted=True)
+        haste.push(rows[tardy])
+        return haste
+
+    spare = made().review(rows, least)
+    assert [int(made().review(rows[row : row + 1], least[row : row + 1])[0]) for row in rows.tolist()] == spare.tolist()
+    assert spare.max() > 4 * TICK
+    assert not spare[~wanted].any()
