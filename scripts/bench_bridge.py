@@ -24,12 +24,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from bench_media import DISCARD_PORT, HERE, SETTLE_S, SO_TIMESTAMPNS, TICK_S, TIMESPEC, cpu_s, steal_s
+from bench_media import DISCARD_PORT, HERE, SO_TIMESTAMPNS, TICK_S, TIMESPEC, cpu_s, steal_s
 from flexml.media import channel, rtp
 from flexml.media.channel import Channel
 from flexml.media.protocol import Beat, CloseLeg, CommandFailed, Event, Join, OpenLeg, SetRemote, StartPlay
 
 FIRST_PORT: Final = 23_000
+SETTLE_S: Final = 6.0
+"""Until legs in rooms have given up the delay that nobody needs."""
+
 GOLDEN: Final = 0.618034
 """Multiples of it, modulo 1, are spread evenly however many there are: the phases of the peers."""
 
@@ -50,6 +53,9 @@ class Peers:
         self._poll: select.epoll = select.epoll()
         self._sockets: list[socket.socket] = []
         self._ends: dict[int, socket.socket] = {}
+        begun_s = time.monotonic()
+        self._due = [(begun_s + peer * GOLDEN % 1 * TICK_S, peer, 0) for peer in range(count)]  # when, who, which
+        heapq.heapify(self._due)
         for _ in range(count):
             end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             end.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
@@ -87,11 +93,9 @@ class Peers:
         self.delays_s.clear()
         self.strange = 0
 
-    def run(self, control: Channel[Event], first: int, seconds: float) -> tuple[list[Event], int]:
-        """Talk for `seconds` from packet `first` on; return what the worker said, and the next packet's number."""
-        begun_s, events = time.monotonic(), list[Event]()
-        due = [(begun_s + peer * GOLDEN % 1 * TICK_S, peer, first) for peer in range(len(self._sockets))]
-        heapq.heapify(due)
+    def run(self, control: Channel[Event], seconds: float) -> list[Event]:
+        """Talk for `seconds`; return what the worker said."""
+        begun_s, events, due = time.monotonic(), list[Event](), self._due
         while (now_s := time.monotonic()) - begun_s < seconds:
             while due[0][0] <= now_s:
                 at_s, peer, number = due[0]
@@ -100,7 +104,7 @@ class Peers:
             self.take(min(0.001, due[0][0] - now_s))
             control.flush()
             events += control.receive()
-        return events, max(number for _, _, number in due)
+        return events
 
 
 def open_legs(control: Channel[Event], peers: Peers, pairs: int, prompt: str | None) -> None:
@@ -130,10 +134,10 @@ def measure(pairs: int, seconds: float, jitter_ms: int, prompt: str | None = Non
     try:
         peers = Peers(2 * pairs)
         open_legs(control, peers, pairs, prompt)
-        events, number = peers.run(control, 0, SETTLE_S)
+        events = peers.run(control, SETTLE_S)
         peers.clear()
         before, stolen_before = cpu_s(worker.pid), steal_s()
-        late_events, _ = peers.run(control, number, seconds)
+        late_events = peers.run(control, seconds)
         used, stolen = cpu_s(worker.pid) - before, steal_s() - stolen_before
         for leg in range(1, 2 * pairs + 1):
             control.send(CloseLeg(leg=leg))
