@@ -1,0 +1,166 @@
+"""Protected calls on the wire: SDES-SRTP (RFC 4568) with baresip and SIPp at the other end."""
+
+import base64
+import re
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from baresip import MODULES, Baresip
+from conftest import need
+from engine_process import EngineProcess
+from flexml_app import Application, Line, tone_wav
+from rtp_endpoint import RtpEndpoint, loud_part, share_at
+from sipp import Sipp, ack, call, pause, receive, refused, request, same_transaction, sdp
+
+THEIRS = base64.b64encode(bytes(range(30))).decode()
+RENEWED = base64.b64encode(bytes(range(30, 60))).decode()
+TAG_OCTETS = 10
+NUMBER = "15550003000"
+
+
+def secure(*, key: str = THEIRS, suite: str = "AES_CM_128_HMAC_SHA1_80", port: str = "[rtp_port]") -> str:
+    return sdp(f"a=crypto:3 {suite} inline:{key}|2^31", port=port).replace("RTP/AVP", "RTP/SAVP")
+
+
+def crypto(body: str) -> tuple[str, str, bytes]:
+    """Tag, suite and key of the one crypto line of a description that has RTP/SAVP."""
+    assert re.search(r"^m=audio [0-9]+ RTP/SAVP 0 101", body, re.MULTILINE), body
+    (line,) = re.findall(r"^a=crypto:(.*?)\r?$", body, re.MULTILINE)
+    tag, suite, parameters = line.split(" ")
+    return tag, suite, base64.b64decode(parameters.removeprefix("inline:"), validate=True)
+
+
+@pytest.fixture
+def secure_phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Baresip]:
+    need("baresip")
+    if not (MODULES / "srtp.so").exists():
+        pytest.skip("baresip's srtp.so is not installed")
+    with Baresip(tmp_path_factory.mktemp("baresip"), media_encryption="srtp-mand") as phone:
+        yield phone
+
+
+@pytest.fixture(scope="module")
+def strict(application: Application, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    """An engine with `[sip] srtp = "required"`, which has one number."""
+    engine = EngineProcess(tmp_path_factory.mktemp("strict"), {NUMBER: application.url(f"/{NUMBER}/")}, legs=4)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("FLEXML_SIP_SRTP", "required")
+        engine.start()
+    yield engine
+    assert engine.stop() == 0, engine.log()[-4000:]
+
+
+@pytest.fixture
+def strict_line(application: Application) -> Line:
+    line = Line(NUMBER, application)
+    line.serve("", at="status")
+    return line
+
+
+def check_baresip_call(line: Line, engine: EngineProcess, phone: Baresip) -> None:
+    """Play a tone, take keys, hang up; and look at both ends that they understood each other."""
+    line.serve('<Play>tone.wav</Play><Gather finishOnKey="#" timeout="8" action="digits"/>')
+    line.serve(tone_wav(1000, 1.5), at="tone.wav")
+    line.serve("<Hangup/>", at="digits")
+    phone.dial(f"sip:{line.number}@{engine.target}")
+    phone.wait_for("CALL_ESTABLISHED")
+    phone.press("42#")
+    phone.wait_for("CALL_CLOSED")
+    assert line.wait_for("digits")[0].data["Digits"] == "42"
+    with wave.open(str(phone.heard())) as heard:
+        rate = heard.getframerate()
+        audio = np.frombuffer(heard.readframes(heard.getnframes()), np.int16)[:: heard.getnchannels()] / 32768
+    assert share_at(loud_part(audio), 1000 * 8000 / rate) > 0.8
+    line.final_status()
+    assert {"SRTP keys came in clear", "media agreed"} <= notes(engine)
+
+
+def notes(engine: EngineProcess) -> set[str]:
+    """What the timelines of all calls hold."""
+    with engine.database() as database:
+        return {row["what"] for row in database.execute("select what from timeline")}
+
+
+def test_baresip_hears_a_tone_and_presses_keys_over_srtp(
+    line: Line, engine: EngineProcess, secure_phone: Baresip
+) -> None:
+    check_baresip_call(line, engine, secure_phone)
+
+
+def test_baresip_is_answered_by_an_engine_that_requires_srtp(
+    strict_line: Line, strict: EngineProcess, secure_phone: Baresip
+) -> None:
+    check_baresip_call(strict_line, strict, secure_phone)
+
+
+def test_an_engine_that_requires_srtp_refuses_plain_rtp(
+    strict_line: Line, strict: EngineProcess, tmp_path: Path
+) -> None:
+    need("sipp")
+    outcome = Sipp(tmp_path, strict.target).run(refused(488), number=strict_line.number)
+    assert outcome.status == 0, outcome.errors
+
+
+SAVP_OFFERS = {
+    "80-bit tag": (secure(), "AES_CM_128_HMAC_SHA1_80", 10),
+    "32-bit tag": (secure(suite="AES_CM_128_HMAC_SHA1_32"), "AES_CM_128_HMAC_SHA1_32", 4),
+    "a suite that we lack first": (
+        secure(suite="AEAD_AES_256_GCM") + f"a=crypto:4 AES_CM_128_HMAC_SHA1_80 inline:{THEIRS}\n",
+        "AES_CM_128_HMAC_SHA1_80",
+        10,
+    ),
+}
+
+
+@pytest.mark.parametrize(("offer", "suite", "tag_octets"), SAVP_OFFERS.values(), ids=SAVP_OFFERS)
+def test_an_offer_of_savp_is_answered_with_savp_and_a_key_and_nothing_goes_out_in_clear(
+    line: Line, sipp: Sipp, rtp: RtpEndpoint, offer: str, suite: str, tag_octets: int
+) -> None:
+    line.serve("<Play>tone.wav</Play>")
+    line.serve(tone_wav(1000, 20.0), at="tone.wav")
+    outcome = sipp.run(call(pause(1500), offer=offer), number=line.number, rtp_port=rtp.port)
+    assert outcome.status == 0, outcome.errors
+    tag, chosen, key = crypto(outcome.answer(200).body)
+    assert (tag, chosen, len(key)) == ("4" if "GCM" in offer else "3", suite, 30)
+    assert key != bytes(range(30))
+    assert {len(packet.payload) for packet in rtp.packets} == {160 + tag_octets}
+    assert share_at(rtp.heard(), 1000) < 0.1, "the tone can be heard without the key"
+
+
+UNUSABLE = {
+    "a key identifier": (secure().replace("|2^31", "|2^31|1:4"), 488),
+    "packets that are not encrypted": (secure().replace("|2^31", " UNENCRYPTED_SRTP"), 488),
+    "a suite that nobody has": (secure(suite="F8_128_HMAC_SHA1_80"), 406),  # the SIP stack's own judgement, as below
+    "half a key": (secure(key="c2hvcnQ="), 406),
+    "no key": (sdp().replace("RTP/AVP", "RTP/SAVP"), 406),
+}
+
+
+@pytest.mark.parametrize(("offer", "status"), UNUSABLE.values(), ids=UNUSABLE)
+def test_an_offer_of_savp_without_a_usable_key_is_refused(line: Line, sipp: Sipp, offer: str, status: int) -> None:
+    outcome = sipp.run(refused(status, offer), number=line.number)
+    assert outcome.status == 0, outcome.errors
+
+
+def test_a_reinvite_renews_both_keys_and_one_in_clear_is_488(line: Line, sipp: Sipp, rtp: RtpEndpoint) -> None:
+    line.serve("<Play>tone.wav</Play>")
+    line.serve(tone_wav(1000, 20.0), at="tone.wav")
+
+    def again(cseq: int, offer: str, status: int) -> str:
+        asked = request("INVITE", body=offer, within=True, cseq=cseq) + receive(100, optional=True) + receive(status)
+        return asked + (ack(cseq=cseq) if status == 200 else same_transaction("ACK", cseq=cseq)) + pause(500)
+
+    steps = call(
+        pause(500), again(2, secure(), 200), again(3, secure(key=RENEWED), 200), again(4, sdp(), 488), offer=secure()
+    )
+    outcome = sipp.run(steps, number=line.number, rtp_port=rtp.port)
+    assert outcome.status == 0, outcome.errors
+    answers = [m.body for m in outcome.messages if not m.sent and m.start.startswith("SIP/2.0 200 ") and m.body]
+    first, same, renewed = [crypto(body)[2] for body in answers]
+    assert first == same
+    assert renewed not in (first, bytes(range(30, 60)))
+    assert {len(packet.payload) for packet in rtp.packets} == {160 + TAG_OCTETS}
+    assert len(rtp.packets) > 90
