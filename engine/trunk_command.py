@@ -17,6 +17,8 @@ from rich.text import Text
 
 DEFAULT_CONFIG: Final = Path("config/engine.toml")
 TIMEOUT_S: Final = 5.0
+PIPE_WIDTH: Final = 1000
+"""Wide enough that a row stays a line where no terminal limits it."""
 COLUMNS: Final = ("name", "uri", "registered until", "reachable", "calls", "last failure")
 
 
@@ -34,8 +36,9 @@ def trunks(
     if not states:
         typer.echo("No [[trunk]] is configured.")
         return
-    console = Console(highlight=False)
-    console.print(table(states), soft_wrap=not console.is_terminal)
+    terminal = Console(highlight=False)
+    console = terminal if terminal.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
+    console.print(table(states))
 
 
 def table(states: Sequence[Mapping[str, Any]]) -> Table:

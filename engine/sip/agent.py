@@ -116,6 +116,7 @@ class _Account(pj.Account):
 
     @guarded
     def onRegState(self, prm: pj.OnRegStateParam) -> None:
+        self.agent.left(self.trunk)
         if self.told is None:
             return
         asked = message.parse(prm.rdata.wholeMsg).header("retry-after").split("(")[0].split(";")[0].strip()
@@ -201,6 +202,7 @@ class Agent:
         self._account: _Account | None = None
         self._trunks: dict[str, _Account] = {}
         self._trunk_uris: dict[str, str] = {}
+        self._leaving: set[str] = set()
         self._log_writer: _LogWriter | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -300,7 +302,7 @@ class Agent:
             self.hang_up(dialog)
         self._unregister()
         end = self._loop.time() + grace_s
-        while (self._calls or self._registered()) and self._loop.time() < end:  # noqa: ASYNC110 - pjsip is driven meanwhile
+        while (self._calls or self._leaving) and self._loop.time() < end:  # noqa: ASYNC110 - pjsip is driven meanwhile
             await asyncio.sleep(BUSY_POLL_S)
         if self._descriptor >= 0:
             self._loop.remove_reader(self._descriptor)
@@ -588,9 +590,11 @@ class Agent:
             if account.getInfo().regIsActive:
                 with suppress(pj.Error):
                     account.setRegistration(False)
+                    self._leaving.add(account.trunk)
 
-    def _registered(self) -> bool:
-        return any(account.getInfo().regIsActive for account in self._trunks.values())
+    def left(self, trunk: str) -> None:
+        """Take note that a registrar has answered, in case it was our leaving."""
+        self._leaving.discard(trunk)
 
 
 def _received(event: pj.SipEvent) -> message.Message | None:

@@ -202,7 +202,7 @@ def outgoing(trunk: Trunk, number: str, *, caller: str, name: str = "", host: st
     `host` is our own address: who calls is an address of the carrier's only where it knows us as a user.
     """
     shown = caller if trunk.caller_id == "as_is" else trunk.caller_id
-    domain = _place(trunk) if trunk.username else host
+    domain = _domain(trunk) if trunk.username else host
     from_uri = f"sip:{quote(shown, safe='+*#')}@{domain}"
     display = "".join(char for char in name if char.isprintable() and char not in '"\\')
     quoted = f'"{display}" ' if display else ""
@@ -221,7 +221,7 @@ def line_of(trunk: Trunk) -> TrunkLine:
     return TrunkLine(
         name=trunk.name,
         uri=_with_user(trunk.uri, ""),
-        identity=f"{trunk.uri.partition(':')[0]}:{quote(user, safe='+*#')}@{_place(trunk)}",
+        identity=f"{trunk.uri.partition(':')[0]}:{quote(user, safe='+*#')}@{_domain(trunk)}",
         username=trunk.username,
         password=trunk.password,
         register=trunk.register,
@@ -239,8 +239,7 @@ def _address(trunk: Trunk) -> Address:
     return parse_address(trunk.uri) or Address(scheme="sip", user="", host=trunk.uri.partition(":")[2])
 
 
-def _place(trunk: Trunk) -> str:
-    """Host and port of the trunk, without the URI's parameters."""
-    address = _address(trunk)
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    return f"{host}:{address.port}" if address.port else host
+def _domain(trunk: Trunk) -> str:
+    """Whose users we are: the host in the trunk's URI. From and To carry no port (RFC 3261 section 19.1.1)."""
+    host = _address(trunk).host
+    return f"[{host}]" if ":" in host else host

@@ -78,6 +78,7 @@ def test_a_nonce_that_is_not_ours_is_stale(nonce: str) -> None:
 CHANGES: list[dict[str, str]] = [
     {"password": "wrong"},
     {"uri": "sip:200@h"},
+    {"uri": ""},
     {"qop": ""},
     {"qop": "auth-int"},
     {"algorithm": "SHA-256"},
@@ -89,6 +90,12 @@ def test_anything_else_is_wrong(changes: dict[str, str]) -> None:
     challenger = Challenger(b"key", Clock())
     given = credentials(nonce_of(challenger.challenge()), **changes)
     assert judge(challenger, given) == "wrong"
+
+
+@pytest.mark.parametrize("uri", ["sip:100@elsewhere:5070", "sip:elsewhere"])
+def test_the_host_may_differ_as_proxies_change_it(uri: str) -> None:
+    challenger = Challenger(b"key", Clock())
+    assert judge(challenger, credentials(nonce_of(challenger.challenge()), uri=uri)) == "right"
 
 
 def test_a_missing_or_altered_response_is_wrong() -> None:

@@ -202,7 +202,7 @@ def test_neither_name_nor_number_can_add_to_a_header() -> None:
 
 IDENTITIES = [
     ({"uri": "sip:c.example", "username": "me"}, "sip:c.example", "sip:me@c.example"),
-    ({"uri": "sip:100@c.example:5070", "username": "me"}, "sip:c.example:5070", "sip:100@c.example:5070"),
+    ({"uri": "sip:100@c.example:5070", "username": "me"}, "sip:c.example:5070", "sip:100@c.example"),
     ({"uri": "sip:c.example;transport=tcp"}, "sip:c.example;transport=tcp", "sip:flexml@c.example"),
     ({"uri": "sip:c.example", "username": "me@home"}, "sip:c.example", "sip:me%40home@c.example"),
 ]
