@@ -63,14 +63,18 @@ class Headroom:
         self._least[row] = _UNSEEN
         self._most[row] = self._most_before[row] = -_UNSEEN
 
-    def step(self, rows: Indices, headroom: Integers, now_tick: int) -> Integers:
-        """Take one packet a row into account; return how many samples each play point must go forward."""
+    def step(self, rows: Indices, headroom: Integers, now_tick: int, *, early: bool = False) -> Integers:
+        """Take one packet a row into account; return how many samples each play point must go forward.
+
+        `early` packets came long before the next tick (see `haste`).
+        """
         self.arrival.push(rows, headroom, now_tick)
         shift = np.zeros(rows.size, np.int64)
         over = np.flatnonzero(now_tick >= self._end[rows])
         if over.size:
             shift[over] = self._conclude(rows[over], now_tick)
             headroom = headroom - shift
+        self.haste.push(rows, headroom, early=early)
         self._seen[rows] += 1
         self._least[rows] = np.minimum(self._least[rows], headroom)
         self._most[rows] = np.maximum(self._most[rows], headroom)
@@ -85,9 +89,8 @@ class Headroom:
 
     def _conclude(self, rows: Indices, now_tick: int) -> Integers:
         """End the review of `rows`; return the surplus they have had throughout, else 0."""
-        least = self._least[rows]
-        surplus = least - self._target[rows]
-        surplus = np.maximum(np.where(surplus > FRAME_SAMPLES, surplus, 0), self.haste.review(rows, least))
+        surplus = self._least[rows] - self._target[rows]
+        surplus = np.maximum(np.where(surplus > FRAME_SAMPLES, surplus, 0), self.haste.review(rows))
         shift = np.where(self._seen[rows] >= ENOUGH, surplus, 0)
         self._end[rows] = now_tick + REVIEW_TICKS
         self._most_before[rows] = self._most[rows] - shift

@@ -89,10 +89,8 @@ class JitterBuffer:
 
         `now_tick` counts ticks; `early` are packets that came long before the next.
         """
-        if not early:
-            self._headroom.haste.push(batch.rows)
         for turn in rounds(batch.rows):
-            self._push_round(batch if turn.size == len(batch) else batch.where(turn), now_tick)
+            self._push_round(batch if turn.size == len(batch) else batch.where(turn), now_tick, early)
 
     def pull(self, rows: Indices, ahead: int = 0) -> tuple[Octets, Flags]:
         """Return the next frame of each row, and go on: octets uint8[n, 160 * octets per tick], have bool[n, 160].
@@ -122,7 +120,7 @@ class JitterBuffer:
         """Return how many samples ago what is pulled next came, int[n]; to be asked once a tick (see `arrival`)."""
         return self._headroom.arrival.step(rows)
 
-    def _push_round(self, batch: RtpBatch, now_tick: int) -> None:
+    def _push_round(self, batch: RtpBatch, now_tick: int, early: bool) -> None:
         # No row occurs twice.
         samples = batch.length // np.maximum(self._width[batch.rows], 1)
         headroom = self._headroom_of(batch)
@@ -135,7 +133,7 @@ class JitterBuffer:
         self.duplicates[batch.rows[~fresh]] += 1
         batch, samples, headroom = _only(batch, samples, headroom, fresh)
         self.late[batch.rows] += headroom < 0
-        shift = self._headroom.step(batch.rows, headroom, now_tick)
+        shift = self._headroom.step(batch.rows, headroom, now_tick, early=early)
         for at in np.flatnonzero(shift).tolist():
             self._move(int(batch.rows[at]), int(shift[at]))
         self._place(batch, samples, headroom - shift)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flexml.media.haste import CALM_REVIEWS, Haste
 from flexml.media.protocol import Join, Leave
+from numpy.typing import NDArray
 
 from .rig import Rig, packet, payloads
 
@@ -94,17 +95,32 @@ def test_late_packets_bring_the_delay_back_and_it_stays_for_a_while() -> None:
 def test_rows_at_once_equal_each_row_alone() -> None:
     random = np.random.default_rng(3)
     rows = np.arange(40)
-    wanted, tardy = random.random(40) < 0.7, random.random(40) < 0.5
-    least = random.integers(-300, 900, 40)
+    wanted, headroom = rows[random.random(40) < 0.7], random.integers(-300, 900, (3, 40))
 
-    def made() -> Haste:
+    def spare(rows: NDArray[np.intp]) -> list[int]:
         haste = Haste(40)
-        for row in rows[wanted].tolist():
+        for row in wanted.tolist():
             haste.want(row, wanted=True)
-        haste.push(rows[tardy])
-        return haste
+        for number, each in enumerate(headroom):
+            haste.push(rows, each[rows], early=number == 1)
+        return haste.review(rows).tolist()
 
-    spare = made().review(rows, least)
-    assert [int(made().review(rows[row : row + 1], least[row : row + 1])[0]) for row in rows.tolist()] == spare.tolist()
-    assert spare.max() > 4 * TICK
-    assert not spare[~wanted].any()
+    assert [spare(rows[row : row + 1])[0] for row in rows.tolist()] == spare(rows)
+    assert max(spare(rows)) > TICK
+    assert not np.array(spare(rows))[np.setdiff1d(rows, wanted)].any()
+
+
+MARGINS = [
+    ([160, 160], [True, True], 160), ([160, 160], [True, False], 0), ([160, 320], [True, False], 160),
+    ([255, 255], [False, False], 0), ([256, 256], [False, False], 160), ([63, 500], [True, False], 0),
+    ([-160, 320], [False, False], 0), ([800, 900], [False, True], 640),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("headroom", "early", "spare"), MARGINS)
+def test_the_packet_with_the_least_time_decides(headroom: list[int], early: list[bool], spare: int) -> None:
+    haste, row = Haste(1), np.array([0])
+    haste.want(0, wanted=True)
+    for left, first in zip(headroom, early, strict=True):
+        haste.push(row, np.array([left]), early=first)
+    assert haste.review(row).tolist() == [spare]
