@@ -186,6 +186,7 @@ class Trunk:
     prefixes: tuple[str, ...] = setting(kinds.many(kinds.DIGITS), [])
     max_calls: int = setting(kinds.integer(0, 100000), 0)
     options_s: int = setting(kinds.integer(0, 3600), 0)
+    answer_s: int = setting(kinds.integer(1, 30), 5)
     caller_id: str = setting(kinds.CALLER_ID, "as_is")
     identity: Identity = setting(IDENTITY, "none")
     dtmf: Dtmf = setting(DTMF, "auto")

@@ -51,6 +51,7 @@ BUSY_POLL_S: Final = 0.01
 KEEP_OPEN_S: Final = 15
 """How often a packet of nothing keeps the way back to a registered trunk open through NAT."""
 CANCELLED: Final = 487
+TIMED_OUT: Final = 408
 CHALLENGES: Final = frozenset({401, 407})
 CODEC_ENABLED: Final = 128
 """A priority of pjmedia; 0 is disabled, which L16 is by default: offers of nothing else would be refused."""
@@ -154,6 +155,8 @@ class _Call(pj.Call):
         self.confirmed = False
         self.offering = False
         self.final_status = 0
+        self.heard = False
+        self.given_up = False
 
     @guarded
     def onCallSdpCreated(self, prm: pj.OnCallSdpCreatedParam) -> None:
@@ -197,11 +200,12 @@ class Agent:
         self._listener = listener
         self._calls: dict[int, _Call] = {}
         self._finished: list[_Call] = []
+        self._given_up: dict[int, _Call] = {}
         self._next_dialog = 1
         self._endpoint: pj.Endpoint | None = None
         self._account: _Account | None = None
         self._trunks: dict[str, _Account] = {}
-        self._trunk_uris: dict[str, str] = {}
+        self._lines: dict[str, TrunkLine] = {}
         self._leaving: set[str] = set()
         self._log_writer: _LogWriter | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -309,6 +313,7 @@ class Agent:
         if self._timer:
             self._timer.cancel()
         self._calls.clear()
+        self._given_up.clear()
         self._finished.clear()
         self._trunks.clear()
         self._account = None
@@ -391,6 +396,11 @@ class Agent:
     def state_changed(self, call: _Call, event: pj.SipEvent) -> None:
         """Turn a change of pjsua's call state into events."""
         info = call.getInfo()
+        if call.given_up:
+            if info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
+                self._given_up.pop(call.dialog, None)
+                self._finished.append(call)
+            return
         received = _received(event)
         if info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
             self._end(call, info, received)
@@ -414,6 +424,7 @@ class Agent:
             self.tell(DigitInfo(dialog=call.dialog, digit=received.key, duration_ms=0))
         if received is None or not received.status or "INVITE" not in received.header("cseq"):
             return
+        call.heard = True
         if received.status >= 300 and received.status not in CHALLENGES:  # those it answers, or ends the call with
             call.final_status = received.status  # pjsua makes 487 of a 3xx that it does not follow
         if call.offering and received.status >= 200:
@@ -511,7 +522,23 @@ class Agent:
         except pj.Error as error:
             self._calls.pop(call.dialog, None)
             raise refused(f"INVITE {target}", error) from None
+        if trunk and self._loop is not None:
+            self._loop.call_later(self._lines[trunk].answer_s, self._give_up, call.dialog)
         return call.dialog
+
+    def _give_up(self, dialog: int) -> None:
+        """End a call that had no response at all: the stack would wait for 32 s, and nobody would wait with it.
+
+        The stack cancels it once it can, and hangs up should it be answered after all; the call is kept until then.
+        """
+        call = self._calls.get(dialog)
+        if call is None or call.heard or call.ended_by_us:
+            return
+        call.given_up = True
+        self._given_up[dialog] = self._calls.pop(dialog)
+        with suppress(pj.Error):
+            call.hangup(pj.CallOpParam())
+        self.tell(Ended(dialog=dialog, status=TIMED_OUT, reason="No response", by="stack"))
 
     def reinvite(self, dialog: int, *, sdp: str) -> None:
         """Offer `sdp` within the dialog; the answer comes through `Listener.on_answer`."""
@@ -559,7 +586,7 @@ class Agent:
         except pj.Error as error:
             raise refused(f"trunk {line.name}", error) from None
         self._trunks[line.name] = account
-        self._trunk_uris[line.name] = line.uri
+        self._lines[line.name] = line
 
     def register(self, trunk: str) -> None:
         """Send REGISTER; renewals follow by themselves until one fails."""
@@ -572,7 +599,7 @@ class Agent:
         """Send OPTIONS to a trunk."""
         prm = pj.SendRequestParam()
         prm.method = "OPTIONS"
-        prm.txOption.targetUri = self._trunk_uris[trunk]
+        prm.txOption.targetUri = self._lines[trunk].uri
         try:
             self._trunk(trunk).sendRequest(prm)
         except pj.Error as error:

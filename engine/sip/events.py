@@ -96,6 +96,8 @@ class TrunkLine:
     password: str = field(default="", repr=False)
     register: bool = False
     expires_s: int = 300
+    answer_s: float = 5.0
+    """How long it may leave an INVITE without any response; then `Ended` comes with 408."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

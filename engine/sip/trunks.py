@@ -226,6 +226,7 @@ def line_of(trunk: Trunk) -> TrunkLine:
         password=trunk.password,
         register=trunk.register,
         expires_s=trunk.expires_s,
+        answer_s=trunk.answer_s,
     )
 
 

@@ -37,6 +37,29 @@ class RawPeer:
     def send(self, data: bytes | str) -> None:
         self._socket.sendto(data.encode() if isinstance(data, str) else data, self._target)
 
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._socket.getsockname()[1]
+
+    def aim(self, target: str) -> None:
+        """Send to `address:port` from now on."""
+        host, _, port = target.rpartition(":")
+        self._target = (host, int(port))
+
+    def answer(self, request: Message, status: str, *, body: str = "") -> str:
+        """A response to `request`; `status` with its reason."""
+        copied = [f"{name}: {request.header(name)}" for name in ("Via", "From", "Call-ID", "CSeq")]
+        lines = [
+            f"SIP/2.0 {status}",
+            *copied,
+            f"To: {request.header('To').partition(';tag=')[0]};tag={self._id}",
+            f"Contact: <sip:{self._at}>",
+            *(["Content-Type: application/sdp"] if body else []),
+            f"Content-Length: {len(body)}",
+        ]
+        return "\r\n".join([*lines, "", body])
+
     def receive(self, timeout_s: float = 5.0) -> Message | None:
         """The next message; None after `timeout_s` without one."""
         self._socket.settimeout(max(timeout_s, 0.001))

@@ -214,7 +214,7 @@ def test_a_call_on_a_trunk_brings_its_credentials_and_headers(tmp_path: Path) ->
     port = free_port()
     with SippServer(tmp_path, port, INVITED, calls=1) as carrier:
         command = [sys.executable, Path(__file__).parent / "trunk_caller.py", str(port)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(command, capture_output=True, input="", text=True, timeout=30, check=False)
         assert done.stdout.split() == ["Accepted", "Ended", "200", "local"], done.stderr + carrier.errors
         carrier.finish(5)
         first, second = carrier.requests("INVITE")
@@ -222,3 +222,18 @@ def test_a_call_on_a_trunk_brings_its_credentials_and_headers(tmp_path: Path) ->
     assert second.header("P-Asserted-Identity") == '"Ann" <sip:15550001000@127.0.0.1>'
     assert second.header("From").startswith('"Ann" <sip:15550001000@127.0.0.1>;tag=')
     assert (first.header("Authorization"), "engine" in second.header("Authorization")) == ("", True)
+
+
+def test_a_trunk_that_leaves_an_invite_unanswered_is_given_up_and_a_late_answer_leaves_no_call(tmp_path: Path) -> None:
+    with RawPeer("127.0.0.1:9") as carrier:
+        command = [sys.executable, Path(__file__).parent / "trunk_caller.py", str(carrier.port)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as caller:
+            invite = carrier.expect("INVITE ")
+            carrier.aim(invite.header("Via").split()[1].partition(";")[0])
+            assert caller.stdout is not None
+            assert caller.stdout.readline() == "Ended 408 stack\n"
+            carrier.send(carrier.answer(invite, "200 OK", body=plain_sdp(9)))
+            carrier.expect("ACK ")
+            carrier.send(carrier.answer(carrier.expect("BYE "), "200 OK"))
+            rest, _ = caller.communicate(timeout=20)
+        assert (rest, caller.returncode) == ("", 0)

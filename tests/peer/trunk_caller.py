@@ -1,5 +1,6 @@
-"""Places one call on a trunk, hangs up once it is answered, and prints what the agent told. Run as a process:
-the SIP stack is one for each.
+"""Places one call on a trunk, hangs up once it is answered, prints what the agent told, and ends when its input does.
+
+Run as a process, since a process has one SIP stack.
 """
 
 import asyncio
@@ -20,10 +21,10 @@ class Caller:
 
     def on_event(self, event: Event) -> None:
         if isinstance(event, Accepted):
-            print("Accepted")
+            print("Accepted", flush=True)
             self.accepted.set()
         if isinstance(event, Ended):
-            print("Ended", event.status, event.by)
+            print("Ended", event.status, event.by, flush=True)
             self.over.set()
 
     def on_offer(self, dialog: int, offer: str | None) -> str:
@@ -34,7 +35,7 @@ class Caller:
 
 async def main(port: str) -> None:
     trunk = Trunk(
-        name="carrier", uri=f"sip:127.0.0.1:{port}", username="engine", password="secret", identity="pai",
+        name="carrier", uri=f"sip:127.0.0.1:{port}", username="engine", password="secret", identity="pai", answer_s=1,
         caller_id="15550001000",
     )  # fmt: skip
     caller = Caller()
@@ -53,6 +54,7 @@ async def main(port: str) -> None:
         )
         agent.hang_up(dialog)
         await caller.over.wait()
+    await asyncio.to_thread(sys.stdin.read)
     await agent.close()
 
 
