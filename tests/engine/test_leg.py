@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
+from dataclasses import replace
 
 import pytest
 from flexml.codecs.catalog import PCMA, PCMU
@@ -16,12 +18,13 @@ from .fakes_sip import OFFER, FakeWorker, Heard, run, settle
 
 SETTINGS = LegSettings(address="127.0.0.1", advertised="127.0.0.1", codecs=(PCMU, PCMA))
 HOLD = OFFER + "a=sendonly\r\n"
+KEY, RENEWED = "A" * 40, "B" * 40
 
 
-def make(ports: PortPool | None = None) -> tuple[Leg, FakeWorker]:
+def make(ports: PortPool | None = None, settings: LegSettings = SETTINGS) -> tuple[Leg, FakeWorker]:
     client = MediaClient()
     worker = FakeWorker(client)
-    return Leg(SETTINGS, ports or PortPool(20000, 20009), client, Heard()), worker
+    return Leg(settings, ports or PortPool(20000, 20009), client, Heard()), worker
 
 
 def version(sdp: str) -> int:
@@ -128,3 +131,63 @@ def test_without_a_worker_there_is_no_leg_and_no_port_is_lost() -> None:
     with pytest.raises(MediaError, match="no media worker"):
         Leg(SETTINGS, ports, MediaClient(), Heard())
     assert len(ports) == 5
+
+
+def secure(key: str, offer: str = OFFER) -> str:
+    return offer.replace("RTP/AVP", "RTP/SAVP") + f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{key}\r\n"
+
+
+def our_key(sdp: str) -> str:
+    (key,) = re.findall(r"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:(\S+)", sdp)
+    return key
+
+
+def test_our_key_stays_while_the_peers_does_and_is_renewed_with_it() -> None:
+    async def main() -> None:
+        leg, worker = make(settings=replace(SETTINGS, srtp="optional"))
+        await leg.open()
+        leg.start_media()
+        said = [leg.on_offer(offer) for offer in (secure(KEY), secure(KEY), secure(KEY, HOLD), secure(RENEWED))]
+        first, again, held, renewed = map(our_key, said)
+        assert first == again == held != renewed
+        assert [version(sdp) for sdp in said] == [1, 1, 2, 3]
+        await settle()
+        keys = [remote.srtp for remote in remotes(worker)]
+        assert [b64encode(one.theirs).decode() for one in keys if one] == [KEY, KEY, KEY, RENEWED]
+        assert [b64encode(one.ours).decode() for one in keys if one] == [first, again, held, renewed]
+
+    run(main())
+
+
+def test_no_two_legs_have_the_same_key() -> None:
+    async def main() -> None:
+        settings = replace(SETTINGS, srtp="optional")
+        assert our_key(make(settings=settings)[0].on_offer(secure(KEY))) != our_key(
+            make(settings=settings)[0].on_offer(secure(KEY))
+        )
+
+    run(main())
+
+
+def test_a_leg_that_is_protected_stays_so() -> None:
+    async def main() -> None:
+        leg, _ = make(settings=replace(SETTINGS, srtp="optional"))
+        before = leg.on_offer(secure(KEY))
+        with pytest.raises(NotAcceptable, match="supported: audio RTP/SAVP over"):
+            leg.on_offer(OFFER)
+        assert leg.on_offer(None).replace(before.split("\r\n")[1], "") == before.replace(before.split("\r\n")[1], "")
+        with pytest.raises(NotAcceptable):
+            leg.on_answer(OFFER)
+
+    run(main())
+
+
+def test_a_plain_leg_may_become_protected() -> None:
+    async def main() -> None:
+        leg, _ = make(settings=replace(SETTINGS, srtp="optional"))
+        leg.on_offer(OFFER)
+        assert our_key(leg.on_offer(secure(KEY)))
+        assert leg.agreed is not None
+        assert leg.agreed.srtp is not None
+
+    run(main())

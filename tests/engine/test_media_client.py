@@ -20,6 +20,7 @@ from flexml.media.protocol import (
     PlayFinished,
     RecordingFinished,
     SetRemote,
+    SrtpKeys,
     StartPlay,
     StartRecording,
     StopPlay,
@@ -121,6 +122,28 @@ def test_a_replaced_worker_goes_on_with_the_stream() -> None:
         assert isinstance(remote, SetRemote)
         assert leg.stats.packets_sent == 490, "what the dead worker had counted stays counted"
         assert (await leg.close()).packets_sent == 493
+
+    run(main())
+
+
+def test_a_protected_stream_goes_on_as_a_new_source_and_is_found_however_often_it_wrapped() -> None:
+    """What SRTCP index the old source had come to died with its worker: none may be used twice under one key."""
+
+    async def main() -> None:
+        leg, worker, _ = await opened()
+        keys = SrtpKeys(suite="AES_CM_128_HMAC_SHA1_80", ours=bytes(30), theirs=bytes(30))
+        leg.set_remote(msgspec.structs.replace(REMOTE, srtp=keys))
+        await settle()
+        worker.send(LegReport(leg=1, stats=LegStats(packets_received=3 * 65536 + 5)))
+        await settle()
+        await replaced(worker)
+        again, remote = worker.commands
+        assert isinstance(again, OpenLeg)
+        assert (again.ssrc, again.sequence) == (0, 0), "as the worker chooses"
+        assert isinstance(remote, SetRemote)
+        assert remote.srtp is not None
+        assert remote.srtp.rollovers >= 4
+        assert (remote.srtp.ours, remote.srtp.theirs) == (keys.ours, keys.theirs)
 
     run(main())
 
