@@ -1,7 +1,9 @@
 """Protected calls on the wire: SDES-SRTP (RFC 4568) with baresip and SIPp at the other end."""
 
 import base64
+import os
 import re
+import signal
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from baresip import MODULES, Baresip
 from conftest import need
 from engine_process import EngineProcess
 from flexml_app import Application, Line, tone_wav
+from g711 import Samples
 from rtp_endpoint import RtpEndpoint, loud_part, share_at
 from sipp import Sipp, ack, call, pause, receive, refused, request, same_transaction, sdp
 
@@ -70,12 +73,23 @@ def check_baresip_call(line: Line, engine: EngineProcess, phone: Baresip) -> Non
     phone.press("42#")
     phone.wait_for("CALL_CLOSED")
     assert line.wait_for("digits")[0].data["Digits"] == "42"
-    with wave.open(str(phone.heard())) as heard:
-        rate = heard.getframerate()
-        audio = np.frombuffer(heard.readframes(heard.getnframes()), np.int16)[:: heard.getnchannels()] / 32768
+    audio, rate = heard_by(phone)
     assert share_at(loud_part(audio), 1000 * 8000 / rate) > 0.8
     line.final_status()
     assert {"SRTP keys came in clear", "media agreed"} <= notes(engine)
+
+
+def heard_by(phone: Baresip) -> tuple[Samples, int]:
+    """What the last call was decoded to, and at how many samples a second."""
+    with wave.open(str(phone.heard())) as heard:
+        audio = np.frombuffer(heard.readframes(heard.getnframes()), np.int16)[:: heard.getnchannels()] / 32768
+        return audio, heard.getframerate()
+
+
+def media_worker(engine: EngineProcess) -> int:
+    """The process id of the engine's one media worker, by the name it bears."""
+    (pid,) = (pid for pid in engine.pids if b"flexml: worker 1" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    return pid
 
 
 def notes(engine: EngineProcess) -> set[str]:
@@ -164,3 +178,24 @@ def test_a_reinvite_renews_both_keys_and_one_in_clear_is_488(line: Line, sipp: S
     assert renewed not in (first, bytes(range(30, 60)))
     assert {len(packet.payload) for packet in rtp.packets} == {160 + TAG_OCTETS}
     assert len(rtp.packets) > 90
+
+
+def test_a_protected_call_goes_on_when_its_media_worker_is_killed(
+    line: Line, engine: EngineProcess, secure_phone: Baresip
+) -> None:
+    line.serve("<Play>before.wav</Play><Redirect>second</Redirect>")
+    line.serve("<Play>after.wav</Play><Redirect>third</Redirect>", at="second")
+    line.serve('<Gather finishOnKey="#" timeout="8" action="digits"/>', at="third")
+    line.serve(tone_wav(1000, 1.0), at="before.wav")
+    line.serve(tone_wav(1500, 3.0), at="after.wav")
+    line.serve("<Hangup/>", at="digits")
+    secure_phone.dial(f"sip:{line.number}@{engine.target}")
+    secure_phone.wait_for("CALL_ESTABLISHED")
+    line.wait_for("second")
+    os.kill(media_worker(engine), signal.SIGKILL)
+    line.wait_for("third")
+    secure_phone.press("42#")
+    secure_phone.wait_for("CALL_CLOSED")
+    assert line.wait_for("digits")[0].data["Digits"] == "42"
+    audio, rate = heard_by(secure_phone)
+    assert share_at(loud_part(audio[-3 * rate :]), 1500 * 8000 / rate) > 0.8
