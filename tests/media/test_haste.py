@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from flexml.media.haste import CALM_REVIEWS, Haste
-from flexml.media.protocol import Join, Leave
+from flexml.media.protocol import Join, Leave, StartRecording
 from numpy.typing import NDArray
 
 from .rig import Rig, packet, payloads
+from .test_wide import sent_to
 
 TICK = 160
 
@@ -124,3 +127,26 @@ def test_the_packet_with_the_least_time_decides(headroom: list[int], early: list
     for left, first in zip(headroom, early, strict=True):
         haste.push(row, np.array([left]), early=first)
     assert haste.review(row).tolist() == [spare]
+
+
+def test_a_recording_lacks_the_tick_that_was_skipped_and_all_else_lies_in_its_place(tmp_path: Path) -> None:
+    rig = Rig()
+    l16 = {"codec": "L16/8000", "payload_type": 97}
+    for leg in (1, 2):
+        rig.leg(leg, **l16)
+        rig.command(Join(leg=leg, room=1))
+    rig.command(StartRecording(leg=1, job=1, path=str(tmp_path / "heard"), sides="heard"))
+    said = np.arange(300 * TICK, dtype=np.int16).reshape(300, TICK)
+    for number in range(300):
+        rig.network.arrive(number, 0, packet(number, said[number].astype(">i2").tobytes(), kind=97))
+    sent = b"".join(payload for _, _, payload in sent_to(rig.run(300), 1))
+    rig.pipeline.close()
+    passed = np.frombuffer(sent, ">i2")
+    assert (passed[299 * TICK :] == said[298]).all()  # a tick behind, two at first
+    assert (passed[50 * TICK : 51 * TICK] == said[48]).all()
+    recorded = np.frombuffer((tmp_path / "heard").read_bytes(), "<i2")
+    first = int(np.flatnonzero(recorded == 160)[0])  # what begins the second packet
+    lacking = np.flatnonzero(recorded[first : first + 290 * TICK] != said.reshape(-1)[160 : 160 + 290 * TICK])
+    assert lacking.size == TICK
+    assert not recorded[first + lacking].any()
+    assert lacking[-1] - lacking[0] == TICK - 1
