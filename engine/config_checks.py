@@ -6,6 +6,7 @@ A check yields (what is wrong, where): the place is a section, which of that nam
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -92,7 +93,14 @@ def _ports(config: Config) -> Iterator[Finding]:
 
 
 def _trunks(config: Config) -> Iterator[Finding]:
+    listening = {listen.transport for listen in config.sip.listen}
     for index, trunk in enumerate(config.trunks):
+        if (transport := _transport(trunk.uri)) not in listening:
+            yield (
+                f"[[trunk]] uri: goes by {transport}, for which [sip] listen has no listener; "
+                f"found {', '.join(sorted(listening))}",
+                ("trunk", index, "uri"),
+            )
         if trunk.register and not trunk.username:
             yield "[[trunk]] register: needs username", ("trunk", index, "register")
         if bool(trunk.inbound_username) != bool(trunk.inbound_password):
@@ -107,6 +115,12 @@ def _trunks(config: Config) -> Iterator[Finding]:
             '[sip] inbound: with "trunks" nobody could call, as no [[trunk]] has addresses or inbound_username',
             ("sip", 0, "inbound"),
         )
+
+
+def _transport(uri: str) -> str:
+    """What a request to `uri` goes by: TLS to sips:, else what its parameter says, else UDP (RFC 3263 section 4.1)."""
+    found = re.search(r";transport=([^;?]+)", uri, re.IGNORECASE)
+    return "tls" if uri.startswith("sips:") else found[1].lower() if found else "udp"
 
 
 def _is(host: str, what: str) -> bool:

@@ -164,6 +164,12 @@ WRONG = [
     (ACCOUNT.replace("url", "fallback_url") + DID, "FILE:5: [[did]] needs url, as its account"),
     ('[[trunk]]\nname = "t"\nuri = "carrier"', "FILE:3: [[trunk]] uri: found 'carrier'; allowed: a sip: or sips: URI"),
     ('[[trunk]]\nname = "t"\nuri = "sip:c"\nregister = true', "FILE:4: [[trunk]] register: needs username"),
+    (
+        TRUNK.replace("sip:c", "sip:c;transport=TCP"),
+        "FILE:3: [[trunk]] uri: goes by tcp, for which [sip] listen has no",
+    ),
+    (TRUNK.replace("sip:c", "sips:c"), "FILE:3: [[trunk]] uri: goes by tls, for which [sip] listen has no listener"),
+    ('[sip]\nlisten = ["tcp:127.0.0.1:5060"]\n' + TRUNK, "FILE:5: [[trunk]] uri: goes by udp, for which"),
     (TRUNK + 'inbound_username = "u"', "FILE:1: [[trunk]] inbound_username and inbound_password go together"),
     (TRUNK + INWARD + TRUNK.replace('"t"', '"s"') + INWARD, 'FILE:9: [[trunk]] inbound_username: "u" is there already'),
     (TRUNK + 'addresses = ["10.0.0.1/8"]', "FILE:4: [[trunk]] addresses: found ['10.0.0.1/8']; allowed: a list"),
