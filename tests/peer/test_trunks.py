@@ -4,13 +4,15 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import need
 from engine_process import DEMO, EngineProcess, free_port, tracebacks
+from flexml_app import Application, Line
+from phone import Phone
 from raw_peer import RawPeer, plain_sdp
 from rtp_endpoint import RtpEndpoint
 from sipp import Sipp, ack, pause, receive, receive_request, request, same_transaction, sdp
@@ -44,10 +46,10 @@ inbound_password = "hush"
 class Engine:
     """The engine with trunks."""
 
-    def __init__(self, folder: Path, trunks: str, *, inbound: str = "any") -> None:
-        self.process = EngineProcess(folder, {})
+    def __init__(self, folder: Path, trunks: str, *, inbound: str = "any", dids: Mapping[str, str] = {}) -> None:
+        self.process = EngineProcess(folder, dids, extra=trunks)
         config = self.process.config_path.read_text().replace("[sip]\n", f'[sip]\ninbound = "{inbound}"\n')
-        self.process.config_path.write_text(config + trunks)
+        self.process.config_path.write_text(config)
 
     def __enter__(self) -> "Engine":
         need("sipp")
@@ -237,3 +239,34 @@ def test_a_trunk_that_leaves_an_invite_unanswered_is_given_up_and_a_late_answer_
             carrier.send(carrier.answer(carrier.expect("BYE "), "200 OK"))
             rest, _ = caller.communicate(timeout=20)
         assert (rest, caller.returncode) == ("", 0)
+
+
+SILENT = """
+[[trunk]]
+name = "silent"
+uri = "sip:127.0.0.1:{port}"
+prefixes = ["1"]
+answer_s = 1
+"""
+
+
+def test_a_dial_goes_on_to_the_next_trunk_when_one_is_silent(application: Application, tmp_path: Path) -> None:
+    """Well within the dial's timeout: the stack itself would wait for 32 s (RFC 3261 section 17.1.1.2, timer B)."""
+    line, port = Line("silent", application), free_port()
+    line.serve('<Dial timeout="10" timeLimit="1">15550002001</Dial><Hangup/>')
+    with (
+        RawPeer("127.0.0.1:9") as silent,
+        SippServer(tmp_path / "carrier", port, INVITED, calls=1) as carrier,
+        Engine(
+            tmp_path,
+            SILENT.format(port=silent.port) + CARRIER.format(name="carrier", port=port),
+            dids={"15550001000": application.url(line.path())},
+        ) as engine,
+        Phone(engine.process.target, "15550001000") as phone,
+    ):
+        assert phone.call().status == 200
+        carrier.finish(10)
+        assert silent.expect("INVITE ").start.startswith("INVITE sip:15550002001@127.0.0.1")
+        states = [engine.trunk(name) for name in ("silent", "carrier")]
+    assert [state["failure"] for state in states] == ["408 No response", ""]
+    assert [state["calls"] for state in states] == [0, 0]
