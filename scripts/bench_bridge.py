@@ -1,6 +1,6 @@
 """Bridge pairs of peers in one real media worker: how long what they say is on the way, and what that costs.
 
-    scripts/bench_bridge.py [--pairs 25] [--seconds 10] [--jitter-ms 40]
+    scripts/bench_bridge.py [--pairs 25] [--seconds 10] [--jitter-ms 40] [--record]
 
 Each peer is a UDP socket that sends a packet of loud noise every 20 ms, each with its number in it and at a phase of
 its own within the tick. The delay is that from a packet's departure to the (kernel's) arrival of the packet with the
@@ -17,6 +17,7 @@ import json
 import os
 import select
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,17 @@ import numpy as np
 from bench_media import DISCARD_PORT, HERE, SO_TIMESTAMPNS, TICK_S, TIMESPEC, cpu_s, steal_s
 from flexml.media import channel, rtp
 from flexml.media.channel import Channel
-from flexml.media.protocol import Beat, CloseLeg, CommandFailed, Event, Join, OpenLeg, SetRemote, StartPlay
+from flexml.media.protocol import (
+    Beat,
+    CloseLeg,
+    CommandFailed,
+    Event,
+    Join,
+    OpenLeg,
+    SetRemote,
+    StartPlay,
+    StartRecording,
+)
 
 FIRST_PORT: Final = 23_000
 SETTLE_S: Final = 6.0
@@ -74,7 +85,7 @@ class Peers:
         """Send packet `number` of what `peer` says."""
         digits = bytes(number // BASE**place % BASE for place in range(DIGITS))
         payload = digits + self._noise[peer]
-        packet = rtp.build_batch(np.frombuffer(payload, np.uint8)[None], 0, 0, number, number * 160, 4242).tobytes()
+        packet = struct.pack("!BBHII", 0x80, 0, number % 65536, number * 160 % 2**32, 4242) + payload
         self._left[payload] = time.time()
         self._sockets[peer].sendto(packet, (HERE, FIRST_PORT + 2 * peer))
 
@@ -124,8 +135,20 @@ def open_legs(control: Channel[Event], peers: Peers, pairs: int, prompt: str | N
             control.send(StartPlay(leg=leg, job=leg, path=prompt, loops=0, offset=peer * 37 % 4000))
 
 
-def measure(pairs: int, seconds: float, jitter_ms: int, prompt: str | None = None) -> dict[str, Any]:
-    """Run a worker with so many pairs for `seconds` after it has settled; return the figures."""
+def record(control: Channel[Event], pairs: int, folder: Path) -> None:
+    """Record both sides of each pair."""
+    for pair in range(pairs):
+        path = str(folder / str(pair))
+        control.send(StartRecording(leg=2 * pair + 1, job=1, path=path, sides="dual"))
+
+
+def measure(
+    pairs: int, seconds: float, jitter_ms: int, prompt: str | None = None, folder: Path | None = None
+) -> dict[str, Any]:
+    """Run a worker with so many pairs for `seconds` after it has settled; return the figures.
+
+    With `prompt` legs are played that, instead of each other; with `folder`, pairs are recorded there.
+    """
     control, end = channel.pair()
     command = [sys.executable, "-m", "flexml.media.worker", "--fd", str(end.fileno()), "--name", "bench"]
     command += ["--capacity", str(2 * pairs), "--jitter-ms", str(jitter_ms)]
@@ -135,6 +158,8 @@ def measure(pairs: int, seconds: float, jitter_ms: int, prompt: str | None = Non
     try:
         peers = Peers(2 * pairs)
         open_legs(control, peers, pairs, prompt)
+        if folder is not None:
+            record(control, pairs, folder)
         events = peers.run(control, SETTLE_S)
         peers.clear()
         before, stolen_before = cpu_s(worker.pid), steal_s()
@@ -173,12 +198,15 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=25)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--jitter-ms", type=int, default=40)
+    parser.add_argument("--record", action="store_true", help="record both sides of each pair meanwhile")
     options = parser.parse_args()
     with contextlib.suppress(OSError):  # the peers are to be as punctual as the worker, where that is permitted
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-    bridged = measure(options.pairs, options.seconds, options.jitter_ms)
-    with tempfile.TemporaryDirectory() as folder:
-        prompt = Path(folder) / "prompt.s16"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        recorded = folder if options.record else None
+        bridged = measure(options.pairs, options.seconds, options.jitter_ms, folder=recorded)
+        prompt = folder / "prompt.s16"
         prompt.write_bytes(np.random.default_rng(1).integers(-8000, 8000, 8000 * 30).astype("<i2").tobytes())
         playing = measure(options.pairs, options.seconds, options.jitter_ms, str(prompt))
     legs = 2 * options.pairs
