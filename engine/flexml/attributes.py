@@ -43,7 +43,10 @@ class Kind(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attribute:
-    """One declared attribute; `effect` is False while this version reads it but does nothing with it."""
+    """One declared attribute; `effect` is False while this version reads it but does nothing with it.
+
+    `says` is its line in the reference page (docs/flexml.md, which scripts/flexml-reference makes).
+    """
 
     name: str
     field: str
@@ -51,17 +54,40 @@ class Attribute:
     default: object
     required: bool
     effect: bool
+    says: str
 
 
 @overload
-def attr(kind: Kind[T], *, default: T, required: bool = ..., effect: bool = ..., name: str = ...) -> T: ...
-@overload
-def attr(kind: Kind[T], *, required: bool = ..., effect: bool = ..., name: str = ...) -> T | None: ...
 def attr(
-    kind: Kind[T], *, default: T | None = None, required: bool = False, effect: bool = True, name: str = ""
+    kind: Kind[T],
+    *,
+    default: T,
+    required: bool = ...,
+    effect: bool = ...,
+    secret: bool = ...,
+    name: str = ...,
+    says: str = ...,
+) -> T: ...
+@overload
+def attr(
+    kind: Kind[T], *, required: bool = ..., effect: bool = ..., secret: bool = ..., name: str = ..., says: str = ...
+) -> T | None: ...
+def attr(
+    kind: Kind[T],
+    *,
+    default: T | None = None,
+    required: bool = False,
+    effect: bool = True,
+    secret: bool = False,
+    name: str = "",
+    says: str = "",
 ) -> T | None:
-    """Declare an attribute; without `name` it is named after the field (`num_digits`: numDigits, `from_`: from)."""
-    return field(default=cast("Any", default), metadata={_METADATA: (kind, required, effect, name)})
+    """Declare an attribute; without `name` it is named after the field (`num_digits`: numDigits, `from_`: from).
+
+    `says` is Markdown, one paragraph of units and interplay. The value of a `secret` one is not in the verb's repr.
+    """
+    metadata = {_METADATA: (kind, required, effect, name, says)}
+    return field(default=cast("Any", default), repr=not secret, metadata=metadata)
 
 
 @cache
@@ -71,7 +97,7 @@ def attributes(verb: type) -> tuple[Attribute, ...]:
     for each in fields(verb):
         if _METADATA not in each.metadata:
             continue
-        kind, required, effect, name = each.metadata[_METADATA]
+        kind, required, effect, name, says = each.metadata[_METADATA]
         default = None if each.default is MISSING else each.default
         declared.append(
             Attribute(
@@ -81,6 +107,7 @@ def attributes(verb: type) -> tuple[Attribute, ...]:
                 default=default,
                 required=required,
                 effect=effect,
+                says=says,
             )
         )
     return tuple(declared)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final, cast
 
 from ...errors import PromptError, StorageError
 from ...recording import Channels, Direction, FileFormat, FileMode, Recorded, RecordingRequest
 from ..attributes import (
     KEYS,
-    Kind,
     attr,
     attributes,
     boolean,
@@ -31,10 +30,9 @@ BEEP_MS: Final = 500
 FOREVER_S: Final = 366 * 86400.0
 
 
-def _secret() -> Any:
+def _secret(says: str = "") -> Any:
     """An attribute that opens somebody's cloud storage: never shown, without effect before storage is external."""
-    kind: Kind[str] = text()
-    return field(default=None, repr=False, metadata={"flexml": (kind, False, False, "")})
+    return attr(text(), effect=False, secret=True, says=says)
 
 
 @dataclass(frozen=True, kw_only=True)
