@@ -29,7 +29,7 @@ class Redirect(Verb):
     name: ClassVar[str] = "Redirect"
     content = _target()
 
-    method: Method = attr(http_method(), default="POST")
+    method: Method = attr(http_method(), default="POST", says="How the document is requested.")
 
     @property
     def answers(self) -> bool:

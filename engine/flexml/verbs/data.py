@@ -16,7 +16,13 @@ class Store(Verb):
 
     name: ClassVar[str] = "Store"
 
-    key: str = attr(text(filled=True), default="", required=True, name="name")
+    key: str = attr(
+        text(filled=True),
+        default="",
+        required=True,
+        name="name",
+        says="Requests carry the text as `Storage_` and this name.",
+    )
 
     @property
     def answers(self) -> bool:
@@ -35,10 +41,14 @@ class Override(Verb):
 
     name: ClassVar[str] = "Override"
 
-    status_callback_url: str = attr(url(), default="")
-    status_callback_method: Method | None = attr(http_method())
-    sip_username: str | None = attr(text(), effect=False)
-    sip_password: str | None = attr(text(), effect=False)
+    status_callback_url: str = attr(
+        url(), default="", says="Where the status callback goes. Without it the URL stays as it is."
+    )
+    status_callback_method: Method | None = attr(
+        http_method(), says="How it is sent. Without it the method stays as it is."
+    )
+    sip_username: str | None = attr(text(), effect=False, says="The user name for trunks that this call dials by.")
+    sip_password: str | None = attr(text(), effect=False, says="The password that goes with it.")
 
     @property
     def answers(self) -> bool:

@@ -21,7 +21,12 @@ class Number(Noun):
 
     name: ClassVar[str] = "Number"
 
-    send_digits: str = attr(keys(KEYS + ",wW"), default="")
+    send_digits: str = attr(
+        keys(KEYS + ",wW"),
+        default="",
+        says="Keys sent to the party that answers, before it is connected; `,` and `w` wait half a second, `W` a "
+        "second.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,25 +36,62 @@ class Dial(Verb):
     name: ClassVar[str] = "Dial"
     nests: ClassVar[tuple[str, ...]] = ("Number",)
 
-    action: str | None = attr(url())
-    method: Method = attr(http_method(), default="POST")
-    caller_id: str | None = attr(text())
-    caller_name: str | None = attr(text())
-    confirm_key: str = attr(keys(KEYS, single=True), default="")
-    confirm_sound: str | None = attr(url())
-    container_sid: str | None = attr(text())
-    hangup_on_star: bool = attr(boolean(), default=False)
-    record: str = attr(choice("do-not-record", "record-from-answer", "record-from-ringing"), default="do-not-record")
-    record_direction: str = attr(choice("any", "in", "out"), default="any")
-    recording_status_callback: str | None = attr(url())
-    recording_status_callback_event: tuple[str, ...] = attr(
-        subset("completed", "failed"), default=("completed", "failed")
+    action: str | None = attr(
+        url(),
+        says="The document that follows when the conversation is over, or when nobody could be reached. Without "
+        "it the next verb runs.",
     )
-    recording_status_callback_method: Method = attr(http_method(), default="POST")
-    ringing: str = attr(choice("true", "false", "music"), default="true")
-    time_limit: int = attr(seconds(), default=0)
-    timeout: int = attr(seconds(), default=30)
-    trim: str = attr(choice("do-not-trim", "trim-silence"), default="do-not-trim")
+    method: Method = attr(http_method(), default="POST", says="How `action` is requested.")
+    caller_id: str | None = attr(
+        text(),
+        says="The number shown to the called party: a DID of the account or one of its `caller_ids`, else the "
+        "dial fails. Without it, the caller's.",
+    )
+    caller_name: str | None = attr(text(), says="The name shown; without it, the caller's.")
+    confirm_key: str = attr(
+        keys(KEYS, single=True),
+        default="",
+        says="The key that the called party must press, within `timeout`, to be connected; otherwise it is hung "
+        "up and the others go on ringing.",
+    )
+    confirm_sound: str | None = attr(url(), says="What the called party hears meanwhile; it should name the key.")
+    container_sid: str | None = attr(
+        text(), says="The container that the recording is stored in; without it, the account's."
+    )
+    hangup_on_star: bool = attr(boolean(), default=False, says="The caller's `*` ends the conversation.")
+    record: str = attr(
+        choice("do-not-record", "record-from-answer", "record-from-ringing"),
+        default="do-not-record",
+        says="Whether to record, and from when: from the answer, or from ringing on, early media included.",
+    )
+    record_direction: str = attr(
+        choice("any", "in", "out"),
+        default="any",
+        says="Whom to record: `in` is who calls, `out` who is called, `any` both.",
+    )
+    recording_status_callback: str | None = attr(
+        url(), says="Gets a request for each of the events below; its answer is not looked at."
+    )
+    recording_status_callback_event: tuple[str, ...] = attr(
+        subset("completed", "failed"),
+        default=("completed", "failed"),
+        says="When to send it: the recording is stored, or could not be.",
+    )
+    recording_status_callback_method: Method = attr(http_method(), default="POST", says="How it is sent.")
+    ringing: str = attr(
+        choice("true", "false", "music"),
+        default="true",
+        says="`true`: 180 to a caller who is not answered yet, who is answered when the called party does; the "
+        "ringback tone to one who is. `false`: answer at once and pass on what comes from the called party. "
+        "`music`: answer and play music.",
+    )
+    time_limit: int = attr(seconds(), default=0, says="The longest conversation; 0: no limit.")
+    timeout: int = attr(seconds(), default=30, says="How long to wait for an answer.")
+    trim: str = attr(
+        choice("do-not-trim", "trim-silence"),
+        default="do-not-trim",
+        says="Whether silence at the recording's beginning and end is cut off.",
+    )
 
     @property
     def answers(self) -> bool:

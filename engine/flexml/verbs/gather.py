@@ -25,13 +25,37 @@ class Gather(Verb):
     name: ClassVar[str] = "Gather"
     nests: ClassVar[tuple[str, ...]] = PROMPTS
 
-    action: str | None = attr(url())
-    method: Method = attr(http_method(), default="POST")
-    finish_on_key: str = attr(keys(KEYS, off="_"), default="#")
-    num_digits: int | None = attr(integer(1))
-    timeout: int = attr(seconds(), default=5)
-    start_digits: str = attr(keys(KEYS), default="")
-    valid_digits: str = attr(keys(_VALID), default=_VALID)
+    action: str | None = attr(url(), says="Where the keys go. Without it they are dropped and the next verb runs.")
+    method: Method = attr(http_method(), default="POST", says="How `action` is requested.")
+    finish_on_key: str = attr(
+        keys(KEYS, off="_"),
+        default="#",
+        says="Each of these keys ends the input and is not part of it; it is told as `FinishKey`. `_` makes `#` "
+        "and `*` keys like the others.",
+    )
+    num_digits: int | None = attr(
+        integer(1),
+        says="The input ends at so many keys, a start digit included. Without it only a finish key or the "
+        "timeout ends it.",
+    )
+    timeout: int = attr(
+        seconds(),
+        default=5,
+        says="The longest time between two keys, and before the first one. It begins when the prompt is over, or "
+        "was stopped by a key.",
+    )
+    start_digits: str = attr(
+        keys(KEYS),
+        default="",
+        says="Until one of these is pressed, all keys are ignored and the prompt goes on. It becomes the first "
+        "of the digits.",
+    )
+    valid_digits: str = attr(
+        keys(_VALID),
+        default=_VALID,
+        says="Other keys are ignored; they neither stop the prompt nor start the timeout anew. A finish key or "
+        "start digit need not be among them.",
+    )
 
     @property
     def blank(self) -> bool:

@@ -16,10 +16,10 @@ class Sms(Later):
 
     name: ClassVar[str] = "Sms"
 
-    action: str | None = attr(url())
-    method: Method = attr(http_method(), default="POST")
-    from_: str | None = attr(text())
-    to: str | None = attr(text())
+    action: str | None = attr(url(), says="The document that follows, whether the message could be sent or not.")
+    method: Method = attr(http_method(), default="POST", says="How `action` is requested.")
+    from_: str | None = attr(text(), says="Who sends: a number in E.164 form; without it, who is calling.")
+    to: str | None = attr(text(), says="Who receives: a number in E.164 form; without it, who was called.")
 
     @property
     def answers(self) -> bool:

@@ -18,11 +18,20 @@ class Pause(Verb):
 
     name: ClassVar[str] = "Pause"
 
-    length: int = attr(seconds(1), default=1)
-    noise: bool = attr(boolean(), default=False)
-    min_noise: int = attr(milliseconds(), default=500)
-    silence: bool = attr(boolean(), default=False)
-    min_silence: int = attr(milliseconds(), default=2000)
+    length: int = attr(
+        seconds(1), default=1, says="The longest time to wait, and without `noise` and `silence` the only one."
+    )
+    noise: bool = attr(boolean(), default=False, says="End as soon as something has been heard for `minNoise`.")
+    min_noise: int = attr(milliseconds(), default=500, says="How long it has to be heard; used with `noise` only.")
+    silence: bool = attr(
+        boolean(),
+        default=False,
+        says="End as soon as nothing has been heard for `minSilence`; with `noise` as well, that silence comes "
+        "after the noise.",
+    )
+    min_silence: int = attr(
+        milliseconds(), default=2000, says="How long the silence has to be; used with `silence` only."
+    )
 
     async def run(self, call: Call) -> Outcome:
         """Wait; keys pressed meanwhile stay for whoever asks next."""

@@ -34,35 +34,86 @@ class Play(Verb):
     content = url()
     nests: ClassVar[tuple[str, ...]] = ("File",)
 
-    action: str | None = attr(url())
-    method: Method = attr(http_method(), default="POST")
-    error_action: str | None = attr(url())
-    error_method: Method = attr(http_method(), default="POST")
-    digits: str | None = attr(keys(TONES))
-    loop: int = attr(integer(0, 100), default=1)
-    loop_pause: int = attr(seconds(0, 300), default=0)
-    skip: int = attr(seconds(), default=0)
-    stop_on_key: str = attr(keys(KEYS), default="")
-    background: bool = attr(boolean(), default=False)
-    control_skip: int = attr(seconds(1), default=60)
-    forward_on_key: str = attr(keys(KEYS), default="")
-    information_audio_url: str | None = attr(url())
-    information_on_key: str = attr(keys(KEYS), default="")
-    minor_control_skip: int = attr(seconds(1), default=60)
-    minor_forward_on_key: str = attr(keys(KEYS), default="")
-    minor_rewind_on_key: str = attr(keys(KEYS), default="")
-    pause_audio_url: str | None = attr(url())
-    pause_on_key: str = attr(keys(KEYS), default="")
-    pre_buffer: int = attr(seconds(), default=0)
-    restart_on_key: str = attr(keys(KEYS), default="")
-    rewind_on_key: str = attr(keys(KEYS), default="")
-    streaming: bool = attr(boolean(), default=False)
-    strict_forward_control: bool = attr(boolean(), default=False)
-    time_limit: int = attr(seconds(), default=0)
-    wait_initial: int | None = attr(seconds())
-    wait_initial_url: str | None = attr(url())
-    wait_repeat: int | None = attr(seconds())
-    wait_repeat_url: str | None = attr(url())
+    action: str | None = attr(
+        url(), says="The document that follows when the play is over or was stopped. Without it the next verb runs."
+    )
+    method: Method = attr(http_method(), default="POST", says="How `action` is requested.")
+    error_action: str | None = attr(
+        url(),
+        says="The document that follows when there is nothing to be heard: not found, not audio, broken off. "
+        "Without it the next verb runs.",
+    )
+    error_method: Method = attr(http_method(), default="POST", says="How `errorAction` is requested.")
+    digits: str | None = attr(
+        keys(TONES),
+        says="Sends these keys and plays nothing; the same as `Dtmf`. All other attributes are without effect then.",
+    )
+    loop: int = attr(
+        integer(0, 100), default=1, says="How often it is played, several files as a whole; 0: until the call ends."
+    )
+    loop_pause: int = attr(seconds(0, 300), default=0, says="The silence between two repetitions.")
+    skip: int = attr(seconds(), default=0, says="Where in the file the first repetition begins.")
+    stop_on_key: str = attr(keys(KEYS), default="", says="Each of these keys ends the play and is told as `Digits`.")
+    background: bool = attr(
+        boolean(),
+        default=False,
+        says="Play under what follows: the next verb runs at once. Ends with the call, at its end, or with the "
+        "next background play; keys, `action` and all but the first file are ignored.",
+    )
+    control_skip: int = attr(seconds(1), default=60, says="How far `forwardOnKey` and `rewindOnKey` move.")
+    forward_on_key: str = attr(
+        keys(KEYS),
+        default="",
+        says="Moves forward by `controlSkip`; past the end the play is over, unless `strictForwardControl`.",
+    )
+    information_audio_url: str | None = attr(url(), says="What `informationOnKey` lets be heard.")
+    information_on_key: str = attr(
+        keys(KEYS), default="", says="Interrupts the play for `informationAudioUrl`, once, then goes on where it was."
+    )
+    minor_control_skip: int = attr(
+        seconds(1), default=60, says="How far `minorForwardOnKey` and `minorRewindOnKey` move."
+    )
+    minor_forward_on_key: str = attr(keys(KEYS), default="", says="Moves forward by `minorControlSkip`.")
+    minor_rewind_on_key: str = attr(
+        keys(KEYS), default="", says="Moves back by `minorControlSkip`, to the beginning at most."
+    )
+    pause_audio_url: str | None = attr(
+        url(), says="What is heard again and again during a pause; without it, comfort noise."
+    )
+    pause_on_key: str = attr(
+        keys(KEYS), default="", says="Pauses the play. Where `restartOnKey` is not given, the same keys let it go on."
+    )
+    pre_buffer: int = attr(
+        seconds(),
+        default=0,
+        says="How much has to be there before the play begins, of a file that is still coming in or of a stream.",
+    )
+    restart_on_key: str = attr(
+        keys(KEYS), default="", says="Goes on where a pause stopped the play, not from the beginning."
+    )
+    rewind_on_key: str = attr(keys(KEYS), default="", says="Moves back by `controlSkip`, to the beginning at most.")
+    streaming: bool = attr(
+        boolean(),
+        default=False,
+        says="The URL is a live stream, heard from now on and not kept; keys cannot move in it. `false` is for files.",
+    )
+    strict_forward_control: bool = attr(boolean(), default=False, says="Ignore a move that would go past the end.")
+    time_limit: int = attr(
+        seconds(),
+        default=0,
+        says="Ends a play with `streaming` after so long, pauses included; 0: no limit. Without `streaming` it "
+        "is not looked at.",
+    )
+    wait_initial: int | None = attr(seconds(), says="How long to wait for the audio before `waitInitialUrl` is played.")
+    wait_initial_url: str | None = attr(
+        url(), says="What is heard once when the audio is slow to come; it stops as soon as the audio is there."
+    )
+    wait_repeat: int | None = attr(
+        seconds(),
+        says="How long to wait after that, and after each repetition, before `waitRepeatUrl` is played; at least "
+        "1 second.",
+    )
+    wait_repeat_url: str | None = attr(url(), says="What is heard again and again while the audio is still not there.")
 
     @property
     def blank(self) -> bool:

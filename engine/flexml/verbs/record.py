@@ -41,54 +41,118 @@ class Record(Verb):
 
     name: ClassVar[str] = "Record"
 
-    action: str | None = attr(url())
-    method: Method = attr(http_method(), default="POST")
-    background_audio_loop: int = attr(integer(), default=1)
-    background_audio_url: str | None = attr(url())
-    callback_url: str | None = attr(url())
-    container_sid: str | None = attr(text())
-    direction: str = attr(choice("any", "in", "out"), default="any")
-    error_action: str | None = attr(url())
-    error_method: Method = attr(http_method(), default="POST")
-    file_format: str = attr(choice("wav", "mp3", "ul"), default="wav")
-    file_mode: str = attr(choice("append", "overwrite"), default="append")
-    file_sid: str | None = attr(text())
-    channels: str = attr(choice("mono", "dual"), default="mono")
-    finish_on_key: str = attr(keys(KEYS, off="none"), default=KEYS)
-    integer_key1: int | None = attr(integer(-(2**31)))
-    integer_key2: int | None = attr(integer(-(2**31)))
-    lifecycle_action: str = attr(text(), default="delete")
-    lifecycle_ttl: int | None = attr(seconds())
-    max_length: int | None = attr(seconds(1))
-    play_beep: bool = attr(boolean(), default=False)
-    recording_status_callback: str | None = attr(url())
-    recording_status_callback_event: tuple[str, ...] = attr(
-        subset("completed", "failed", "absent"), default=("completed", "failed")
+    action: str | None = attr(
+        url(),
+        says="The document that follows once the file is stored. Not asked when nothing but silence was "
+        "recorded, when the recording failed, or with `recordSession`.",
     )
-    recording_status_callback_method: Method = attr(http_method(), default="POST")
-    record_session: bool = attr(boolean(), default=False)
-    string_key1: str | None = attr(text())
-    string_key2: str | None = attr(text())
-    timeout: int = attr(seconds(1), default=5)
-    transcribe: bool = attr(boolean(), default=False, effect=False)
-    transcribe_callback: str | None = attr(url(), effect=False)
-    transcribe_low_confidence_word_replacement: str = attr(text(), default="_", effect=False)
-    transcribe_low_confidence_word_threshold: float = attr(number(0, 1), default=0.01, effect=False)
-    transcribe_timeout: int | None = attr(seconds(), effect=False)
-    trim: str = attr(choice("trim-silence", "do-not-trim"), default="trim-silence")
-    aws_access_key: str | None = _secret()
-    aws_bucket_name: str | None = _secret()
-    aws_secret_key: str | None = _secret()
-    gcp_access_token: str | None = _secret()
-    gcp_bucket_name: str | None = _secret()
-    gcp_client_id: str | None = _secret()
-    gcp_client_secret: str | None = _secret()
-    gcp_project: str | None = _secret()
-    gcp_refresh_token: str | None = _secret()
-    azure_account_key: str | None = _secret()
-    azure_account_name: str | None = _secret()
-    azure_container_name: str | None = _secret()
-    azure_sas_token: str | None = _secret()
+    method: Method = attr(http_method(), default="POST", says="How `action` is requested.")
+    background_audio_loop: int = attr(
+        integer(), default=1, says="How often `backgroundAudioUrl` is played; 0: until the recording ends."
+    )
+    background_audio_url: str | None = attr(
+        url(), says="What the caller hears during the recording; it is not recorded."
+    )
+    callback_url: str | None = attr(
+        url(), says="Gets one POST when the recording is over, whatever became of it; its answer is not looked at."
+    )
+    container_sid: str | None = attr(
+        text(),
+        says="The container that the file is stored in; without it, the account's. Not looked at with `fileSid`.",
+    )
+    direction: str = attr(
+        choice("any", "in", "out"),
+        default="any",
+        says="Whom to record: `in` is who calls, `out` who is called, `any` both. On an inbound call the caller "
+        "is `in`.",
+    )
+    error_action: str | None = attr(
+        url(), says="The document that follows when the recording failed. Without it the next verb runs."
+    )
+    error_method: Method = attr(http_method(), default="POST", says="How `errorAction` is requested.")
+    file_format: str = attr(
+        choice("wav", "mp3", "ul"),
+        default="wav",
+        says="`wav` is 16-bit PCM, `mp3` 32 kbit/s, `ul` headerless mu-law; all at 8 kHz.",
+    )
+    file_mode: str = attr(
+        choice("append", "overwrite"),
+        default="append",
+        says="What happens to what `fileSid` holds already. Appending takes the same `fileFormat`.",
+    )
+    file_sid: str | None = attr(text(), says="Record into this file, which must exist, instead of into a new one.")
+    channels: str = attr(
+        choice("mono", "dual"),
+        default="mono",
+        says="`dual` puts the two parties into two channels, the calling one left; not for `ul`.",
+    )
+    finish_on_key: str = attr(
+        keys(KEYS, off="none"),
+        default=KEYS,
+        says="Each of these keys ends the recording and is told; by default any key does, and with `none` no key.",
+    )
+    integer_key1: int | None = attr(integer(-(2**31)), says="A number of yours, kept with the file as `integer_key_1`.")
+    integer_key2: int | None = attr(integer(-(2**31)), says="Another one, `integer_key_2`.")
+    lifecycle_action: str = attr(
+        text(),
+        default="delete",
+        says="What happens to the file after `lifecycleTtl`; `delete` is all that is carried out.",
+    )
+    lifecycle_ttl: int | None = attr(
+        seconds(), says="How long after it was last changed the file is kept; without it, for ever."
+    )
+    max_length: int | None = attr(
+        seconds(1), says="The longest recording. Without it there is no limit but `timeout` and the keys."
+    )
+    play_beep: bool = attr(boolean(), default=False, says="Let a beep be heard first; it is not recorded.")
+    recording_status_callback: str | None = attr(
+        url(), says="Gets a request for each of the events below; its answer is not looked at."
+    )
+    recording_status_callback_event: tuple[str, ...] = attr(
+        subset("completed", "failed", "absent"),
+        default=("completed", "failed"),
+        says="When to send it: the file is stored, could not be, or there was nothing but silence.",
+    )
+    recording_status_callback_method: Method = attr(http_method(), default="POST", says="How it is sent.")
+    record_session: bool = attr(
+        boolean(),
+        default=False,
+        says="Record to the end of the call, beside the verbs that follow: the next one runs at once. "
+        "`finishOnKey`, `timeout`, `maxLength`, `playBeep`, background audio and `action` are not looked "
+        "at; callbacks are sent.",
+    )
+    string_key1: str | None = attr(text(), says="A text of yours, kept with the file as `string_key_1`.")
+    string_key2: str | None = attr(text(), says="Another one, `string_key_2`.")
+    timeout: int = attr(seconds(1), default=5, says="So long a silence ends the recording, one at its beginning too.")
+    transcribe: bool = attr(boolean(), default=False, effect=False, says="Make a text of what was said.")
+    transcribe_callback: str | None = attr(url(), effect=False, says="Where the text is sent.")
+    transcribe_low_confidence_word_replacement: str = attr(
+        text(), default="_", effect=False, says="What stands in the text for a word that was not understood."
+    )
+    transcribe_low_confidence_word_threshold: float = attr(
+        number(0, 1), default=0.01, effect=False, says="Below this confidence a word counts as not understood."
+    )
+    transcribe_timeout: int | None = attr(seconds(), effect=False, says="How long to wait for the text.")
+    trim: str = attr(
+        choice("trim-silence", "do-not-trim"),
+        default="trim-silence",
+        says="Whether silence at the beginning and the end is cut off; 100 ms of it stay.",
+    )
+    aws_access_key: str | None = _secret("Amazon S3: the access key.")
+    aws_bucket_name: str | None = _secret("Amazon S3: the bucket.")
+    aws_secret_key: str | None = _secret("Amazon S3: the secret key.")
+    gcp_access_token: str | None = _secret(
+        "Google Cloud Storage: an access token, or else the client and the refresh token."
+    )
+    gcp_bucket_name: str | None = _secret("Google Cloud Storage: the bucket.")
+    gcp_client_id: str | None = _secret("Google Cloud Storage: the client, where there is no access token.")
+    gcp_client_secret: str | None = _secret("Google Cloud Storage: the client's secret.")
+    gcp_project: str | None = _secret("Google Cloud Storage: the project.")
+    gcp_refresh_token: str | None = _secret("Google Cloud Storage: the client's refresh token.")
+    azure_account_key: str | None = _secret("Azure Blob Storage: the account's key, or else a SAS token.")
+    azure_account_name: str | None = _secret("Azure Blob Storage: the account.")
+    azure_container_name: str | None = _secret("Azure Blob Storage: the container of blobs.")
+    azure_sas_token: str | None = _secret("Azure Blob Storage: a shared access signature, where there is no key.")
 
     async def run(self, call: Call) -> Outcome:
         """Record. What cannot be stored, or was not, is a failure; nothing but silence is the next verb's turn."""

@@ -36,7 +36,9 @@ class Reject(Verb):
 
     name: ClassVar[str] = "Reject"
 
-    reason: str = attr(choice(*REASONS), default="rejected")
+    reason: str = attr(
+        choice(*REASONS), default="rejected", says="Why, which decides the SIP status: see the table below."
+    )
 
     @property
     def answers(self) -> bool:

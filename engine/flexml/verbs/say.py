@@ -17,9 +17,14 @@ class Say(Verb):
 
     name: ClassVar[str] = "Say"
 
-    voice: str = attr(voice_name(), default="man")
-    loop: int = attr(integer(0, 100), default=1)
-    loop_pause: int = attr(seconds(0, 300), default=0)
+    voice: str = attr(
+        voice_name(),
+        default="man",
+        says="Who speaks. A name that is not known, or that has no credentials, is replaced by another voice and "
+        "noted on the timeline.",
+    )
+    loop: int = attr(integer(0, 100), default=1, says="How often it is spoken; 0: until the call ends.")
+    loop_pause: int = attr(seconds(0, 300), default=0, says="The silence between two times.")
 
     @property
     def blank(self) -> bool:
