@@ -138,6 +138,7 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> I
         limits=DocumentLimits(max_bytes=config.webhook.max_document_bytes),
         region=config.sip.default_region,
     )
+    inbound.trunk_of = trunks.carrier_of
     inbound.set_routes(accounts, await database.load_dids())
     guard(registry, trunks, anybody=config.sip.inbound == "any", clock=time.time)
     await _start_http(config, stack, inbound, media, [files_router(storage), trunks_router(trunks.states)])

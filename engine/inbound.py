@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, cast
 
 from .call import Call
 from .call_services import Services
+from .config import Trunk
 from .db import Account, CallRecord, Database, Did
 from .errors import SipError
 from .exchange import Caller
@@ -79,6 +80,8 @@ class Inbound:
         self._fetcher, self._outbox, self._database, self._limits = fetcher, outbox, database, limits
         self._timeline = timeline
         self._region = region
+        self.trunk_of: Callable[[int], Trunk | None] = lambda _: None
+        """Which trunk an inbound dialog came by."""
         self._routes: dict[str, Route] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -106,7 +109,7 @@ class Inbound:
         )
         call.status_callback_url = route.did.status_callback_url or ""
         call.status_callback_method = cast("Method", route.did.status_callback_method)
-        call.attach(Leg(self._leg_settings, self._ports, self._media, call))
+        call.attach(Leg(self._leg_settings.on(self.trunk_of(invite.dialog)), self._ports, self._media, call))
         call.note(
             "< INVITE", to=invite.request_uri, **{"from": invite.from_uri}, source=invite.source,
             transport=invite.transport, call_id=invite.call_id, account=route.account.login,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from ..codecs.catalog import BY_NAME, Codec
 from ..media.protocol import LegStats, SetRemote
-from .config import Dtmf
+from .config import Dtmf, Trunk
 from .errors import MediaError
 from .media_client import MediaClient
 from .media_leg import LegListener, MediaLeg
@@ -36,6 +36,12 @@ class LegSettings:
     codecs: tuple[Codec, ...]
     dtmf: Dtmf = "auto"
     srtp: Policy = "off"
+
+    def on(self, trunk: Trunk | None) -> LegSettings:
+        """The settings of a leg that `trunk` carries: its codecs, its way to send keys."""
+        if trunk is None:
+            return self
+        return replace(self, codecs=tuple(BY_NAME[name] for name in trunk.codecs), dtmf=trunk.dtmf)
 
 
 class Leg:

@@ -39,10 +39,8 @@ class TrunkGate:
             return self._admit(invite)
         if not self._trunks.has_room(trunk.name):
             return Refusal(status=NO_ROOM, why=f"trunk {trunk.name} has its {trunk.max_calls} calls")
-        admitted = self._admit(invite)
-        if not isinstance(admitted, Refusal):
-            self._trunks.take(trunk.name, invite.dialog)
-        return admitted
+        self._trunks.take(trunk.name, invite.dialog)  # until the dialog ends, refused or not
+        return self._admit(invite)
 
     def _by_digest(self, invite: Invited) -> Trunk | Refusal | None:
         """The trunk that the credentials prove; None for nobody where anybody may call."""

@@ -116,6 +116,10 @@ class Trunks:
         for line in self._lines.values():
             line.calls.discard(call)
 
+    def carrier_of(self, call: Hashable) -> Trunk | None:
+        """The trunk that carries a call; None where none does."""
+        return next((line.trunk for line in self._lines.values() if call in line.calls), None)
+
     def failed(self, name: str, failure: str, at: float) -> None:
         """Keep what went wrong last, to be shown."""
         line = self._lines[name]

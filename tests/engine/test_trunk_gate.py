@@ -115,9 +115,18 @@ def test_a_full_trunk_refuses_one_call_more_until_one_is_over(anybody: bool) -> 
     assert status(registry.admit(invite(source, dialog=3))) == 0
 
 
-def test_a_call_that_is_not_admitted_counts_for_nothing() -> None:
-    trunks = Trunks(TRUNKS)
-    challenger = Challenger(b"key", lambda: 1000.0)
-    door = TrunkGate(trunks, challenger, lambda _: Refusal(status=404, why="no DID"), anybody=False)
-    assert status(door.admit(invite("192.0.2.9:5060"))) == 404
+def test_the_trunk_is_known_while_the_call_is_admitted_and_free_when_the_refused_dialog_ends() -> None:
+    trunks, carriers = Trunks(TRUNKS), list[Trunk | None]()
+
+    def refuse(invite: Invited) -> LiveCall | Refusal:
+        carriers.append(trunks.carrier_of(invite.dialog))
+        return Refusal(status=404, why="no DID")
+
+    registry = Registry()
+    registry.admit = refuse
+    guard(registry, trunks, anybody=True, clock=lambda: 1000.0)
+    assert status(registry.admit(invite("192.0.2.9:5060"))) == 404
+    assert status(registry.admit(invite("203.0.113.1:5060", dialog=2))) == 404
+    assert carriers == [TRUNKS[0], None]
+    registry.on_event(Ended(dialog=1, status=404, reason="Not Found", by="local"))
     assert trunks.state("address").calls == 0
