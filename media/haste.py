@@ -1,9 +1,9 @@
 """What delay a conversation can spare: a menu does not mind it, two who talk do.
 
 Legs in rooms want haste. When for a whole review (see `headroom`) every packet of one came earlier than it had to,
-its play point goes forward by whole ticks, as far as they still come EARLY_S before they are played: less is no
-protection, and more is heard as delay. When a packet came within the tick is only known as before or after EARLY_S
-from its end. A row on which packets were late since is left in peace for some reviews.
+its play point goes forward by whole ticks, as far as they still come LEAST_S before they are played: less is no
+protection, and more is heard as delay. When a packet came within the tick is only known as before or after the look
+that is taken EARLY_S from its end. A row on which packets were late since is left in peace for some reviews.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from .rows import FRAME_SAMPLES, RATE_HZ
 from .rtp import Flags, Indices, Integers
 
 EARLY_S: Final = 0.012
-"""Packets that come longer than this before the tick are early."""
+"""So long before the tick a look is taken at what has come, or later, as a tick that takes long lets it."""
 
-EARLY: Final = round(EARLY_S * RATE_HZ)
+LEAST_S: Final = 0.008
+"""A look later than this before the tick is of no use."""
+
+LEAST: Final = round(LEAST_S * RATE_HZ)
 
 CALM_REVIEWS: Final = 5
 """So many reviews without late packets come before the next haste: 10 s."""
@@ -44,9 +47,9 @@ class Haste:
         self._wanted[row] = wanted
         self._wait[row] = 0
 
-    def push(self, rows: Indices, headroom: Integers, *, early: bool) -> None:
-        """Take one packet on each of `rows` with `headroom` samples left at the next tick; `early` are all, or none."""
-        self._least[rows] = np.minimum(self._least[rows], headroom + EARLY if early else headroom)
+    def push(self, rows: Indices, headroom: Integers, early: int) -> None:
+        """Take one packet on each of `rows` with `headroom` samples left at the next tick, and `early` until then."""
+        self._least[rows] = np.minimum(self._least[rows], headroom + early)
 
     def disturb(self, rows: Indices) -> None:
         """Packets were late on `rows`."""
@@ -54,7 +57,7 @@ class Haste:
 
     def review(self, rows: Indices) -> Integers:
         """End the review of `rows`; return how many samples each can go forward: whole frames, as packets are."""
-        spare = np.maximum((self._least[rows] - EARLY) // FRAME_SAMPLES, 0) * FRAME_SAMPLES
+        spare = np.maximum((self._least[rows] - LEAST) // FRAME_SAMPLES, 0) * FRAME_SAMPLES
         spare[~self._wanted[rows] | (self._wait[rows] > 0)] = 0
         self._wait[rows] = np.maximum(self._wait[rows] - 1, 0)
         self._least[rows] = _UNSEEN

@@ -63,10 +63,10 @@ class Headroom:
         self._least[row] = _UNSEEN
         self._most[row] = self._most_before[row] = -_UNSEEN
 
-    def step(self, rows: Indices, headroom: Integers, now_tick: int, *, early: bool = False) -> Integers:
+    def step(self, rows: Indices, headroom: Integers, now_tick: int, early: int = 0) -> Integers:
         """Take one packet a row into account; return how many samples each play point must go forward.
 
-        `early` packets came long before the next tick (see `haste`).
+        They came at least `early` samples before the next tick (see `haste`).
         """
         self.arrival.push(rows, headroom, now_tick)
         shift = np.zeros(rows.size, np.int64)
@@ -74,7 +74,7 @@ class Headroom:
         if over.size:
             shift[over] = self._conclude(rows[over], now_tick)
             headroom = headroom - shift
-        self.haste.push(rows, headroom, early=early)
+        self.haste.push(rows, headroom, early)
         self._seen[rows] += 1
         self._least[rows] = np.minimum(self._least[rows], headroom)
         self._most[rows] = np.maximum(self._most[rows], headroom)

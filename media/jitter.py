@@ -84,10 +84,10 @@ class JitterBuffer:
         """Let `row` have as little delay as it can do with, or not (see `haste`)."""
         self._headroom.haste.want(row, wanted=wanted)
 
-    def push(self, batch: RtpBatch, now_tick: int, *, early: bool = False) -> None:
+    def push(self, batch: RtpBatch, now_tick: int, early: int = 0) -> None:
         """Place the audio packets of `batch`; those of closed rows are ignored.
 
-        `now_tick` counts ticks; `early` are packets that came long before the next.
+        `now_tick` counts ticks; the packets came at least `early` samples before the next.
         """
         for turn in rounds(batch.rows):
             self._push_round(batch if turn.size == len(batch) else batch.where(turn), now_tick, early)
@@ -120,7 +120,7 @@ class JitterBuffer:
         """Return how many samples ago what is pulled next came, int[n]; to be asked once a tick (see `arrival`)."""
         return self._headroom.arrival.step(rows)
 
-    def _push_round(self, batch: RtpBatch, now_tick: int, early: bool) -> None:
+    def _push_round(self, batch: RtpBatch, now_tick: int, early: int) -> None:
         # No row occurs twice.
         samples = batch.length // np.maximum(self._width[batch.rows], 1)
         headroom = self._headroom_of(batch)
@@ -133,7 +133,7 @@ class JitterBuffer:
         self.duplicates[batch.rows[~fresh]] += 1
         batch, samples, headroom = _only(batch, samples, headroom, fresh)
         self.late[batch.rows] += headroom < 0
-        shift = self._headroom.step(batch.rows, headroom, now_tick, early=early)
+        shift = self._headroom.step(batch.rows, headroom, now_tick, early)
         for at in np.flatnonzero(shift).tolist():
             self._move(int(batch.rows[at]), int(shift[at]))
         self._place(batch, samples, headroom - shift)

@@ -29,7 +29,7 @@ from .protocol import (
     LegSilent,
 )
 from .receiver import Heard
-from .rows import FRAME_MS
+from .rows import FRAME_MS, RATE_HZ
 from .rtp import RtpBatch
 from .stages import Stages
 from .telephone_event import EventTick
@@ -97,12 +97,9 @@ class Pipeline:
         """Whether legs are in rooms: then it is worth to `listen`."""
         return len(self._stages.rooms) > 0
 
-    def listen(self, now_s: float) -> None:
-        """Take what has come so far, which is early: it may be played a tick sooner.
-
-        To be called `haste.EARLY_S` before the tick, or not at all.
-        """
-        self._receive(self._stages.transport.receive(), now_s, early=True)
+    def listen(self, now_s: float, left_s: float) -> None:
+        """Take what has come so far, `left_s` before the tick: who is early needs less delay (see `haste`)."""
+        self._receive(self._stages.transport.receive(), now_s, int(left_s * RATE_HZ))
 
     def tick(self, now_s: float, hold: Callable[[], None] = lambda: None) -> int:
         """Do 20 ms of all legs; return how many RTP packets went out.
@@ -138,7 +135,7 @@ class Pipeline:
 
     # ---- in -----------------------------------------------------------------------------------------------------
 
-    def _receive(self, received: Received, now_s: float, *, early: bool = False) -> None:
+    def _receive(self, received: Received, now_s: float, early: int = 0) -> None:
         """Take what has come: whether it is in the clear, who sent it, what it is, where it belongs."""
         stages, legs = self._stages, self._stages.legs
         for packet in received.control:
@@ -159,7 +156,7 @@ class Pipeline:
         legs.count_received(batch.rows, batch.length)
         stages.silence.push(batch.rows, now_s)
         stages.reception.push(batch, now_s)
-        self._sort(batch, early=early)
+        self._sort(batch, early)
 
     def _receive_control(self, packet: ControlPacket, now_s: float) -> None:
         stages, row = self._stages, packet.row
@@ -172,14 +169,14 @@ class Pipeline:
         if latched:
             stages.transport.aim_control(row, packet.source)
 
-    def _sort(self, batch: RtpBatch, *, early: bool) -> None:
+    def _sort(self, batch: RtpBatch, early: int) -> None:
         """Hand audio to the jitter buffer and telephone events to their receiver."""
         stages, legs = self._stages, self._stages.legs
         audio = batch.payload_type == legs.payload_type[batch.rows]
         if audio.all():
-            stages.receiver.push(batch, self._tick, early=early)
+            stages.receiver.push(batch, self._tick, early)
             return
-        stages.receiver.push(batch.where(audio), self._tick, early=early)
+        stages.receiver.push(batch.where(audio), self._tick, early)
         events = batch.where(batch.payload_type == legs.event_type[batch.rows])
         for row, digit in stages.event_receiver.push(events):
             legs.digits[row] += 1

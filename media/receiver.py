@@ -116,14 +116,17 @@ class Receiver:
         for buffer in (self._narrow, self._broad):
             buffer.hasten(row, wanted=wanted)
 
-    def push(self, batch: RtpBatch, now_tick: int, *, early: bool = False) -> None:
-        """Take audio packets; those that cannot be the row's codec are counted as malformed."""
+    def push(self, batch: RtpBatch, now_tick: int, early: int = 0) -> None:
+        """Take audio packets; those that cannot be the row's codec are counted as malformed.
+
+        They came at least `early` samples before the next tick, `now_tick`.
+        """
         if self._broad_rows:
             broad = self._in_broad[batch.rows]
             if broad.any():
                 self._push_broad(batch.where(broad), now_tick, early)
                 batch = batch.where(~broad)
-        self._narrow.push(batch, now_tick, early=early)
+        self._narrow.push(batch, now_tick, early)
 
     def pull(self, rows: Indices) -> Heard:
         """Return the next 20 ms of each of `rows`."""
@@ -161,14 +164,14 @@ class Receiver:
         self._in_broad[row] = False
         self._malformed[row] = 0
 
-    def _push_broad(self, batch: RtpBatch, now_tick: int, early: bool) -> None:
+    def _push_broad(self, batch: RtpBatch, now_tick: int, early: int) -> None:
         for coder, at in self._bank.groups(batch.rows):
             own = batch.where(at)
             if isinstance(coder, Opus):
                 own = self._tokens(own, coder)
             else:
                 own = self._checked(own, own.length % 2 == 0)
-            self._broad.push(own, now_tick, early=early)
+            self._broad.push(own, now_tick, early)
 
     def _tokens(self, batch: RtpBatch, coder: Opus) -> RtpBatch:
         """Store Opus packets, and return tokens as if they were what had come."""

@@ -2,7 +2,7 @@
 
 A source counts from its first packet, without the probation of A.1: signalling has announced it. Another
 SSRC, or two packets in a row far off in sequence, are a new source; the loss of a row goes on over it. Arrival
-times are those of the tick, so jitter is known to the tick as well.
+times are those of the tick, or of the look before it, and jitter is known no better.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from setproctitle import setproctitle
 
 from . import channel, clock
 from .channel import Channel
-from .haste import EARLY_S
+from .haste import EARLY_S, LEAST_S
 from .pipeline import JITTER_MS, REPORT_S, SILENT_AFTER_S, Pipeline
 from .protocol import Beat, Command, Drain
 from .rows import FRAME_MS
@@ -108,7 +108,7 @@ class Worker:
         schedule = clock.Schedule(clock.now())
         while not self._over():
             if self._pipeline.conversing:
-                self._listen_early(schedule.deadline_s - EARLY_S)
+                self._listen_early(schedule.deadline_s)
             self._listen(schedule.deadline_s)
             clock.sleep_until(schedule.deadline_s)
             self._tick(schedule)
@@ -132,12 +132,13 @@ class Worker:
             if not wait_ms:
                 return
 
-    def _listen_early(self, until_s: float) -> None:
-        """Let the pipeline know what came before `until_s`; nothing if that is past, as then nobody knows."""
-        if clock.now() < until_s:
-            self._listen(until_s)
-            clock.sleep_until(until_s)
-            self._pipeline.listen(until_s)
+    def _listen_early(self, deadline_s: float) -> None:
+        """Let the pipeline take what comes EARLY_S before the tick; if that is past, what has come, but for LEAST_S."""
+        self._listen(deadline_s - EARLY_S)
+        clock.sleep_until(deadline_s - EARLY_S)
+        now_s = clock.now()
+        if deadline_s - now_s >= LEAST_S:
+            self._pipeline.listen(now_s, deadline_s - now_s)
 
     def _tick(self, schedule: clock.Schedule) -> None:
         begun_s, departure_s = clock.now(), schedule.deadline_s + LEAD_S

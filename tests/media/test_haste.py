@@ -46,7 +46,7 @@ class Talk:
             held, octets = (late or {}).get(tick, 0), numbered(self.number)
             rig.network.arrive(rig.network.tick + half + 2 * held, 0, packet(self.number, octets))
             self.said[octets] = self.number
-            rig.pipeline.listen(rig.now_s)
+            rig.pipeline.listen(rig.now_s, 0.012)
             heard = payloads(rig.run(1), 1)
             delays.append(self.number - self.said[heard] if heard in self.said else -1)
             self.number += 1
@@ -105,7 +105,7 @@ def test_rows_at_once_equal_each_row_alone() -> None:
         for row in wanted.tolist():
             haste.want(row, wanted=True)
         for number, each in enumerate(headroom):
-            haste.push(rows, each[rows], early=number == 1)
+            haste.push(rows, each[rows], 96 if number == 1 else 0)
         return haste.review(rows).tolist()
 
     assert [spare(rows[row : row + 1])[0] for row in rows.tolist()] == spare(rows)
@@ -114,18 +114,18 @@ def test_rows_at_once_equal_each_row_alone() -> None:
 
 
 MARGINS = [
-    ([160, 160], [True, True], 160), ([160, 160], [True, False], 0), ([160, 320], [True, False], 160),
-    ([255, 255], [False, False], 0), ([256, 256], [False, False], 160), ([63, 500], [True, False], 0),
-    ([-160, 320], [False, False], 0), ([800, 900], [False, True], 640),
+    ([160, 160], [96, 96], 160), ([160, 160], [96, 0], 0), ([160, 320], [96, 0], 160), ([160, 160], [64, 70], 160),
+    ([160, 160], [63, 96], 0), ([223, 223], [0, 0], 0), ([224, 224], [0, 0], 160), ([63, 500], [96, 0], 0),
+    ([-160, 320], [0, 0], 0), ([800, 900], [0, 96], 640),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("headroom", "early", "spare"), MARGINS)
-def test_the_packet_with_the_least_time_decides(headroom: list[int], early: list[bool], spare: int) -> None:
+def test_the_packet_with_the_least_time_decides(headroom: list[int], early: list[int], spare: int) -> None:
     haste, row = Haste(1), np.array([0])
     haste.want(0, wanted=True)
     for left, first in zip(headroom, early, strict=True):
-        haste.push(row, np.array([left]), early=first)
+        haste.push(row, np.array([left]), first)
     assert haste.review(row).tolist() == [spare]
 
 
