@@ -40,6 +40,12 @@ name = "known"
 uri = "sip:127.0.0.3:5060"
 inbound_username = "carrier"
 inbound_password = "hush"
+
+[[trunk]]
+name = "alaw"
+uri = "sip:127.0.0.4:5060"
+addresses = ["127.0.0.4"]
+codecs = ["PCMA"]
 """
 
 
@@ -171,6 +177,16 @@ def test_a_trunk_is_recognised_by_its_address_and_held_to_its_limit(closed: Engi
         first.send(first.request("BYE", DEMO, cseq=2, answered=answered))
         first.expect("SIP/2.0 200 ")
     closed.until("trusted", lambda trunk: trunk["calls"] == 0)
+
+
+def test_a_call_from_a_trunk_has_the_codecs_of_the_trunk(closed: Engine, rtp: RtpEndpoint) -> None:
+    with RawPeer(closed.process.target, address="127.0.0.4") as peer:
+        peer.send(peer.request("INVITE", DEMO, body=plain_sdp(rtp.port).replace(" 0 101", " 0 8 101")))
+        answered = peer.expect("SIP/2.0 200 ")
+        peer.send(peer.request("ACK", DEMO, answered=answered))
+        peer.send(peer.request("BYE", DEMO, cseq=2, answered=answered))
+        peer.expect("SIP/2.0 200 ")
+    assert " RTP/AVP 8 101" in answered.text
 
 
 def invite(*, authenticated: bool = False, password: str = "hush") -> str:
