@@ -8,11 +8,10 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import quote
 
-from ..codecs.catalog import BY_NAME
 from .config import Trunk
 from .dial import Destination
 from .leg import Leg, LegSettings
@@ -94,7 +93,7 @@ class Exchange:
     ) -> Party:
         """Send an INVITE. The leg is in the worker of `beside`. Raises SipError or MediaError."""
         party = Party(str(uuid.uuid4()), destination.target, self._agent, note)
-        party.attach(Leg(self._leg_settings(way), self._ports, self._media, party, beside=beside))
+        party.attach(Leg(self._settings.on(way.trunk), self._ports, self._media, party, beside=beside))
         try:
             await party.open()
             invitation = self._invitation(destination, way, caller)
@@ -105,12 +104,6 @@ class Exchange:
         if way.trunk is not None:
             self._trunks.take(way.trunk.name, party.dialog)
         return party
-
-    def _leg_settings(self, way: Way) -> LegSettings:
-        trunk = way.trunk
-        if trunk is None:
-            return self._settings
-        return replace(self._settings, codecs=tuple(BY_NAME[name] for name in trunk.codecs), dtmf=trunk.dtmf)
 
     def _invitation(self, destination: Destination, way: Way, caller: Caller) -> Invitation:
         host, headers = self._settings.advertised, tuple(destination.headers)
