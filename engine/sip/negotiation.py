@@ -14,11 +14,12 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import Final
 
-from ...codecs.catalog import AUDIO, TELEPHONE_EVENT, Codec
+from ...codecs.catalog import TELEPHONE_EVENT, Codec
 from ...media.protocol import Direction, SrtpKeys
 from ..errors import NotAcceptable, SdpError
 from . import crypto
 from .crypto import Crypto
+from .formats import Format, event_of, find, formats_of, numbered
 from .sdp import Attribute, Media, Session, connection_data, parse
 
 PROTOCOL: Final = "RTP/AVP"
@@ -30,9 +31,6 @@ _PROTOCOLS: Final[dict[crypto.Policy, tuple[str, ...]]] = {
 DEFAULT_PTIME: Final = 20
 _PTIME_RANGE: Final = range(10, 61, 10)
 _LARGEST_PAYLOAD: Final = 1440
-_FIRST_DYNAMIC: Final = 96
-_TELEPHONE_EVENT_TYPE: Final = 101
-_STATIC: Final = {str(codec.static_type): codec for codec in AUDIO if codec.static_type is not None}
 _DIRECTIONS: Final[dict[str, Direction]] = {
     "sendrecv": "sendrecv", "sendonly": "sendonly", "recvonly": "recvonly", "inactive": "inactive",
 }  # fmt: skip
@@ -84,26 +82,13 @@ class Agreed:
     srtp: SrtpKeys | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Format:
-    """A codec under the payload number it has in one description."""
-
-    number: int
-    codec: Codec
-
-    def attributes(self) -> Iterator[Attribute]:
-        yield Attribute(name="rtpmap", value=f"{self.number} {self.codec.rtpmap}")
-        if self.codec.fmtp:
-            yield Attribute(name="fmtp", value=f"{self.number} {self.codec.fmtp}")
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Match:
     """The media line that fits, and the formats and the peer's key taken from it."""
 
     index: int
-    codec: _Format
-    event: _Format | None
+    codec: Format
+    event: Format | None
     crypto: Crypto | None
 
 
@@ -124,7 +109,7 @@ def negotiate_answer(offer: str, local: LocalMedia) -> Agreed:
 def make_offer(local: LocalMedia) -> str:
     """Offer all of our codecs, and telephone-event at each of their clocks; with keys where SRTP is required."""
     ours = crypto.offered(local.keys) if local.srtp == "required" else ()
-    return str(_own_session(local, (_own_media(local, list(_number(local.codecs)), local.direction, ours),)))
+    return str(_own_session(local, (_own_media(local, list(numbered(local.codecs)), local.direction, ours),)))
 
 
 def renew_offer(agreed: Agreed, local: LocalMedia) -> str:
@@ -177,7 +162,7 @@ def _match(session: Session, local: LocalMedia, protocols: Sequence[str]) -> _Ma
             wrong += complaints
             if protocol == SECURE and not keys:
                 continue
-            if found := _match_formats(index, list(_formats(media)), local, next(iter(keys), None)):
+            if found := _match_formats(index, list(formats_of(media)), local, next(iter(keys), None)):
                 return found
     supported = ", ".join(codec.rtpmap for codec in local.codecs)
     raise NotAcceptable(
@@ -186,13 +171,11 @@ def _match(session: Session, local: LocalMedia, protocols: Sequence[str]) -> _Ma
     )
 
 
-def _match_formats(index: int, formats: Sequence[_Format], local: LocalMedia, key: Crypto | None) -> _Match | None:
+def _match_formats(index: int, formats: Sequence[Format], local: LocalMedia, key: Crypto | None) -> _Match | None:
     for candidate in formats:
-        own = _find(candidate.codec, local.codecs)
+        own = find(candidate.codec, local.codecs)
         if own is not None:
-            return _Match(
-                index=index, codec=_Format(candidate.number, own), event=_event(formats, own), crypto=key
-            )  # fmt: skip
+            return _Match(index=index, codec=Format(candidate.number, own), event=event_of(formats, own), crypto=key)
     return None
 
 
@@ -233,42 +216,6 @@ def _agree(session: Session, match: _Match, local: LocalMedia, ours: Iterable[Cr
         on_hold=not peer_listens,
         srtp=_keys(match.crypto, ours),
     )
-
-
-def _formats(media: Media) -> Iterator[_Format]:
-    """The formats of a media line that have a codec we could name, by `a=rtpmap` or by RFC 3551's static numbers."""
-    maps = dict(value.split(maxsplit=1) for value in media.values("rtpmap") if len(value.split(maxsplit=1)) == 2)
-    for text in media.formats:
-        if not (text.isascii() and text.isdigit() and int(text) < 128):
-            continue
-        codec = _codec_named(maps[text]) if text in maps else _STATIC.get(text)
-        if codec is not None:
-            yield _Format(int(text), codec)
-
-
-def _codec_named(rtpmap: str) -> Codec | None:
-    """The codec of an rtpmap value (`opus/48000/2`); encoding names do not distinguish case."""
-    name, _, rest = rtpmap.strip().partition("/")
-    clock, _, channels = rest.partition("/")
-    if not (clock.isascii() and clock.isdigit() and len(clock) < 7):
-        return None
-    if name.lower() == TELEPHONE_EVENT.name:
-        return replace(TELEPHONE_EVENT, clock_hz=int(clock))
-    wanted = (name.upper(), clock, channels or "1")
-    return next((codec for codec in AUDIO if _identity(codec) == wanted), None)
-
-
-def _identity(codec: Codec) -> tuple[str, str, str]:
-    return codec.name.upper(), str(codec.clock_hz), str(codec.channels)
-
-
-def _find(codec: Codec, among: Iterable[Codec]) -> Codec | None:
-    return next((own for own in among if _identity(own) == _identity(codec)), None)
-
-
-def _event(formats: Iterable[_Format], codec: Codec) -> _Format | None:
-    events = {one.codec.clock_hz: one for one in formats if one.codec.name == TELEPHONE_EVENT.name}
-    return events.get(codec.clock_hz) or events.get(TELEPHONE_EVENT.clock_hz)
 
 
 def _reachable(address: str, own: str) -> bool:
@@ -319,24 +266,13 @@ def _number_in(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
-def _number(codecs: Sequence[Codec]) -> Iterator[_Format]:
-    """Our payload numbers: static where RFC 3551 has one, telephone-event/8000 by custom 101, the rest from 96 up."""
-    taken = {_TELEPHONE_EVENT_TYPE}
-    free = (number for number in range(_FIRST_DYNAMIC, 128) if number not in taken)
-    for codec in codecs:
-        yield _Format(codec.static_type if codec.static_type is not None else next(free), codec)
-    for clock in dict.fromkeys(codec.clock_hz for codec in codecs):
-        number = _TELEPHONE_EVENT_TYPE if clock == TELEPHONE_EVENT.clock_hz else next(free)
-        yield _Format(number, replace(TELEPHONE_EVENT, clock_hz=clock))
-
-
 def _own_session(local: LocalMedia, media: tuple[Media, ...], time: str = "0 0") -> Session:
     origin = f"- {local.session_id} {local.version} {connection_data(local.address)}"
     return Session(origin=origin, address=local.address, time=time, media=media)
 
 
 def _own_media(
-    local: LocalMedia, formats: Sequence[_Format], direction: Direction, keys: Iterable[Crypto] = ()
+    local: LocalMedia, formats: Sequence[Format], direction: Direction, keys: Iterable[Crypto] = ()
 ) -> Media:
     lines = [Attribute(name="crypto", value=str(line)) for line in keys]
     described = [attribute for one in formats for attribute in one.attributes()]
