@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flexml.media.haste import CALM_REVIEWS, Haste
-from flexml.media.protocol import Join, Leave, StartRecording
+from flexml.media.protocol import CloseLeg, Join, Leave, StartRecording
 from numpy.typing import NDArray
 
 from .rig import Rig, packet, payloads
@@ -150,3 +150,22 @@ def test_a_recording_lacks_the_tick_that_was_skipped_and_all_else_lies_in_its_pl
     assert lacking.size == TICK
     assert not recorded[first + lacking].any()
     assert lacking[-1] - lacking[0] == TICK - 1
+
+
+def test_there_is_a_conversation_while_a_leg_is_in_a_room() -> None:
+    rig = Rig()
+    rig.leg(1)
+    assert not rig.pipeline.conversing
+    rig.command(Join(leg=1, room=1))
+    assert rig.pipeline.conversing
+    rig.command(CloseLeg(leg=1))
+    assert not rig.pipeline.conversing
+    rig.leg(2)  # in the row of leg 1, and in no haste
+    for number in range(250):
+        rig.network.arrive(number, 0, packet(number, numbered(number)))
+    rig.run(250)
+    rig.command(Join(leg=2, room=1))
+    rig.leg(3)
+    rig.command(Join(leg=3, room=1))
+    rig.network.arrive(250, 0, packet(250, numbered(250)))
+    assert payloads(rig.run(1), 1) == numbered(248)
