@@ -12,7 +12,15 @@ import pytest
 from flexml.engine.config import LISTS, SECTIONS
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = ["scripts/setup", "scripts/serve", "scripts/test", "scripts/lock", "scripts/build-pjsua2", ".ci/run"]
+SCRIPTS = [
+    "scripts/setup",
+    "scripts/serve",
+    "scripts/test",
+    "scripts/lock",
+    "scripts/build-pjsua2",
+    "scripts/flexml-reference",
+    ".ci/run",
+]
 LOCKS = ["requirements.lock", "requirements-dev.lock"]
 
 
