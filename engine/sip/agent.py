@@ -315,10 +315,10 @@ class Agent:
         self._calls.clear()
         self._given_up.clear()
         self._finished.clear()
-        self._trunks.clear()
         self._account = None
         self._endpoint.libDestroy(pj.PJSUA_DESTROY_NO_NETWORK)
         self._endpoint = None
+        self._trunks.clear()  # not earlier: the stack tells them what becomes of requests under way
 
     # ---- driving pjsip ----------------------------------------------------------------------------------------
 
@@ -614,6 +614,7 @@ class Agent:
     def _unregister(self) -> None:
         """Take back what is registered; the answers are waited for as those to BYE are."""
         for account in self._trunks.values():
+            account.told = None
             if account.getInfo().regIsActive:
                 with suppress(pj.Error):
                     account.setRegistration(False)
