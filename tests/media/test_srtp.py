@@ -16,6 +16,8 @@ from flexml.media.protocol import (
     DigitReceived,
     LegClosed,
     LegHeard,
+    LegOpened,
+    OpenLeg,
     SetRemote,
     SrtpKeys,
     Suite,
@@ -90,6 +92,13 @@ def test_the_rollover_counter_goes_on_where_the_sequence_wraps() -> None:
     sent = wire(rig)
     assert peer().unprotect(sent[535])[2:4] == b"\xff\xff"
     assert peer().unprotect(sent[536], rollovers=1)[2:4] == b"\x00\x00"
+
+
+def test_no_stream_begins_near_the_wrap_of_its_sequence() -> None:
+    """Who misses the packet before the wrap could not know of it (RFC 3711 section 3.3.1)."""
+    rig = Rig()
+    rig.command(*(OpenLeg(leg=leg, address="127.0.0.1", port=4000 + 2 * leg) for leg in range(1, 9)))
+    assert max(event.sequence for event in rig.said(LegOpened)) < 2**15
 
 
 @pytest.mark.parametrize("suite", SUITES)

@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -34,6 +35,16 @@ module_app ctrl_tcp.so
 """
 
 
+def free_sip_port() -> int:
+    """A port that is free for UDP and for TCP: baresip takes both, or does not start."""
+    for _ in range(100):
+        port = free_port(socket.SOCK_STREAM)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free for both UDP and TCP")
+
+
 class Baresip:
     """One softphone process, told what to do over its control socket."""
 
@@ -45,7 +56,7 @@ class Baresip:
         self._control_port = free_port(socket.SOCK_STREAM)
         rtp = free_port() & ~1
         config = _CONFIG.format(
-            sip=free_port(), folder=folder, said=said, rtp=rtp, rtp_last=rtp + 20,
+            sip=free_sip_port(), folder=folder, said=said, rtp=rtp, rtp_last=rtp + 20,
             control=self._control_port, modules=MODULES,
         )  # fmt: skip
         present = [line for line in config.splitlines() if not line.startswith("module") or self._installed(line)]

@@ -3,6 +3,7 @@
 import base64
 import os
 import re
+import shutil
 import signal
 import wave
 from collections.abc import Iterator
@@ -11,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from baresip import MODULES, Baresip
-from conftest import need
 from engine_process import EngineProcess
 from flexml_app import Application, Line, tone_wav
 from g711 import Samples
@@ -38,22 +38,29 @@ def crypto(body: str) -> tuple[str, str, bytes]:
 
 @pytest.fixture
 def secure_phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Baresip]:
-    need("baresip")
-    if not (MODULES / "srtp.so").exists():
-        pytest.skip("baresip's srtp.so is not installed")
+    if shutil.which("baresip") is None or not (MODULES / "srtp.so").exists():
+        pytest.skip("baresip, or its srtp.so, is not installed")
     with Baresip(tmp_path_factory.mktemp("baresip"), media_encryption="srtp-mand") as phone:
         yield phone
 
 
 @pytest.fixture(scope="module")
 def strict(application: Application, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    """An engine with `[sip] srtp = "required"`, which has one number."""
+    """An engine with `[sip] srtp = "required"`, which has one number and logs whatever there is to log."""
     engine = EngineProcess(tmp_path_factory.mktemp("strict"), {NUMBER: application.url(f"/{NUMBER}/")}, legs=4)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("FLEXML_SIP_SRTP", "required")
+        environment.setenv("FLEXML_LOG_LEVEL", "debug")
         engine.start()
     yield engine
     assert engine.stop() == 0, engine.log()[-4000:]
+
+
+@pytest.fixture
+def strict_sipp(strict: EngineProcess, tmp_path: Path) -> Sipp:
+    if shutil.which("sipp") is None:
+        pytest.skip("sipp is not installed")
+    return Sipp(tmp_path, strict.target)
 
 
 @pytest.fixture
@@ -110,11 +117,8 @@ def test_baresip_is_answered_by_an_engine_that_requires_srtp(
     check_baresip_call(strict_line, strict, secure_phone)
 
 
-def test_an_engine_that_requires_srtp_refuses_plain_rtp(
-    strict_line: Line, strict: EngineProcess, tmp_path: Path
-) -> None:
-    need("sipp")
-    outcome = Sipp(tmp_path, strict.target).run(refused(488), number=strict_line.number)
+def test_an_engine_that_requires_srtp_refuses_plain_rtp(strict_line: Line, strict_sipp: Sipp) -> None:
+    outcome = strict_sipp.run(refused(488), number=strict_line.number)
     assert outcome.status == 0, outcome.errors
 
 
@@ -199,3 +203,14 @@ def test_a_protected_call_goes_on_when_its_media_worker_is_killed(
     assert line.wait_for("digits")[0].data["Digits"] == "42"
     audio, rate = heard_by(secure_phone)
     assert share_at(loud_part(audio[-3 * rate :]), 1500 * 8000 / rate) > 0.8
+
+
+def test_no_key_is_in_the_log_whatever_is_logged(strict_line: Line, strict: EngineProcess, strict_sipp: Sipp) -> None:
+    strict_line.serve("<Hangup/>")
+    outcome = strict_sipp.run(call(offer=secure(), hang_up=False), number=strict_line.number)
+    assert outcome.status == 0, outcome.errors
+    _, _, key = crypto(outcome.answer(200).body)
+    log = strict.log()
+    assert log.count("inline:***") >= 2, "offer and answer are there"
+    assert THEIRS not in log
+    assert base64.b64encode(key).decode() not in log
