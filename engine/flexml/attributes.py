@@ -206,7 +206,7 @@ def keys(allowed: Collection[str] = KEYS, *, off: str = "", single: bool = False
         return stripped
 
     count = "one of" if single else "any of"
-    return Kind(parse=parse, allowed=f"{count} {' '.join(allowed)}" + (f", or {off} for none" if off else ""))
+    return Kind(parse=parse, allowed=f"{count} {' '.join(allowed)}" + (f", or {off} for no key" if off else ""))
 
 
 def url() -> Kind[str]:

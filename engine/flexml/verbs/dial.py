@@ -51,8 +51,8 @@ class Dial(Verb):
     confirm_key: str = attr(
         keys(KEYS, single=True),
         default="",
-        says="The key that the called party must press, within `timeout`, to be connected; otherwise it is hung "
-        "up and the others go on ringing.",
+        says="The key that the called party must press, within `timeout`, to be connected. Another key, or none, "
+        "ends its call, and the others go on ringing.",
     )
     confirm_sound: str | None = attr(url(), says="What the called party hears meanwhile; it should name the key.")
     container_sid: str | None = attr(

@@ -6,8 +6,11 @@ import json
 import re
 import subprocess
 import sys
+from http.server import HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from flexml.engine.errors import DocumentError, FetchError, FlexmlError
@@ -95,9 +98,33 @@ def test_the_words_for_errors_are_those_that_are_told(error: FlexmlError) -> Non
     assert f"`{error_code(error)}`" in section("## When something fails")
 
 
+@pytest.mark.parametrize(
+    ("path", "digits", "verbs"),
+    [
+        ("/welcome", None, ["Gather", "Say"]),
+        ("/menu", "1", ["Say", "Redirect"]),
+        ("/menu", "2", ["Say", "Record"]),
+        ("/menu", "3", ["Gather", "Say"]),
+        ("/thanks", "#", ["Say"]),
+    ],
+)
+def test_the_application_answers_over_http(path: str, digits: str | None, verbs: list[str]) -> None:
+    defined: dict[str, Any] = {"__name__": "app"}
+    exec(blocks("python")[0], defined)
+    body = json.dumps(request_data(FACTS, request_url="", data={"Digits": digits, "RecordingDuration": 7}))
+    with HTTPServer(("127.0.0.1", 0), defined["Application"]) as server:
+        answering = Thread(target=server.handle_request)
+        answering.start()
+        with urlopen(f"http://127.0.0.1:{server.server_port}{path}", body.encode(), timeout=10) as answer:
+            document = parse(answer.read(), url=answer.url)
+        answering.join()
+    assert [verb.name for verb in document.verbs] == verbs
+    assert document.notes == ()
+
+
 def test_the_check_of_signatures_accepts_ours_and_no_other() -> None:
     defined: dict[str, Any] = {}
-    exec(blocks("python")[0], defined)
+    exec(blocks("python")[1], defined)
     url = "https://app.example/menu?a=1"
     signature = sign(b"key", "1700000000", "POST", url, b"{}")
     assert defined["genuine"]("key", "1700000000", "POST", url, b"{}", signature)
