@@ -234,7 +234,7 @@ class Call(CallAudio):
             log.debug("digit %s by %s is not a new one", digit, source)
             return
         self.note("digit", digit=digit, source=source)
-        self._digits.push(digit)
+        self._digits.push(digit, source)
 
     def on_detected(self, event: Detected) -> None:
         """Something listened for was heard."""

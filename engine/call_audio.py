@@ -13,6 +13,7 @@ from typing import Final
 
 from ..media.protocol import (
     Detector,
+    DigitSource,
     Layer,
     MachineDetected,
     PlayFinished,
@@ -154,6 +155,10 @@ class CallAudio(ABC):
     async def digit(self, timeout_s: float | None = None) -> str | None:
         """The next key pressed, typed-ahead ones first; None after `timeout_s` without one."""
         return await self._digits.get(timeout_s)
+
+    async def pressed(self) -> tuple[str, DigitSource]:
+        """The next key pressed, and how it came."""
+        return await self._digits.pressed()
 
     async def digit_of(self, keys: str) -> str:
         """The next of `keys` pressed; others stay for whoever asks next."""

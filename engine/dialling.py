@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
-from ..media.protocol import StartPlay
+from ..media.protocol import DigitSource, StartPlay
 from .dial import Destination, Dialled, DialRequest, DialStatus
 from .errors import MediaError, PromptError, SipError
 from .exchange import Caller, Exchange, Way
@@ -49,8 +49,8 @@ class Calling(Protocol):
         """Begin a tone."""
         ...
 
-    async def digit(self, timeout_s: float | None = None) -> str | None:
-        """The next key pressed."""
+    async def pressed(self) -> tuple[str, DigitSource]:
+        """The next key pressed, and how it came."""
         ...
 
     async def fetch_audio(self, url: str) -> Prompt:
@@ -265,18 +265,21 @@ class Dialling:
     async def _relay(self, party: Party) -> None:
         """Pass the caller's keys on; returns at the star that hangs up."""
         while True:
-            key = await self._calling.digit()
+            key, source = await self._calling.pressed()
             if key == "*" and self._request.hangup_on_star:
                 self._calling.note("hanging up the party on star")
                 return
-            if key:
-                await self._pass(key, party.leg)
+            await self._pass(key, source, party.leg)
 
     async def _relay_back(self, party: Party) -> None:
-        while key := await party.digits.get():
-            await self._pass(key, self._calling.leg)
+        while True:
+            key, source = await party.digits.pressed()
+            await self._pass(key, source, self._calling.leg)
 
-    async def _pass(self, key: str, leg: Leg) -> None:
+    async def _pass(self, key: str, source: DigitSource, leg: Leg) -> None:
+        """Press the key on `leg`, unless it goes there as audio anyway."""
+        if source == "inband":
+            return
         try:
             await leg.media.send_digits(key)
         except MediaError as error:

@@ -78,12 +78,12 @@ class DigitQueue:
     """A queue of keys with one rule: a key is given to exactly one asker."""
 
     def __init__(self) -> None:
-        self._keys: deque[str] = deque(maxlen=MAX_AHEAD)
+        self._keys: deque[tuple[str, DigitSource]] = deque(maxlen=MAX_AHEAD)
         self._arrived = asyncio.Event()
 
-    def push(self, key: str) -> None:
+    def push(self, key: str, source: DigitSource = "rfc4733") -> None:
         """Take a key press."""
-        self._keys.append(key)
+        self._keys.append((key, source))
         self._arrived.set()
 
     def clear(self) -> None:
@@ -94,19 +94,23 @@ class DigitQueue:
         """The next key; None after `timeout_s` without one."""
         try:
             async with asyncio.timeout(timeout_s):
-                while not self._keys:
-                    self._arrived.clear()
-                    await self._arrived.wait()
+                return (await self.pressed())[0]
         except TimeoutError:
             return None
+
+    async def pressed(self) -> tuple[str, DigitSource]:
+        """The next key, and how it came."""
+        while not self._keys:
+            self._arrived.clear()
+            await self._arrived.wait()
         return self._keys.popleft()
 
     async def get_one_of(self, keys: str) -> str:
         """The next of `keys`; others stay where they are."""
         while True:
-            for key in self._keys:
-                if key in keys:
-                    self._keys.remove(key)
-                    return key
+            for press in self._keys:
+                if press[0] in keys:
+                    self._keys.remove(press)
+                    return press[0]
             self._arrived.clear()
             await self._arrived.wait()

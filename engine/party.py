@@ -48,7 +48,6 @@ class Party:
         self.ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
         self.on_audible: Callable[[], None] = lambda: None
         """Called when the party's audio may come: with early media, or with the answer."""
-        self.on_key: Callable[[str], None] = self.digits.push
         self._agent, self._note = agent, note
         self._leg: Leg | None = None
         self._merge = DigitMerge()
@@ -152,7 +151,7 @@ class Party:
         """A key was pressed."""
         if self._merge.accept(digit, source, asyncio.get_running_loop().time()):
             self.note("digit", digit=digit, source=source)
-            self.on_key(digit)
+            self.digits.push(digit, source)
 
     def on_detected(self, event: Detected) -> None:
         """Nothing is listened for on a called party yet."""
