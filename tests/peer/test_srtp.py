@@ -21,7 +21,7 @@ from sipp import Sipp, ack, call, pause, receive, refused, request, same_transac
 THEIRS = base64.b64encode(bytes(range(30))).decode()
 RENEWED = base64.b64encode(bytes(range(30, 60))).decode()
 TAG_OCTETS = 10
-NUMBER = "15550003000"
+NUMBER = "15550003900"
 
 
 def secure(*, key: str = THEIRS, suite: str = "AES_CM_128_HMAC_SHA1_80", port: str = "[rtp_port]") -> str:
