@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
+from ...media.protocol import Layer
 from ..dial import Dialled, DialRequest
 from ..growth import Growth
 from ..recording import Recorded, RecordingRequest
@@ -72,9 +73,6 @@ class Played:
 
 AmdSettings = Mapping[str, int]
 """What answering machine detection goes by, by the names of Amd's attributes in snake_case; the rest is default."""
-
-Layer = Literal["foreground", "background", "aside"]
-"""What a verb plays, what goes on under it, and what is heard but never recorded."""
 
 
 class Playing(Protocol):

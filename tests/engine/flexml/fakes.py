@@ -11,8 +11,9 @@ from flexml.engine.digits import DigitQueue
 from flexml.engine.errors import FetchError, PromptError, StorageError
 from flexml.engine.flexml.fetch import Cookies, Fetched
 from flexml.engine.flexml.request import CallFacts
-from flexml.engine.flexml.verb import AmdSettings, Layer, Method, Played, Prompt
+from flexml.engine.flexml.verb import AmdSettings, Method, Played, Prompt
 from flexml.engine.recording import Recorded, RecordingRequest
+from flexml.media.protocol import Layer
 
 SPEECH_S = 3.0
 BASE = "http://app.example/start"
