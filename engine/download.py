@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import dataclass
+from io import FileIO
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -76,7 +77,7 @@ class Download:
 
     async def _save(self, target: Path) -> str:
         limits, sha, loop = self._limits, hashlib.sha256(), asyncio.get_running_loop()
-        file = await asyncio.to_thread(target.open, "wb", 0)
+        file = await _opened(target)
 
         async def write(chunk: bytes) -> None:
             room = limits.max_bytes - self.size
@@ -100,6 +101,21 @@ class Download:
         if self.size == 0:
             raise PromptError("the body is empty; expected audio")
         return sha.hexdigest()
+
+
+async def _opened(target: Path) -> FileIO:
+    """The file to write to; whoever is cancelled meanwhile leaves it closed."""
+    opening = asyncio.ensure_future(asyncio.to_thread(FileIO, target, "wb"))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close)
+        raise
+
+
+def _close(opening: asyncio.Future[FileIO]) -> None:
+    if opening.exception() is None:
+        opening.result().close()
 
 
 async def request(
