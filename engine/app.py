@@ -19,6 +19,8 @@ from fastapi import APIRouter
 from ..codecs.catalog import BY_NAME
 from . import config_entries, retention
 from .api import server
+from .api.authentication import Authentication
+from .api.calls import calls_router
 from .api.demo import demo_router
 from .api.files import files_router
 from .api.server import Health
@@ -27,10 +29,13 @@ from .audio import Audio
 from .call_services import Services
 from .config import Config
 from .db import Account, Database
+from .directory import Directory
 from .exchange import Exchange
-from .inbound import DocumentLimits, Inbound, close_orphans
+from .inbound import Inbound
 from .leg import LegSettings
+from .lives import Lives, close_orphans
 from .media_client import MediaClient
+from .outbound import Outbound
 from .outbox import Backoff, Outbox
 from .ports import PortPool
 from .prompts import PromptLimits, Prompts
@@ -71,16 +76,16 @@ async def serve(config: Config) -> None:
         supervisor = Supervisor(media, count=_workers(config), settings=_worker_settings(config))
         supervisor.start()
         stack.push_async_callback(supervisor.stop)
-        inbound = await _start(config, stack, media)
+        lives = await _start(config, stack, media)
         await supervisor.ready()
         print(_greeting(config), flush=True)
         await stop.wait()
         supervisor.wind_down()
-        log.info("stopping: %d live calls", len(inbound.registry))
-        await inbound.drain(DRAIN_TIMEOUT_S)
+        log.info("stopping: %d live calls", len(lives.registry))
+        await lives.drain(DRAIN_TIMEOUT_S)
 
 
-async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> Inbound:
+async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> Lives:
     database = await stack.enter_async_context(_running(Database(config.database.url)))
     await database.sync_config(config_entries.accounts(config), config_entries.dids(config))
     timeline = await stack.enter_async_context(_running(Timeline(database)))
@@ -96,6 +101,8 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> I
     speech = await stack.enter_async_context(_running(_speech(config)))
     storage = LocalStorage(database, Path(config.storage.path), clock=time.time)
     accounts = await database.load_accounts()
+    directory = Directory(config.sip.default_region)
+    directory.load(accounts, await database.load_dids())
     recordings = await stack.enter_async_context(_running(_recordings(config, storage, outbox, accounts)))
     if left := await recordings.recover():
         log.warning("%d recordings had been left unfinished when the last run ended; finishing them", left)
@@ -125,27 +132,39 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> I
         ringback=RINGBACK.get(config.sip.default_region, "ringback-eu"),
         music_url=f"{_http_url(config)}/demo/music.wav",
     )
-    inbound = Inbound(
+    lives = Lives(
         registry=registry,
-        services=services,
-        leg_settings=settings,
-        ports=ports,
-        media=media,
+        agent=agent,
         fetcher=webhook,
         outbox=outbox,
         database=database,
         timeline=timeline,
-        limits=DocumentLimits(max_bytes=config.webhook.max_document_bytes),
-        region=config.sip.default_region,
+        max_document_bytes=config.webhook.max_document_bytes,
+    )
+    inbound = Inbound(
+        lives=lives, directory=directory, services=services, leg_settings=settings, ports=ports, media=media
     )
     inbound.trunk_of = trunks.carrier_of
-    inbound.set_routes(accounts, await database.load_dids())
     guard(registry, trunks, anybody=config.sip.inbound == "any", clock=time.time)
-    await _start_http(config, stack, inbound, media, [files_router(storage), trunks_router(trunks.states)])
+    outbound = Outbound(
+        lives=lives,
+        directory=directory,
+        services=services,
+        database=database,
+        clock=time.time,
+        ring_timeout_s=config.sip.ring_timeout_s,
+    )
+    routers = [
+        files_router(storage),
+        trunks_router(trunks.states),
+        calls_router(outbound, database, Authentication(directory), time.time),
+    ]
+    await _start_http(config, stack, lives, media, routers)
     agent.start()
     stack.push_async_callback(agent.close)
     await stack.enter_async_context(_running(TrunkUpkeep(trunks, agent, clock=time.time, spread=random.random)))
-    return inbound
+    await stack.enter_async_context(_running(outbound))
+    return lives
 
 
 def _webhook(config: Config) -> Webhook:
@@ -241,7 +260,7 @@ def _agent_settings(config: Config) -> AgentSettings:
 
 
 async def _start_http(
-    config: Config, stack: AsyncExitStack, inbound: Inbound, media: MediaClient, routers: list[APIRouter]
+    config: Config, stack: AsyncExitStack, lives: Lives, media: MediaClient, routers: list[APIRouter]
 ) -> None:
     """Serve HTTP beside everything else, from when it listens until the engine stops."""
     started = time.monotonic()
@@ -250,7 +269,7 @@ async def _start_http(
         return Health(
             version=version("flexml-engine"),
             uptime_s=round(time.monotonic() - started, 1),
-            live_calls=len(inbound.registry),
+            live_calls=len(lives.registry),
             workers=sum(worker.connected for worker in media.workers),
         )
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import ClassVar, Final
 
 from ..media.protocol import AmdState, Detector, DigitSource, LegStats, MachineDetected, SilenceDetected
 from . import call_notes
@@ -26,24 +27,27 @@ from .flexml.verb import Method, Prompt
 from .leg import Leg
 from .log import about_call
 from .media_jobs import Detected
-from .outcome import Outcome
+from .outcome import Outcome, Word, unanswered
+from .party import refuse_transfer
 from .recording import RecordingRequest
 from .redact import presentable, presentable_text
-from .sip.events import Acknowledged, DigitInfo, Ended, Event
+from .sip.events import Acknowledged, DigitInfo, Ended, Event, Login
 from .sip.negotiation import Agreed
 
 log = logging.getLogger("flexml.call")
 
 MEDIA_GRACE_S: Final = 0.1
 """After ACK, how long to wait for the peer's first packet before audio goes out."""
-HANG_UP_TIMEOUT_S: Final = 40.0
-"""Longer than SIP takes to give a BYE up (RFC 3261 timer F, 32 s)."""
+HANG_UP_TIMEOUT_S: Final = 4.0
+"""How long a call waits for the peer to confirm its end; the stack goes on trying (RFC 3261 timer F, 32 s)."""
 NOT_ACCEPTABLE: Final = 'SIP;cause=488;text="Not Acceptable Here"'
 """Why we hang up on an answer that nothing comes of: the Reason of RFC 3326."""
 
 
 class Call(CallAudio):
-    """One inbound call on one leg. Implements `flexml.verb.Call` and `media_leg.LegListener`."""
+    """One call on one leg, an inbound one. Implements `flexml.verb.Call` and `media_leg.LegListener`."""
+
+    inbound: ClassVar[bool] = True
 
     def __init__(
         self, *, sid: str, dialog: int, services: Services, account: str = "", detector: Detector = "energy"
@@ -60,17 +64,27 @@ class Call(CallAudio):
         """As whom the call's own calls are placed, where the document names nobody else."""
         self.may_show: Callable[[str], bool] = lambda _: False
         """Whether the account may show that number on calls of its own."""
+        self.transfer: Callable[[str], int] = refuse_transfer
+        """What comes of a REFER: the status that it is answered with."""
         self.storage: dict[str, str] = {}
         self.outcome = Outcome(started=datetime.now(UTC))
         self.status_callback_url = ""
         self.status_callback_method = "POST"
         self._services = services
         self._recordings = CallRecordings(
-            sid, account, services.recordings, lambda: self.leg, lambda: self.told(), inbound=True, note=self.note
+            sid,
+            account,
+            services.recordings,
+            lambda: self.leg,
+            lambda: self.told(),
+            inbound=self.inbound,
+            note=self.note,
         )
         self._leg: Leg | None = None
         self._merge = DigitMerge()
         self._over = asyncio.Event()
+        self._leaving = asyncio.Event()
+        self._why_leaving = ""
         self._acknowledged = asyncio.Event()
         self._heard = asyncio.Event()
         self._answered_at: float | None = None
@@ -110,7 +124,7 @@ class Call(CallAudio):
 
     async def _work(self, carry_out: Callable[[], Awaitable[None]]) -> None:
         try:
-            await self.leg.open()
+            await self._begin()
             await carry_out()
         except CallEnded as error:
             log.debug("%s", error)
@@ -123,21 +137,37 @@ class Call(CallAudio):
             self.note("internal error")
             self._fail()
 
+    async def _begin(self) -> None:
+        """Do what comes before the first document. Raises FlexmlError."""
+        await self.leg.open()
+
     async def _until_over(self, work: asyncio.Future[None]) -> None:
+        """Return when the dialog has ended: by the peer, or by us because `work` is done or somebody said `end`."""
         over = asyncio.ensure_future(self._over.wait())
+        leaving = asyncio.ensure_future(self._leaving.wait())
         try:
-            await asyncio.wait({over, work}, return_when=asyncio.FIRST_COMPLETED)
-            if not self._over.is_set():
-                self._end_dialog()
+            await asyncio.wait({over, work, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not self.over:
+                self._end_dialog(self._why_leaving)
+                work.cancel()
                 await asyncio.wait({over}, timeout=HANG_UP_TIMEOUT_S)
+            if not self.over:
+                self.note("the peer did not confirm the end", waited_s=HANG_UP_TIMEOUT_S)
+                self._take_end(Ended(dialog=self.dialog, status=408, reason="", by="local"))
         finally:
             over.cancel()
+            leaving.cancel()
+
+    def end(self, reason: str = "") -> None:
+        """End the call from our side, soon; `reason` is the value of a Reason header (RFC 3326)."""
+        self._why_leaving = self._why_leaving or reason
+        self._leaving.set()
 
     def _fail(self) -> None:
-        if self._over.is_set():
+        if self.over:
             return
         if self.answered:
-            self._end_dialog()
+            self.end()
             return
         self._rejected = 500
         self.note("> 500")
@@ -146,23 +176,26 @@ class Call(CallAudio):
         except SipError as error:
             log.debug("%s", error)
 
-    def _end_dialog(self, reason: str = "") -> None:
+    def _end_dialog(self, reason: str) -> None:
         """Hang up; a dialog that has ended meanwhile needs no ending."""
-        self._note_hang_up(reason)
+        if self._rejected is not None:
+            return
+        self.note("> BYE" if self.answered else "> 603", **({"reason": reason} if reason else {}))
         try:
             self._services.agent.hang_up(self.dialog, reason=reason)
         except SipError as error:
             log.debug("%s", error)
 
-    def _note_hang_up(self, reason: str = "") -> None:
-        self.note("> BYE" if self.answered else "> 603", **({"reason": reason} if reason else {}))
-
     def _conclude(self) -> None:
         outcome = self.outcome
         outcome.played_url, outcome.play_offset_ms = self.last_played
-        outcome.conclude(answered_at=self._answered_at, ended_at=self._ended_at or asyncio.get_running_loop().time(),
-                         rejected=self._rejected)  # fmt: skip
+        ended_at = self._ended_at or asyncio.get_running_loop().time()
+        outcome.conclude(answered_at=self._answered_at, ended_at=ended_at, otherwise=self._unanswered())
         self.note("call over", status=outcome.status, duration_s=outcome.duration_s)
+
+    def _unanswered(self) -> Word:
+        """How a call went that nobody answered."""
+        return "cancel" if self.outcome.by == "remote" else unanswered(self._rejected or 0)
 
     # ---- from SIP and media -----------------------------------------------------------------------------------
 
@@ -183,7 +216,8 @@ class Call(CallAudio):
         outcome = self.outcome
         outcome.sip_status, outcome.reason, outcome.by = event.status, event.reason, event.by
         outcome.ended, self._ended_at = datetime.now(UTC), asyncio.get_running_loop().time()
-        request = {"request": "BYE" if self.answered else "CANCEL"} if event.by == "remote" else {}
+        cancelled = {"request": "CANCEL"} if self.inbound else {}
+        request = ({"request": "BYE"} if self.answered else cancelled) if event.by == "remote" else {}
         self.note("call ended", by=event.by, **request, status=event.status, reason=event.reason)
         self._over.set()
 
@@ -206,6 +240,12 @@ class Call(CallAudio):
         self.leg.on_answer(answer)
         self._note_media(before)
 
+    def on_refer(self, target: str) -> int:
+        """Say whether a REFER is followed: 202, or the status of its refusal."""
+        status = self.transfer(target)
+        self.note("< REFER", to=target, answered=status)
+        return status
+
     def _note_media(self, before: Agreed | None) -> None:
         """Note what was agreed, where that is something else than before."""
         if (agreed := self.leg.agreed) is not None:
@@ -225,7 +265,7 @@ class Call(CallAudio):
             except SdpError as error:
                 self.note("answer refused", error=str(error))
                 log.warning("the answer in ACK cannot be used: %s", error)
-                asyncio.get_running_loop().call_soon(self._end_dialog, NOT_ACCEPTABLE)
+                self.end(NOT_ACCEPTABLE)
         self._acknowledged.set()
 
     def on_digit(self, digit: str, source: DigitSource) -> None:
@@ -259,7 +299,7 @@ class Call(CallAudio):
     def on_silent(self, silent_ms: int) -> None:
         """No packet has come for as long as `[rtp] silence_timeout_s` allows: the peer is gone."""
         self.note("no RTP, hanging up", silent_ms=silent_ms)
-        self._end_dialog('Q.850;cause=102;text="no RTP"')
+        self.end('Q.850;cause=102;text="no RTP"')
 
     # ---- what verbs see ---------------------------------------------------------------------------------------
 
@@ -322,10 +362,8 @@ class Call(CallAudio):
         await self._over.wait()
 
     async def hang_up(self) -> None:
-        """End the call from our side."""
-        self._note_hang_up()
-        self._tell_agent(lambda: self._services.agent.hang_up(self.dialog), "hang up")
-        await self._over.wait()
+        """End the call from our side: nothing that is awaited on it from now on comes back."""
+        self.end()
 
     def _tell_agent(self, act: Callable[[], None], what: str) -> None:
         """Do something on the dialog; one that has ended meanwhile is no error of ours."""
@@ -383,7 +421,8 @@ class Call(CallAudio):
         if request.caller_id and not self.may_show(request.caller_id):
             self.note("callerId is neither a DID of the account nor in its caller_ids", caller_id=request.caller_id)
             return failed
-        caller = Caller(number=request.caller_id or self.caller.number, name=request.caller_name or self.caller.name)
+        number, name = request.caller_id or self.caller.number, request.caller_name or self.caller.name
+        caller = replace(self.caller, number=number, name=name)
         return await Dialling(self, self._services.exchange, request, caller, self._services.ringback).run()
 
     def store(self, name: str, value: str) -> None:
@@ -399,6 +438,12 @@ class Call(CallAudio):
         self.status_callback_url = url or self.status_callback_url
         self.status_callback_method = method or self.status_callback_method
         self.changed()
+
+    def override_login(self, username: str, password: str) -> None:
+        """Answer challenges of calls that this one places with these credentials; what is empty stays as it was."""
+        before = self.caller.login or Login(username="", password="")
+        login = Login(username=username or before.username, password=password or before.password)
+        self.caller = replace(self.caller, login=login)
 
     def note(self, what: str, **details: object) -> None:
         """Put a line on the call's timeline (and the log)."""

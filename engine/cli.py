@@ -32,6 +32,7 @@ def main() -> None:
     """Run the command line."""
     if sys.argv[1:2] not in (["serve"], ["check-config"]):
         add_call()
+        add_dial()
         add_timeline()
         add_trunks()
     app()
@@ -42,6 +43,13 @@ def add_call() -> None:
     from .call_command import call
 
     app.command()(call)
+
+
+def add_dial() -> None:
+    """Add what has the running engine call."""
+    from .dial_command import dial
+
+    app.command()(dial)
 
 
 def add_timeline() -> None:

@@ -19,6 +19,7 @@ Dtmf = Literal["auto", "rfc4733", "inband", "info"]
 Detector = Literal["energy", "webrtc"]
 Srtp = Literal["off", "optional", "required"]
 Identity = Literal["none", "pai", "rpid"]
+Refer = Literal["refuse", "follow"]
 
 KIND: Final = "kind"
 """The key of a field's metadata that holds its Kind."""
@@ -32,6 +33,7 @@ DTMF: Final[Kind[Dtmf]] = kinds.choice("auto", "rfc4733", "inband", "info")
 DETECTOR: Final[Kind[Detector]] = kinds.choice("energy", "webrtc")
 SRTP: Final[Kind[Srtp]] = kinds.choice("off", "optional", "required")
 IDENTITY: Final[Kind[Identity]] = kinds.choice("none", "pai", "rpid")
+REFER: Final[Kind[Refer]] = kinds.choice("refuse", "follow")
 REQUIRED: Final = object()
 
 
@@ -57,6 +59,8 @@ class Sip:
     dtmf: Dtmf = setting(DTMF, "auto")
     default_region: str = setting(kinds.REGION, "US")
     inbound: str = setting(kinds.choice("any", "trunks"), "any")
+    ring_timeout_s: int = setting(kinds.integer(5, 600), 60)
+    refer: Refer = setting(REFER, "refuse")
     tls_certificate: str = setting(kinds.optional(kinds.PATH), "")
     tls_private_key: str = setting(kinds.optional(kinds.PATH), "")
 
@@ -158,6 +162,7 @@ class Account:
     fallback_url: str = setting(kinds.optional(kinds.URL), "")
     caller_ids: tuple[str, ...] = setting(kinds.many(kinds.NUMBER), [])
     detector: str = setting(kinds.optional(kinds.choice("energy", "webrtc")), "")
+    no_answer: str = setting(kinds.choice("noanswer", "no-answer"), "noanswer")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

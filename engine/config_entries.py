@@ -19,6 +19,7 @@ def accounts(config: Config) -> list[AccountEntry]:
             fallback_url=account.fallback_url or None,
             caller_ids=account.caller_ids,
             detector=account.detector or config.media.detector,
+            no_answer=account.no_answer,
         )
         for account in config.accounts
     ]

@@ -47,6 +47,7 @@ class AccountEntry:
     fallback_url: str | None = None
     caller_ids: tuple[str, ...] = ()
     detector: str = ""
+    no_answer: str = "noanswer"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +80,8 @@ class Account:
     fallback_url: str | None = None
     caller_ids: tuple[str, ...] = ()
     detector: str = ""
+    no_answer: str = "noanswer"
+    """How that status is spelt to this account's applications: `noanswer`, or `no-answer` for old ones."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,9 +100,10 @@ class Did:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallRecord:
-    """A call, live or over; `duration_s` counts from the answer.
+    """A call: scheduled, live or ended. `created` is when it was asked for, `due` when it is to be placed.
 
-    `callback` is url, method and data of the status callback that is due if the process dies before the call ends.
+    `duration_s` counts from the answer. `callback` is url, method and data of the status callback that is due if the
+    process dies before the call ends, `order` the order of a call that the engine places.
     """
 
     sid: str
@@ -109,11 +113,14 @@ class CallRecord:
     to_number: str
     state: str
     started: float
+    created: float = 0.0
+    due: float | None = None
     answered: float | None = None
     ended: float | None = None
     status: str = ""
     duration_s: int = 0
     callback: dict[str, Any] | None = None
+    order: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -213,6 +220,35 @@ class Database:
         async with self.begin() as connection:
             return await _select(connection, call_table, CallRecord, where=where, order=call_table.c.sid, limit=limit)
 
+    async def load_call(self, sid: str) -> CallRecord | None:
+        """The call of that sid."""
+        async with self.begin() as connection:
+            found = await _select(connection, call_table, CallRecord, where=call_table.c.sid == sid)
+        return found[0] if found else None
+
+    async def next_due(self) -> float | None:
+        """When the next scheduled call is due; None where none is scheduled."""
+        query = sa.select(sa.func.min(call_table.c.due)).where(call_table.c.state == "scheduled")
+        async with self.begin() as connection:
+            return (await connection.execute(query)).scalar()
+
+    async def claim_due_calls(self, now: float) -> list[CallRecord]:
+        """Take the scheduled calls that are due by `now`: they are live from then on, and nobody else gets them."""
+        where = sa.and_(call_table.c.state == "scheduled", call_table.c.due <= now)
+        async with self.begin() as connection:
+            due = await _select(connection, call_table, CallRecord, where=where, order=call_table.c.due, lock=True)
+            for call in due:
+                own = call_table.c.sid == call.sid
+                await connection.execute(sa.update(call_table).where(own).values(state="live"))
+        return due
+
+    async def cancel_scheduled_call(self, sid: str, now: float) -> bool:
+        """End a call that has not been placed yet; False where it has been, or is not there."""
+        where = sa.and_(call_table.c.sid == sid, call_table.c.state == "scheduled")
+        ended = sa.update(call_table).where(where).values(state="ended", status="cancel", ended=now)
+        async with self.begin() as connection:
+            return (await connection.execute(ended)).rowcount == 1
+
     async def save_callback(self, callback: Callback) -> None:
         """Insert the callback, or update it where it is there already."""
         async with self.begin() as connection:
@@ -261,6 +297,7 @@ async def _select(
     where: sa.ColumnElement[bool] | None = None,
     order: sa.ColumnElement[Any] | None = None,
     limit: int | None = None,
+    lock: bool = False,
 ) -> list[Row]:
     query = sa.select(*(table.c[f.name] for f in fields(kind)))
     if where is not None:
@@ -269,6 +306,8 @@ async def _select(
         query = query.order_by(order)
     if limit is not None:
         query = query.limit(limit)
+    if lock:  # where the database has such locks; SQLite has one writer
+        query = query.with_for_update(skip_locked=True)
     return [kind(**row) for row in (await connection.execute(query)).mappings()]
 
 

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from ..media.protocol import DigitSource, StartPlay
 from .dial import Destination, Dialled, DialRequest, DialStatus
-from .errors import MediaError, PromptError, SipError
-from .exchange import Caller, Exchange, Way
+from .errors import MediaError, PromptError
+from .exchange import Caller, Exchange
 from .flexml.verb import Playing, Prompt, Recording
 from .leg import Leg
-from .outcome import BUSY_STATUSES, NO_ANSWER_STATUSES
+from .outcome import unanswered
 from .party import Party
+from .reach import Reach, Unreached
 from .recording import RecordingRequest
-
-NOT_ANSWERED: Final = NO_ANSWER_STATUSES | {487}
 
 
 class Calling(Protocol):
@@ -114,10 +113,11 @@ class Dialling:
 
     def _failure(self) -> DialStatus:
         """What is said of parties none of which answered."""
-        if any(status in BUSY_STATUSES for status in self._statuses):
+        words = {unanswered(status) for status in self._statuses}
+        if "busy" in words:
             return "busy"
-        waited = len(self._statuses) < len(self._request.destinations)
-        return "noanswer" if waited or any(status in NOT_ANSWERED for status in self._statuses) else "failed"
+        still_ringing = len(self._statuses) < len(self._request.destinations)
+        return "noanswer" if still_ringing or "noanswer" in words else "failed"
 
     async def _record(self) -> None:
         if self._request.recording is not None and self._recording is None:
@@ -170,40 +170,25 @@ class Dialling:
         return None
 
     async def _reach(self, destination: Destination) -> Party | None:
-        """Ring one destination, way after way; the party once it may talk."""
-        ways = self._exchange.ways(destination.target)
-        if not ways:
-            self._calling.note("no route", number=destination.target)
-            self._statuses.append(404)
+        """Ring one destination; the party once it may talk."""
+        calling = self._calling
+        reach = Reach(
+            exchange=self._exchange,
+            caller=self._caller,
+            note=calling.note,
+            made=self._made,
+            beside=calling.leg.media,
+        )
+        reached = await reach.party(destination)
+        if isinstance(reached, Unreached):
+            self._statuses.append(reached.status)
             return None
-        status = 0
-        for way in ways:
-            party = await self._try(destination, way)
-            if party is None:
-                continue
-            await asyncio.wait([party.answered, party.ended], return_when=asyncio.FIRST_COMPLETED)
-            if party.answered.done() and not party.ended.done():
-                return await self._confirmed(party, destination)
-            ended = party.ended.result()
-            status = ended.status
-            if not self._exchange.goes_on(way, status, ended.reason):
-                break
-        self._statuses.append(status)
-        return None
+        return await self._confirmed(reached, destination)
 
-    async def _try(self, destination: Destination, way: Way) -> Party | None:
-        """Place the call by one way; None where that way cannot even be tried."""
-        leg, note = self._calling.leg, self._calling.note
-        try:
-            party = await self._exchange.call(destination, way, self._caller, leg.media, note)
-        except (SipError, MediaError) as error:
-            note("the call could not be placed", way=str(way), error=str(error))
-            self._exchange.goes_on(way, 0, str(error))
-            return None
+    def _made(self, party: Party) -> None:
         self._parties.append(party)
         if self._calling.answered and len(self._request.destinations) == 1 and not self._request.confirm_key:
             party.on_audible = lambda: self._join(party)
-        return party
 
     async def _confirmed(self, party: Party, destination: Destination) -> Party | None:
         """Send the keys that the number asks for, then wait for the key that confirms; None where it does not come."""

@@ -9,6 +9,7 @@
     ├── SdpError           a session description cannot be read
     │   └── NotAcceptable  it can be read, but nothing in it fits (488)
     ├── SipError           the SIP stack refused an operation
+    ├── OrderError         a call cannot be placed as it was ordered: the field, and what is wrong with it
     ├── MediaError         a media worker refused a command, or is gone
     └── CallEnded          the call ended while something was being done on it
 
@@ -79,6 +80,14 @@ class NotAcceptable(SdpError):
 
 class SipError(FlexmlError):
     """The SIP stack refused an operation."""
+
+
+class OrderError(FlexmlError):
+    """A call cannot be placed as it was ordered; `field` names what is wrong."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field, self.message = field, message
 
 
 class MediaError(FlexmlError):

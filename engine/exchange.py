@@ -20,7 +20,7 @@ from .media_leg import MediaLeg
 from .party import Invitation, Party
 from .ports import PortPool
 from .sip.address import normalise_number
-from .sip.events import SipAgent
+from .sip.events import LiveCall, Login, SipAgent
 from .sip.trunks import Trunks, outgoing, should_fail_over
 
 SCHEMES: Final = ("sip:", "sips:")
@@ -29,8 +29,12 @@ SCHEMES: Final = ("sip:", "sips:")
 class Dialogs(Protocol):
     """Who sorts the agent's events to calls: the registry."""
 
-    def place(self, call: Party, invite: Callable[[], int]) -> int:
+    def place(self, call: LiveCall, invite: Callable[[], int]) -> int:
         """Send an INVITE for `call`, so that no event of its dialog is lost."""
+        ...
+
+    def hand_over(self, dialog: int, call: LiveCall) -> None:
+        """Let what happens on a dialog be another's from now on."""
         ...
 
     def forget(self, dialog: int) -> None:
@@ -40,10 +44,11 @@ class Dialogs(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
-    """As whom a call is placed."""
+    """As whom a call is placed; with `login`, challenges are answered by it instead of the trunk's credentials."""
 
     number: str
     name: str = ""
+    login: Login | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,9 +94,9 @@ class Exchange:
         return [Way(target=number, trunk=trunk) for trunk in self._trunks.route(number)]
 
     async def call(
-        self, destination: Destination, way: Way, caller: Caller, beside: MediaLeg, note: Callable[..., None]
+        self, destination: Destination, way: Way, caller: Caller, beside: MediaLeg | None, note: Callable[..., None]
     ) -> Party:
-        """Send an INVITE. The leg is in the worker of `beside`. Raises SipError or MediaError."""
+        """Send an INVITE. The leg is in the worker of `beside`, if that is given. Raises SipError or MediaError."""
         party = Party(str(uuid.uuid4()), destination.target, self._agent, note)
         party.attach(Leg(self._settings.on(way.trunk), self._ports, self._media, party, beside=beside))
         try:
@@ -109,7 +114,9 @@ class Exchange:
         host, headers = self._settings.advertised, tuple(destination.headers)
         if way.trunk is None:
             from_uri = f"sip:{quote(caller.number, safe='+*#')}@{host}"
-            return Invitation(uri=way.target, from_uri=from_uri, display_name=caller.name, headers=headers)
+            return Invitation(
+                uri=way.target, from_uri=from_uri, display_name=caller.name, headers=headers, login=caller.login
+            )
         call = outgoing(way.trunk, way.target, caller=caller.number, name=caller.name, host=host)
         return Invitation(
             uri=call.target,
@@ -117,6 +124,7 @@ class Exchange:
             display_name=call.display_name,
             headers=(*call.headers, *headers),
             trunk=way.trunk.name,
+            login=caller.login,
         )
 
     def goes_on(self, way: Way, status: int, reason: str) -> bool:
@@ -125,6 +133,11 @@ class Exchange:
         if on and way.trunk is not None:
             self._trunks.failed(way.trunk.name, f"{status} {reason}".strip(), self._clock())
         return on
+
+    def hand_over(self, party: Party, call: LiveCall) -> None:
+        """Let what happens on a party's dialog be `call`'s from now on, its end included."""
+        if party.dialog is not None:
+            self._dialogs.hand_over(party.dialog, call)
 
     async def close(self, party: Party) -> None:
         """End a party, whatever it is doing."""

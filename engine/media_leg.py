@@ -133,6 +133,10 @@ class MediaLeg:
         """What was counted so far; final once the leg is closed."""
         return self._stream.stats
 
+    def report_to(self, listener: LegListener) -> None:
+        """Have another hear of the leg from now on."""
+        self._listener = listener
+
     # ---- commands ---------------------------------------------------------------------------------------------
 
     async def open(self, address: str, port: int, cname: str) -> None:

@@ -18,12 +18,21 @@ from .digits import DigitMerge, DigitQueue
 from .errors import SdpError, SipError
 from .leg import Leg
 from .media_jobs import Detected
-from .sip.events import Accepted, DigitInfo, Ended, Event, Progressed, SipAgent
+from .sip.events import Accepted, DigitInfo, Ended, Event, Login, Progressed, SipAgent
 
 log = logging.getLogger("flexml.party")
 
 CLOSE_TIMEOUT_S: Final = 40.0
 """Longer than SIP takes to give a request up (RFC 3261 timer F, 32 s)."""
+
+
+DECLINED: Final = 603
+
+
+def refuse_transfer(target: str) -> int:
+    """Refuse a REFER, as outside of a conversation that may be transferred."""
+    del target
+    return DECLINED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +44,7 @@ class Invitation:
     display_name: str = ""
     headers: Sequence[tuple[str, str]] = ()
     trunk: str = ""
+    login: Login | None = None
 
 
 class Party:
@@ -48,6 +58,8 @@ class Party:
         self.ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
         self.on_audible: Callable[[], None] = lambda: None
         """Called when the party's audio may come: with early media, or with the answer."""
+        self.transfer: Callable[[str], int] = refuse_transfer
+        """What comes of a REFER: the status that it is answered with."""
         self._agent, self._note = agent, note
         self._leg: Leg | None = None
         self._merge = DigitMerge()
@@ -78,6 +90,7 @@ class Party:
             display_name=invitation.display_name,
             headers=invitation.headers,
             trunk=invitation.trunk,
+            login=invitation.login,
         )
         self.note("> INVITE", to=invitation.uri, trunk=invitation.trunk)
         return dialog
@@ -144,6 +157,12 @@ class Party:
     def on_answer(self, answer: str) -> None:
         """Take the answer to an offer of ours within the dialog."""
         self.leg.on_answer(answer)
+
+    def on_refer(self, target: str) -> int:
+        """Say whether a REFER is followed: 202, or the status of its refusal."""
+        status = self.transfer(target)
+        self.note("< REFER", to=target, answered=status)
+        return status
 
     # ---- from media ---------------------------------------------------------------------------------------------
 

@@ -10,36 +10,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from .errors import FlexmlError, NotAcceptable, SdpError
-from .sip.events import Ended, Event, Invited, SipAgent
+from .sip.events import Ended, Event, Invited, LiveCall, SipAgent
 
 log = logging.getLogger("flexml.registry")
 
+NO_SUCH_CALL: Final = 481
 CHALLENGED: Final = 401
 """Part of every call that brings credentials, so nothing to warn of."""
-
-
-class LiveCall(Protocol):
-    """What the registry needs of a call."""
-
-    @property
-    def sid(self) -> str:
-        """The call's identifier."""
-        ...
-
-    def on_sip_event(self, event: Event) -> None:
-        """Take an event of the call's dialog."""
-        ...
-
-    def on_offer(self, offer: str | None) -> str:
-        """Give our SDP."""
-        ...
-
-    def on_answer(self, answer: str) -> None:
-        """Take the peer's answer."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +74,11 @@ class Registry:
         self._by_dialog[dialog] = call
         return dialog
 
+    def hand_over(self, dialog: int, call: LiveCall) -> None:
+        """Let what happens on a dialog be another's from now on; harmless where the dialog is over."""
+        if dialog in self._by_dialog:
+            self._by_dialog[dialog] = call
+
     def _invited(self, invite: Invited) -> None:
         try:
             admitted = Refusal(status=503, why="shutting down") if self.draining else self.admit(invite)
@@ -132,6 +117,11 @@ class Registry:
             call.on_answer(answer)
         except SdpError as error:
             log.warning("the answer cannot be used: %s", error)
+
+    def on_refer(self, dialog: int, target: str) -> int:
+        """Say whether a REFER is followed."""
+        call = self._by_dialog.get(dialog)
+        return NO_SUCH_CALL if call is None else call.on_refer(target)
 
     def forget(self, dialog: int) -> None:
         """Drop a call that has ended and been concluded."""

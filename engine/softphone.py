@@ -131,6 +131,10 @@ class Softphone:
     def on_answer(self, dialog: int, answer: str) -> None:
         """Take an answer within the dialog; this phone makes no offers there."""
 
+    def on_refer(self, dialog: int, target: str) -> int:
+        """Refuse to be sent elsewhere."""
+        return 603
+
     def on_digit(self, digit: str, source: DigitSource) -> None:
         """The peer pressed a key."""
         del source

@@ -21,6 +21,7 @@ account_table: Final = sa.Table(
     sa.Column("fallback_url", sa.Text),
     sa.Column("caller_ids", sa.JSON, nullable=False),
     sa.Column("detector", sa.String(16), nullable=False, server_default=""),
+    sa.Column("no_answer", sa.String(16), nullable=False, server_default="noanswer"),
 )
 did_table: Final = sa.Table(
     "did",
@@ -44,11 +45,14 @@ call_table: Final = sa.Table(
     sa.Column("to_number", sa.Text, nullable=False),
     sa.Column("state", sa.String(16), nullable=False, index=True),
     sa.Column("started", sa.Double, nullable=False, index=True),
+    sa.Column("created", sa.Double, nullable=False, server_default="0"),
+    sa.Column("due", sa.Double),
     sa.Column("answered", sa.Double),
     sa.Column("ended", sa.Double),
     sa.Column("status", sa.String(32), nullable=False),
     sa.Column("duration_s", sa.Integer, nullable=False),
     sa.Column("callback", sa.JSON),
+    sa.Column("order", sa.JSON),
 )
 callback_table: Final = sa.Table(
     "callback",

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Final
 
 from .config import Trunk
-from .registry import LiveCall, Refusal, Registry
+from .registry import Refusal, Registry
 from .sip.digest import Challenger, read_credentials
-from .sip.events import Invited
+from .sip.events import Invited, LiveCall
 from .sip.trunks import Trunks
 
 UNAUTHORIZED: Final = 401

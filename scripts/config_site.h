@@ -3,7 +3,7 @@
 #define PJ_LOG_MAX_LEVEL                5
 #define PJ_IOQUEUE_MAX_HANDLES          16384
 #define PJSUA_MAX_CALLS                 4000
-#define PJSUA_MAX_ACC                   128
+#define PJSUA_MAX_ACC                   512
 #define PJSUA_MAX_CONF_PORTS            4254
 #define PJSUA_MAX_PLAYERS               1
 #define PJSUA_MAX_RECORDERS             1

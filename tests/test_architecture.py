@@ -92,13 +92,17 @@ def test_packages_keep_apart(
 LAYERS = [
     # engine
     ("engine.cli",),
-    ("engine.call_command", "engine.timeline_command", "engine.trunk_command"),
+    ("engine.call_command", "engine.dial_command", "engine.timeline_command", "engine.trunk_command"),
     ("engine.app", "engine.softphone"),
-    ("engine.api", "engine.inbound", "engine.trunk_gate"),
+    ("engine.api", "engine.trunk_gate"),
+    ("engine.inbound", "engine.outbound"),
+    ("engine.lives",),
     ("engine.flexml",),
     ("engine.registry",),
+    ("engine.outgoing",),
     ("engine.call",),
     ("engine.call_services", "engine.dialling"),
+    ("engine.reach", "engine.directory"),
     ("engine.exchange",),
     ("engine.party",),
     ("engine.call_audio", "engine.call_notes", "engine.call_recordings", "engine.audio"),
@@ -144,7 +148,7 @@ LAYERS = [
         "engine.flexml.verb",
         "engine.flexml.fetch",
     ),
-    ("engine.growth", "engine.dial", "engine.media_jobs", "engine.wave_header", "engine.spool"),
+    ("engine.growth", "engine.dial", "engine.order", "engine.media_jobs", "engine.wave_header", "engine.spool"),
     ("engine.recording",),
     ("engine.errors",),
     # media: what is not named is a stage

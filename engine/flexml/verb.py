@@ -195,6 +195,10 @@ class Call(Protocol):
         """Send the status callback there; an empty `url` or a `method` of None keeps what was set before."""
         ...
 
+    def override_login(self, username: str, password: str) -> None:
+        """Answer challenges of calls that this one places with these credentials; what is empty stays as it was."""
+        ...
+
     async def play_error_message(self) -> None:
         """Tell the caller that the application failed; returns at the message's end."""
         ...

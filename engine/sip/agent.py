@@ -35,6 +35,7 @@ from .events import (
     Ended,
     Invited,
     Listener,
+    Login,
     OptionsAnswered,
     Progressed,
     RegistrationAnswered,
@@ -55,6 +56,8 @@ TIMED_OUT: Final = 408
 CHALLENGES: Final = frozenset({401, 407})
 CODEC_ENABLED: Final = 128
 """A priority of pjmedia; 0 is disabled, which L16 is by default: offers of nothing else would be refused."""
+REFER_EXPIRES_S: Final = 180
+"""How long who sent a REFER may expect news of it."""
 BURST: Final = 64
 """How many rounds of pjsip events are handled before the event loop gets its turn."""
 
@@ -147,7 +150,7 @@ class _Call(pj.Call):
 
     def __init__(self, agent: Agent, account: pj.Account, dialog: int, call_id: int = pj.PJSUA_INVALID_ID) -> None:
         super().__init__(account, call_id)
-        self.agent = agent
+        self.agent, self.account = agent, account
         self.dialog = dialog
         self.inbound = call_id != pj.PJSUA_INVALID_ID
         self.first_sdp: str | None = None
@@ -189,7 +192,8 @@ class _Call(pj.Call):
 
     @guarded
     def onCallTransferRequest(self, prm: pj.OnCallTransferRequestParam) -> None:
-        prm.statusCode = 603
+        prm.statusCode = 500
+        prm.statusCode = self.agent.refer(self, prm.dstUri)
 
 
 class Agent:
@@ -206,6 +210,7 @@ class Agent:
         self._account: _Account | None = None
         self._trunks: dict[str, _Account] = {}
         self._lines: dict[str, TrunkLine] = {}
+        self._guests: dict[tuple[str, Login], _Account] = {}
         self._leaving: set[str] = set()
         self._log_writer: _LogWriter | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -318,6 +323,7 @@ class Agent:
         self._account = None
         self._endpoint.libDestroy(pj.PJSUA_DESTROY_NO_NETWORK)
         self._endpoint = None
+        self._guests.clear()
         self._trunks.clear()  # not earlier: the stack tells them what becomes of requests under way
 
     # ---- driving pjsip ----------------------------------------------------------------------------------------
@@ -338,7 +344,7 @@ class Agent:
                     break
         finally:
             self._polling = False
-        self._finished.clear()
+        self._sweep()
 
     def tell(self, event: Any) -> None:
         """Pass an event to the listener."""
@@ -392,6 +398,10 @@ class Agent:
             log.debug("re-offer refused: %s", error)
             return False
         return True
+
+    def refer(self, call: _Call, target: str) -> int:
+        """How a REFER is answered; the call to its target is the listener's, the stack places none."""
+        return self._listener.on_refer(call.dialog, target)
 
     def state_changed(self, call: _Call, event: pj.SipEvent) -> None:
         """Turn a change of pjsua's call state into events."""
@@ -505,11 +515,10 @@ class Agent:
         display_name: str = "",
         headers: Sequence[tuple[str, str]] = (),
         trunk: str = "",
+        login: Login | None = None,
     ) -> int:
-        """Send an INVITE, with the credentials of `trunk` where one is named; returns the dialog."""
-        account = self._trunk(trunk) if trunk else self._account
-        if account is None:
-            raise SipError("the SIP stack is not running")
+        """Send an INVITE; returns the dialog. Challenges are answered by `login`, else with `trunk`'s credentials."""
+        account = self._account_of(trunk, login)
         call = _Call(self, account, self._new_dialog())
         call.first_sdp = sdp
         prm = pj.CallOpParam(True)
@@ -552,6 +561,19 @@ class Agent:
             call.first_sdp, call.offering = None, False
             raise refused("re-INVITE", error) from None
 
+    def notify(self, dialog: int, *, status: int, reason: str) -> None:
+        """Tell who sent a REFER how the call to its target goes."""
+        prm = pj.CallSendRequestParam()
+        prm.method = "NOTIFY"
+        state = f"active;expires={REFER_EXPIRES_S}" if status < 200 else "terminated;reason=noresource"
+        _add_headers(prm, [("Event", "refer"), ("Subscription-State", state)])
+        prm.txOption.contentType = "message/sipfrag"
+        prm.txOption.msgBody = f"SIP/2.0 {status} {reason}\r\n"
+        try:
+            self._get(dialog).sendRequest(prm)
+        except pj.Error as error:
+            raise refused("NOTIFY", error) from None
+
     def send_info(self, dialog: int, *, digit: str, duration_ms: int = 100) -> None:
         """Send one key as application/dtmf-relay."""
         prm = pj.CallSendDtmfParam()
@@ -570,8 +592,7 @@ class Agent:
             raise SipError("the SIP stack is not running")
         config = self._account_config()
         config.idUri = line.identity
-        if line.username:
-            config.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", line.username, 0, line.password))
+        _answer_challenges(config, Login(username=line.username, password=line.password))
         if line.register:
             config.regConfig.registrarUri = line.uri
             config.regConfig.registerOnAdd = False
@@ -605,6 +626,40 @@ class Agent:
         except pj.Error as error:
             raise refused(f"OPTIONS {trunk}", error) from None
 
+    def _account_of(self, trunk: str, login: Login | None) -> _Account:
+        """The account that a call is placed on: the trunk's or ours, or one for a login of the call's own."""
+        if login is not None:
+            return self._guest(trunk, login)
+        account = self._trunk(trunk) if trunk else self._account
+        if account is None:
+            raise SipError("the SIP stack is not running")
+        return account
+
+    def _guest(self, trunk: str, login: Login) -> _Account:
+        """An account for calls with that login; it goes with the last of them."""
+        account = self._guests.get((trunk, login))
+        if account is None:
+            config = self._account_config()
+            if trunk:
+                config.idUri = self._lines[trunk].identity
+            _answer_challenges(config, login)
+            account = _Account(self, trunk)
+            try:
+                account.create(config, False)
+            except pj.Error as error:
+                raise refused("an account for the call's own credentials", error) from None
+            self._guests[trunk, login] = account
+        return account
+
+    def _sweep(self) -> None:
+        """Drop calls that are over, and accounts of logins that no call has any more. Not from within callbacks."""
+        self._finished.clear()
+        if not self._guests:
+            return
+        used = {id(call.account) for call in (*self._calls.values(), *self._given_up.values())}
+        for key in [key for key, account in self._guests.items() if id(account) not in used]:
+            self._guests.pop(key).shutdown()
+
     def _trunk(self, name: str) -> _Account:
         account = self._trunks.get(name)
         if account is None:
@@ -625,6 +680,12 @@ class Agent:
         self._leaving.discard(trunk)
 
 
+def _answer_challenges(config: pj.AccountConfig, login: Login) -> None:
+    """Give an account its credentials, for whatever realm asks for them."""
+    if login.username:
+        config.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", login.username, 0, login.password))
+
+
 def _received(event: pj.SipEvent) -> message.Message | None:
     """The message that an event is about, where one was received."""
     if event.type == pj.PJSIP_EVENT_RX_MSG:
@@ -636,7 +697,7 @@ def _received(event: pj.SipEvent) -> message.Message | None:
     return message.parse(text) if text else None
 
 
-def _add_headers(prm: pj.CallOpParam, headers: Sequence[tuple[str, str]]) -> None:
+def _add_headers(prm: pj.CallOpParam | pj.CallSendRequestParam, headers: Sequence[tuple[str, str]]) -> None:
     """Add headers to what goes out; line ends in a value would end the header, so they become spaces."""
     vector = pj.SipHeaderVector()
     for name, value in headers:

@@ -86,6 +86,14 @@ Event = Invited | Progressed | Accepted | Acknowledged | DigitInfo | Ended
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Login:
+    """Credentials for digest challenges (RFC 3261 section 22)."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrunkLine:
     """A trunk as the stack knows it. `uri` is where it is, without a user; `identity` is who we are there."""
 
@@ -159,6 +167,35 @@ class Listener(Protocol):
         """Take the peer's answer to an offer we made within the dialog."""
         ...
 
+    def on_refer(self, dialog: int, target: str) -> int:
+        """Say whether a REFER (RFC 3515) to `target`, its Refer-To, is followed: 202, or the status of its refusal."""
+        ...
+
+
+class LiveCall(Protocol):
+    """Whose a dialog is: the call or party that its events go to."""
+
+    @property
+    def sid(self) -> str:
+        """The call's identifier."""
+        ...
+
+    def on_sip_event(self, event: Event) -> None:
+        """Take an event of the call's dialog."""
+        ...
+
+    def on_offer(self, offer: str | None) -> str:
+        """Give our SDP."""
+        ...
+
+    def on_answer(self, answer: str) -> None:
+        """Take the peer's answer."""
+        ...
+
+    def on_refer(self, target: str) -> int:
+        """Say whether a REFER to `target` is followed: 202, or the status to refuse it with."""
+        ...
+
 
 class SipAgent(Protocol):
     """What the engine can do with SIP. Every method returns at once and raises SipError when refused."""
@@ -188,8 +225,9 @@ class SipAgent(Protocol):
         display_name: str = "",
         headers: Sequence[tuple[str, str]] = (),
         trunk: str = "",
+        login: Login | None = None,
     ) -> int:
-        """Send an INVITE, with the credentials of `trunk` where one is named; returns the dialog."""
+        """Send an INVITE; returns the dialog. Challenges are answered by `login`, else with `trunk`'s credentials."""
         ...
 
     def reinvite(self, dialog: int, *, sdp: str) -> None:
@@ -198,4 +236,8 @@ class SipAgent(Protocol):
 
     def send_info(self, dialog: int, *, digit: str, duration_ms: int = 100) -> None:
         """Send one key as application/dtmf-relay."""
+        ...
+
+    def notify(self, dialog: int, *, status: int, reason: str) -> None:
+        """Tell who sent a REFER how the call to its target goes, the final `status` last (RFC 3515 section 2.4.5)."""
         ...

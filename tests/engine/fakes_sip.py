@@ -14,7 +14,7 @@ from flexml.engine.flexml.verb import Prompt
 from flexml.engine.media_client import MediaClient, WorkerLink
 from flexml.engine.media_jobs import Detected
 from flexml.engine.recording import Recorded, RecordingRequest
-from flexml.engine.sip.events import SipAgent
+from flexml.engine.sip.events import Login, SipAgent
 from flexml.media import channel
 from flexml.media.protocol import (
     CloseLeg,
@@ -91,12 +91,16 @@ class FakeAgent:
         display_name: str = "",
         headers: Sequence[tuple[str, str]] = (),
         trunk: str = "",
+        login: Login | None = None,
     ) -> int:
         self._say(f"INVITE {target}")
         return 1
 
     def reinvite(self, dialog: int, *, sdp: str) -> None:
         self._say("INVITE")
+
+    def notify(self, dialog: int, *, status: int, reason: str) -> None:
+        self._say(f"NOTIFY {status} {reason}")
 
     def send_info(self, dialog: int, *, digit: str, duration_ms: int = 100) -> None:
         self._say(f"INFO {digit}")

@@ -249,9 +249,11 @@ def test_keys_are_sent_by_the_worker_as_configured(dtmf: Dtmf) -> None:
 def test_an_ack_without_a_usable_answer_ends_the_call_from_the_loop(answer: str | None) -> None:
     async def main() -> None:
         scene = Scene(offer=None)
+        living = await scene.live(asyncio.Event().wait)  # type: ignore[arg-type]
         scene.call.on_sip_event(Acknowledged(dialog=1, sdp=answer))
         assert scene.agent.said == [], "a listener tells the agent nothing from within an event"
         await settle()
         assert scene.agent.said == ["BYE"]
+        await scene.end(living)
 
     run(main())

@@ -26,6 +26,9 @@ class Admitted:
 
     def on_answer(self, answer: str) -> None: ...
 
+    def on_refer(self, target: str) -> int:
+        return 603
+
 
 def invite(source: str = "203.0.113.1:5060", *, dialog: int = 1, authorization: str = "") -> Invited:
     return Invited(

@@ -32,6 +32,9 @@ class Caller:
 
     def on_answer(self, dialog: int, answer: str) -> None: ...
 
+    def on_refer(self, dialog: int, target: str) -> int:
+        return 603
+
 
 async def main(port: str) -> None:
     trunk = Trunk(

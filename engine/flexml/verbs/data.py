@@ -37,7 +37,7 @@ class Store(Verb):
 
 @dataclass(frozen=True, kw_only=True)
 class Override(Verb):
-    """Change where the call's status callback goes, for the rest of the call."""
+    """Change where the call's status callback goes, and who it is to carriers, for the rest of the call."""
 
     name: ClassVar[str] = "Override"
 
@@ -47,8 +47,12 @@ class Override(Verb):
     status_callback_method: Method | None = attr(
         http_method(), says="How it is sent. Without it the method stays as it is."
     )
-    sip_username: str | None = attr(text(), effect=False, says="The user name for trunks that this call dials by.")
-    sip_password: str | None = attr(text(), effect=False, says="The password that goes with it.")
+    sip_username: str = attr(
+        text(),
+        default="",
+        says="The user name that calls of this call prove who they are with, instead of their trunk's.",
+    )
+    sip_password: str = attr(text(), default="", says="The password that goes with it.")
 
     @property
     def answers(self) -> bool:
@@ -58,6 +62,8 @@ class Override(Verb):
     async def run(self, call: Call) -> Outcome:
         """Tell the call."""
         call.override_status_callback(self.status_callback_url, self.status_callback_method)
+        if self.sip_username or self.sip_password:
+            call.override_login(self.sip_username, self.sip_password)
         return None
 
 

@@ -240,6 +240,9 @@ class FakeCall:
     def override_status_callback(self, url: str, method: Method | None = None) -> None:
         self.callback = (url, method)
 
+    def override_login(self, username: str, password: str) -> None:
+        self.login = (username, password)
+
     async def play_error_message(self) -> None:
         self._do("error message")
 

@@ -1,0 +1,65 @@
+"""Who asks: HTTP Basic (RFC 7617) with an account's login and password.
+
+A password takes tens of milliseconds to check, on purpose; what has been found right is remembered by a keyed hash,
+so that each request after the first costs nothing. A password that is changed has another stored hash, which is in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from typing import Final
+
+from fastapi import HTTPException, Request
+
+from ..db import Account
+from ..directory import Directory
+from ..password import verify_password
+
+REALM: Final = 'Basic realm="flexml", charset="UTF-8"'
+MOST: Final = 10_000
+"""Passwords that are remembered at most."""
+
+
+class Authentication:
+    """Finds the account of a request."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self._key = secrets.token_bytes(32)
+        self._right: set[bytes] = set()
+
+    async def account(self, request: Request) -> Account:
+        """The account whose credentials the request has. Raises HTTPException 401."""
+        login, password = _credentials(request.headers.get("authorization", ""))
+        account = self._directory.of_login(login)
+        if account is None or not await self._is_right(password, account):
+            raise HTTPException(401, "authentication required", headers={"WWW-Authenticate": REALM})
+        return account
+
+    async def _is_right(self, password: str, account: Account) -> bool:
+        known = hmac.new(self._key, f"{account.password_hash}\n{password}".encode(), hashlib.sha256).digest()
+        if known in self._right:
+            return True
+        if not await asyncio.to_thread(verify_password, password, account.password_hash):
+            return False
+        if len(self._right) >= MOST:
+            self._right.clear()
+        self._right.add(known)
+        return True
+
+
+def _credentials(header: str) -> tuple[str, str]:
+    """Login and password; empty ones where there are none that can be read."""
+    scheme, _, given = header.partition(" ")
+    if scheme.lower() != "basic":
+        return "", ""
+    try:
+        login, _, password = base64.b64decode(given, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return "", ""
+    return login, password

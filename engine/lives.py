@@ -1,0 +1,204 @@
+"""What every call goes through, in or out: its documents, its row in the database, its one status callback.
+
+The row is written when the call begins, with the callback that is due should the process die; the callback is in
+the outbox before the row says that the call is over. So each call is told of once, whatever ended it or us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, cast
+
+from .call import Call
+from .db import Account, CallRecord, Database
+from .errors import SipError
+from .flexml import interpreter
+from .flexml.document import MAX_BYTES
+from .flexml.fetch import Fetcher
+from .flexml.interpreter import Application
+from .flexml.request import CallFacts, Ending, request_data, status_callback_data
+from .flexml.verb import Method
+from .log import call_id
+from .outbox import Outbox
+from .outcome import Outcome
+from .registry import Registry
+from .sip.events import SipAgent
+from .timeline import Timeline
+
+log = logging.getLogger("flexml.calls")
+
+LOST: Final = Ending(status="failed", duration_s=0)
+"""How a call ended that was live when the process died."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """What a call is about: whose it is, where its documents come from, what requests say of it.
+
+    `created` is when it was asked for (Unix seconds), where that was before it began.
+    """
+
+    account: Account
+    application: Application
+    facts: CallFacts
+    created: float | None = None
+    order: dict[str, Any] | None = None
+    """The order that an outbound call was placed by."""
+
+
+class Lives:
+    """Lives calls, from `begin` to their end."""
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        agent: SipAgent,
+        fetcher: Fetcher,
+        outbox: Outbox,
+        database: Database,
+        timeline: Timeline,
+        max_document_bytes: int = MAX_BYTES,
+    ) -> None:
+        self.registry = registry
+        self._max_document_bytes = max_document_bytes
+        self._agent, self._fetcher, self._outbox = agent, fetcher, outbox
+        self._database, self._timeline = database, timeline
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._by_sid: dict[str, Call] = {}
+
+    def application(self, account: Account, *, url: str, method: str, fallback_url: str) -> Application:
+        """Where a call's documents come from, with what the account says of errors."""
+        return Application(
+            url=url,
+            method=cast("Method", method),
+            error_handler=cast("Literal['basic', 'none']", account.error_handler),
+            fallback_url=fallback_url,
+            max_bytes=self._max_document_bytes,
+        )
+
+    def begin(self, call: Call, case: Case) -> None:
+        """Live `call` in a task of its own."""
+        self._by_sid[call.sid] = call
+        task = asyncio.ensure_future(self._live(call, case))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def find(self, sid: str) -> Call | None:
+        """The live call of that sid."""
+        return self._by_sid.get(sid)
+
+    async def _live(self, call: Call, case: Case) -> None:
+        call_id.set(call.sid)
+        saving: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        saving.set_result(None)
+
+        def current() -> CallFacts:
+            return replace(case.facts, storage=dict(call.storage), results=dict(call.results))
+
+        def save() -> None:
+            nonlocal saving
+            record = _record(call, case, callback=_callback(call, current(), case, LOST))
+            saving = asyncio.ensure_future(self._save(record, after=saving))
+
+        call.told = lambda: request_data(current(), request_url=case.application.url)
+        call.changed = save
+        try:
+            save()
+            outcome = await call.live(lambda: interpreter.run(call, self._fetcher, case.application, current))
+            await saving
+            await self._conclude(call, outcome, current(), case)
+        except Exception:
+            log.exception("the call could not be concluded")
+        finally:
+            self.registry.forget(call.dialog)
+            self._timeline.forget(call.sid)
+            self._by_sid.pop(call.sid, None)
+
+    async def _save(self, record: CallRecord, after: asyncio.Future[None]) -> None:
+        """Save what is known so far, `after` what was known before; the call goes on without."""
+        await after
+        try:
+            await self._database.save_call(record)
+        except Exception:
+            log.exception("the call's row could not be saved")
+
+    async def _conclude(self, call: Call, outcome: Outcome, facts: CallFacts, case: Case) -> None:
+        await self._timeline.flush()
+        ending = Ending(
+            status=outcome.status,
+            duration_s=outcome.duration_s,
+            playback_url=outcome.played_url,
+            play_offset_ms=outcome.play_offset_ms,
+        )
+        if callback := _callback(call, facts, case, ending):
+            await self._outbox.put(**callback)
+        await self._database.save_call(_record(call, case, outcome))
+
+    async def drain(self, timeout_s: float) -> None:
+        """Refuse new calls, hang up those that live, and wait until all are concluded."""
+        self.registry.draining = True
+        for call in list(self._by_sid.values()):
+            call.end()
+        for dialog in list(self.registry.calls):
+            try:
+                self._agent.hang_up(dialog)
+            except SipError as error:
+                log.debug("%s", error)
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=timeout_s)
+
+
+def _record(
+    call: Call, case: Case, outcome: Outcome | None = None, callback: dict[str, Any] | None = None
+) -> CallRecord:
+    timings = outcome or call.outcome
+    started = timings.started.timestamp()
+    return CallRecord(
+        sid=call.sid,
+        account=case.account.sid,
+        direction=case.facts.direction,
+        from_number=case.facts.from_,
+        to_number=case.facts.to,
+        state="ended" if outcome else "live",
+        created=started if case.created is None else case.created,
+        started=started,
+        answered=timings.answered.timestamp() if timings.answered else None,
+        ended=timings.ended.timestamp() if timings.ended else None,
+        status=timings.status if outcome else "",
+        duration_s=timings.duration_s,
+        callback=callback,
+        order=case.order,
+    )
+
+
+def status_callback(url: str, method: str, facts: CallFacts, case: Case, ending: Ending) -> dict[str, Any] | None:
+    """The call's one status callback, whichever process sends it; None where nobody wants one."""
+    if not url:
+        return None
+    data = status_callback_data(
+        facts,
+        ending,
+        request_url=case.application.url,
+        request_method=case.application.method,
+        hyphenated=case.account.no_answer == "no-answer",
+    )
+    sid = str(uuid.uuid5(uuid.UUID(facts.sid), "status callback"))
+    return {"url": url, "method": method, "data": data, "sid": sid}
+
+
+def _callback(call: Call, facts: CallFacts, case: Case, ending: Ending) -> dict[str, Any] | None:
+    return status_callback(call.status_callback_url, call.status_callback_method, facts, case, ending)
+
+
+async def close_orphans(database: Database, outbox: Outbox, now: float) -> int:
+    """Mark calls that an earlier run left live as ended, and tell their applications; returns how many."""
+    orphans = await database.load_calls(state="live")
+    for orphan in orphans:
+        if orphan.callback:
+            await outbox.put(**orphan.callback)
+        await database.save_call(replace(orphan, state="ended", status="failed", ended=now, callback=None))
+    return len(orphans)

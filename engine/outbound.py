@@ -1,0 +1,199 @@
+"""Outbound calls: orders are checked, kept until they are due, and placed, each once.
+
+An order is a row of the database from the moment it is taken. Whoever marks it live places it, so several engines may
+share a database, and one that starts again goes on with what it had.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final, cast
+
+from .call_services import Services
+from .db import Account, CallRecord, Database
+from .dial import Destination
+from .directory import Directory, Route
+from .errors import OrderError
+from .exchange import SCHEMES, Caller
+from .flexml.request import CallFacts
+from .flexml.verb import Method
+from .lives import LOST, Case, Lives, status_callback
+from .order import CallOrder
+from .outgoing import OutboundCall
+from .sip.address import user_part
+
+log = logging.getLogger("flexml.outbound")
+
+LOOK_S: Final = 1.0
+"""How often the database is asked for what others have scheduled."""
+LATE_S: Final = 300.0
+"""A call that is due for longer is not placed any more: nobody wants to be called by what an engine forgot."""
+
+
+class Outbound:
+    """`clock` gives Unix time in seconds; `ring_timeout_s` is how long a call may ring."""
+
+    def __init__(
+        self,
+        *,
+        lives: Lives,
+        directory: Directory,
+        services: Services,
+        database: Database,
+        clock: Callable[[], float],
+        ring_timeout_s: float = 60.0,
+    ) -> None:
+        self._lives, self._directory, self._services = lives, directory, services
+        self._database, self._clock, self._ring_timeout_s = database, clock, ring_timeout_s
+        self._watching: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
+
+    async def start(self) -> None:
+        """Begin to place what is due."""
+        self._watching = asyncio.ensure_future(self._watch())
+
+    async def close(self) -> None:
+        """Place nothing any more; what is scheduled stays so."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+
+    async def order(self, account: Account, order: CallOrder, *, delay_s: float = 0.0) -> CallRecord:
+        """Take an order; place it now, or after `delay_s`. Raises OrderError where it can never be placed."""
+        if self._lives.registry.draining:
+            raise OrderError("cause", "the engine is stopping")
+        now = self._clock()
+        case = replace(self._case(account, order), created=now)
+        url, method = self._told(account, order)
+        record = CallRecord(
+            sid=case.facts.sid,
+            account=account.sid,
+            direction="outbound",
+            from_number=case.facts.from_,
+            to_number=case.facts.to,
+            state="scheduled" if delay_s > 0 else "live",
+            started=now,
+            created=now,
+            due=now + delay_s,
+            callback=status_callback(url, method, case.facts, case, LOST),
+            order=case.order,
+        )
+        await self._database.save_call(record)
+        if record.state == "live":
+            self._place(order, case)
+        self._news.set()
+        return record
+
+    async def end(self, account: Account, sid: str) -> bool:
+        """Cancel a scheduled call of the account, hang up a live one; False where it has none of that sid."""
+        call = self._lives.find(sid)
+        if call is not None and call.account == account.sid:
+            call.end()
+            return True
+        record = await self._database.load_call(sid)
+        if record is None or record.account != account.sid:
+            return False
+        return await self._database.cancel_scheduled_call(sid, self._clock())
+
+    # ---- what is due ------------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                if not self._lives.registry.draining:
+                    for record in await self._database.claim_due_calls(self._clock()):
+                        await self._take(record)
+                await self._sleep(await self._database.next_due())
+            except Exception:
+                log.exception("scheduled calls could not be looked at")
+                await asyncio.sleep(LOOK_S)
+
+    async def _sleep(self, due: float | None) -> None:
+        """Return when there may be something to do."""
+        self._news.clear()
+        wait_s = LOOK_S if due is None else min(LOOK_S, max(0.0, due - self._clock()))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._news.wait()
+
+    async def _take(self, record: CallRecord) -> None:
+        """Place a call that is due; one that cannot be placed any more has failed."""
+        try:
+            account = self._directory.account(record.account)
+            if account is None or record.order is None or record.due is None:
+                raise OrderError("account_sid", "the account is gone")
+            order = CallOrder(**record.order)
+            case = replace(self._case(account, order, record.sid), created=record.created)
+            self._place(order, case, late_s=self._clock() - record.due)
+        except OrderError as error:
+            log.error("scheduled call %s cannot be placed: %s", record.sid, error)
+            ended = replace(record, state="ended", status="failed", ended=self._clock())
+            await self._database.save_call(ended)
+
+    # ---- placing ----------------------------------------------------------------------------------------------
+
+    def _place(self, order: CallOrder, case: Case, *, late_s: float = 0.0) -> None:
+        call = self._call(order, case, too_late=late_s > LATE_S)
+        call.note("placing", to=order.called_did, **{"from": order.calling_did}, late_s=round(late_s, 1))
+        self._lives.begin(call, case)
+
+    def _call(self, order: CallOrder, case: Case, *, too_late: bool) -> OutboundCall:
+        account = case.account
+        call = OutboundCall(
+            destination=Destination(target=order.called_did, headers=order.headers),
+            timeout_s=self._ring_timeout_s,
+            too_late=too_late,
+            sid=case.facts.sid,
+            services=self._services,
+            account=account.sid,
+            detector="webrtc" if account.detector == "webrtc" else "energy",
+        )
+        call.status_callback_url, call.status_callback_method = self._told(account, order)
+        call.may_show = lambda number: self._directory.may_show(account, number)
+        call.caller = Caller(number=case.facts.from_, name=order.name)
+        return call
+
+    def _told(self, account: Account, order: CallOrder) -> tuple[str, Method]:
+        """Where the status callback goes: as the call says, else as its DID does."""
+        if order.status_callback_url:
+            return order.status_callback_url, cast("Method", order.status_callback_method)
+        did = self._route(account, order).did
+        return did.status_callback_url or "", cast("Method", did.status_callback_method)
+
+    def _route(self, account: Account, order: CallOrder) -> Route:
+        route = self._directory.of_account(account.sid, order.calling_did)
+        if route is None:
+            raise OrderError("calling_did", f"found {order.calling_did!r}; expected a DID of the account")
+        return route
+
+    def _case(self, account: Account, order: CallOrder, sid: str = "") -> Case:
+        """What the call is about. Raises OrderError naming the field that is wrong."""
+        route = self._route(account, order)
+        if not _can_be_called(order.called_did):
+            raise OrderError("called_did", f"found {order.called_did!r}; expected a number or a SIP URI")
+        url, method = (order.url, order.method) if order.url else (route.url, route.method)
+        if not url:
+            raise OrderError("url", "neither the call nor its DID nor the account has one")
+        _ = order.headers  # they are wrong now or never
+        facts = CallFacts(
+            sid=sid or str(uuid.uuid4()),
+            direction="outbound",
+            from_=self._directory.number(order.calling_did),
+            to=self._directory.number(user_part(order.called_did)),
+            original_from=order.calling_did,
+            original_to=order.called_did,
+            caller_name=order.name,
+            endpoint_sid=account.sid,
+        )
+        application = self._lives.application(account, url=url, method=method, fallback_url=route.fallback_url)
+        return Case(account=account, application=application, facts=facts, order=order.as_row())
+
+
+def _can_be_called(target: str) -> bool:
+    digits = sum(char.isdigit() for char in target)
+    return target.lower().startswith(SCHEMES) or (digits >= 3 and all(c.isdigit() or c in "+-.() " for c in target))

@@ -1,0 +1,67 @@
+"""Ringing one destination: way after way, until somebody answers or no way is left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from .dial import Destination
+from .errors import MediaError, SipError
+from .exchange import Caller, Exchange, Way
+from .media_leg import MediaLeg
+from .party import Party
+
+NO_ROUTE: Final = 404
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unreached:
+    """Why nobody answered: how the last way that was tried ended; a status of 0 where nothing could be sent."""
+
+    status: int
+    reason: str
+    by: Literal["local", "remote", "stack"] = "local"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reach:
+    """How somebody is called. `made` is told of each party; whoever asked for them closes them."""
+
+    exchange: Exchange
+    caller: Caller
+    note: Callable[..., None]
+    made: Callable[[Party], None]
+    beside: MediaLeg | None = None
+
+    async def party(self, destination: Destination) -> Party | Unreached:
+        """Ring one destination; the party once it has answered."""
+        ways = self.exchange.ways(destination.target)
+        if not ways:
+            self.note("no route", number=destination.target)
+            return Unreached(status=NO_ROUTE, reason="no route")
+        end = Unreached(status=0, reason="no way could be tried")
+        for way in ways:
+            party = await self._try(destination, way)
+            if party is None:
+                continue
+            await asyncio.wait([party.answered, party.ended], return_when=asyncio.FIRST_COMPLETED)
+            if party.answered.done() and not party.ended.done():
+                return party
+            ended = party.ended.result()
+            end = Unreached(status=ended.status, reason=ended.reason, by=ended.by)
+            if not self.exchange.goes_on(way, end.status, end.reason):
+                break
+        return end
+
+    async def _try(self, destination: Destination, way: Way) -> Party | None:
+        """Place the call by one way; None where that way cannot even be tried."""
+        try:
+            party = await self.exchange.call(destination, way, self.caller, self.beside, self.note)
+        except (SipError, MediaError) as error:
+            self.note("the call could not be placed", way=str(way), error=str(error))
+            self.exchange.goes_on(way, 0, str(error))
+            return None
+        self.made(party)
+        return party
