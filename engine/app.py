@@ -120,6 +120,7 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
         trunks=trunks,
         region=config.sip.default_region,
         clock=time.time,
+        follows_refer=config.sip.refer == "follow",
     )
     services = Services(
         agent=agent,

@@ -82,6 +82,9 @@ class Call(CallAudio):
         )
         self._leg: Leg | None = None
         self._merge = DigitMerge()
+        self.ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+        """Done once the dialog is over."""
+        self._outliving = False
         self._over = asyncio.Event()
         self._leaving = asyncio.Event()
         self._why_leaving = ""
@@ -151,7 +154,7 @@ class Call(CallAudio):
                 self._end_dialog(self._why_leaving)
                 work.cancel()
                 await asyncio.wait({over}, timeout=HANG_UP_TIMEOUT_S)
-            if not self.over:
+            if not self.ended.done():
                 self.note("the peer did not confirm the end", waited_s=HANG_UP_TIMEOUT_S)
                 self._take_end(Ended(dialog=self.dialog, status=408, reason="", by="local"))
         finally:
@@ -178,7 +181,7 @@ class Call(CallAudio):
 
     def _end_dialog(self, reason: str) -> None:
         """Hang up; a dialog that has ended meanwhile needs no ending."""
-        if self._rejected is not None:
+        if self._rejected is not None or self.ended.done():
             return
         self.note("> BYE" if self.answered else "> 603", **({"reason": reason} if reason else {}))
         try:
@@ -207,7 +210,7 @@ class Call(CallAudio):
             case DigitInfo():
                 self.on_digit(event.digit, "info")
             case Ended():
-                if not self.over:
+                if not self.ended.done():
                     self._take_end(event)
             case _:
                 log.debug("SIP event without a taker: %s", event)
@@ -216,10 +219,31 @@ class Call(CallAudio):
         outcome = self.outcome
         outcome.sip_status, outcome.reason, outcome.by = event.status, event.reason, event.by
         outcome.ended, self._ended_at = datetime.now(UTC), asyncio.get_running_loop().time()
+        self.ended.set_result(event)
         cancelled = {"request": "CANCEL"} if self.inbound else {}
         request = ({"request": "BYE"} if self.answered else cancelled) if event.by == "remote" else {}
         self.note("call ended", by=event.by, **request, status=event.status, reason=event.reason)
-        self._over.set()
+        if not self._outliving:
+            self._over.set()
+
+    def notify(self, status: int, reason: str) -> None:
+        """Tell the peer how the call goes that it sent a REFER for. Harmless where it has gone."""
+        try:
+            self._services.agent.notify(self.dialog, status=status, reason=reason)
+        except SipError as error:
+            log.debug("%s", error)
+
+    def outlive(self, yes: bool) -> None:
+        """Whether those whom the call has dialled may talk on when its own dialog has ended."""
+        self._outliving = yes
+        if not yes and self.ended.done():
+            self._over.set()
+
+    def dismiss(self) -> None:
+        """End the dialog, and be silent on the leg; those whom the call has dialled talk on."""
+        self.leg.fall_silent()
+        if not self.ended.done():
+            self._end_dialog("")
 
     def on_offer(self, offer: str | None) -> str:
         """Give our SDP. Raises SdpError or NotAcceptable."""
@@ -298,6 +322,8 @@ class Call(CallAudio):
 
     def on_silent(self, silent_ms: int) -> None:
         """No packet has come for as long as `[rtp] silence_timeout_s` allows: the peer is gone."""
+        if self.ended.done():
+            return
         self.note("no RTP, hanging up", silent_ms=silent_ms)
         self.end('Q.850;cause=102;text="no RTP"')
 
@@ -310,7 +336,7 @@ class Call(CallAudio):
 
     @property
     def over(self) -> bool:
-        """True once the dialog has ended."""
+        """True once the call has ended, and with it whatever it was doing."""
         return self._over.is_set()
 
     async def answer(self) -> None:
@@ -423,7 +449,10 @@ class Call(CallAudio):
             return failed
         number, name = request.caller_id or self.caller.number, request.caller_name or self.caller.name
         caller = replace(self.caller, number=number, name=name)
-        return await Dialling(self, self._services.exchange, request, caller, self._services.ringback).run()
+        dialled = await Dialling(self, self._services.exchange, request, caller, self._services.ringback).run()
+        if self.over:
+            raise CallEnded("the caller has left")
+        return dialled
 
     def store(self, name: str, value: str) -> None:
         """Remember `Storage_<name>` for later requests of this call; an empty value forgets it."""

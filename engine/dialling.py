@@ -11,29 +11,24 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from ..media.protocol import DigitSource, StartPlay
+from ..media.protocol import StartPlay
+from .conversation import Conversation, Switchboard, Talker
 from .dial import Destination, Dialled, DialRequest, DialStatus
-from .errors import MediaError, PromptError
+from .errors import PromptError
 from .exchange import Caller, Exchange
 from .flexml.verb import Playing, Prompt, Recording
-from .leg import Leg
 from .outcome import unanswered
 from .party import Party
 from .reach import Reach, Unreached
 from .recording import RecordingRequest
 
 
-class Calling(Protocol):
+class Calling(Talker, Protocol):
     """The call that dials."""
 
     @property
     def answered(self) -> bool:
         """True once the final 2xx is out."""
-        ...
-
-    @property
-    def leg(self) -> Leg:
-        """Its leg."""
         ...
 
     async def answer(self) -> None:
@@ -46,10 +41,6 @@ class Calling(Protocol):
 
     def start_tone(self, tone: str, *, duration_ms: int = 0) -> Playing:
         """Begin a tone."""
-        ...
-
-    async def pressed(self) -> tuple[str, DigitSource]:
-        """The next key pressed, and how it came."""
         ...
 
     async def fetch_audio(self, url: str) -> Prompt:
@@ -100,6 +91,7 @@ class Dialling:
             duration_s = await self._talk(party)
             return Dialled(status="completed", number=party.number, sid=party.sid, duration_s=round(duration_s))
         finally:
+            self._calling.outlive(False)
             await asyncio.shield(asyncio.ensure_future(self._end()))
 
     async def _end(self) -> None:
@@ -171,19 +163,22 @@ class Dialling:
 
     async def _reach(self, destination: Destination) -> Party | None:
         """Ring one destination; the party once it may talk."""
+        reached = await self._rings.party(destination)
+        if isinstance(reached, Unreached):
+            self._statuses.append(reached.status)
+            return None
+        return await self._confirmed(reached, destination)
+
+    @property
+    def _rings(self) -> Reach:
         calling = self._calling
-        reach = Reach(
+        return Reach(
             exchange=self._exchange,
             caller=self._caller,
             note=calling.note,
             made=self._made,
             beside=calling.leg.media,
         )
-        reached = await reach.party(destination)
-        if isinstance(reached, Unreached):
-            self._statuses.append(reached.status)
-            return None
-        return await self._confirmed(reached, destination)
 
     def _made(self, party: Party) -> None:
         self._parties.append(party)
@@ -235,40 +230,35 @@ class Dialling:
         self._join(party)
         began = clock()
         self._calling.note("bridged", party=party.number)
-        keys = asyncio.ensure_future(self._relay(party))
-        party_keys = asyncio.ensure_future(self._relay_back(party))
-        limit = self._request.time_limit_s or None
+        board = Switchboard(
+            follow=self._exchange.referred,
+            reach=self._reach_other,
+            join=self._join,
+            replaced=self._replaced,
+            note=self._calling.note,
+            ringback=self._ringback,
+        )
+        talk = Conversation(self._calling, party, board, star=self._request.hangup_on_star)
         try:
-            await asyncio.wait([keys, party.ended], timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (keys, party_keys):
-                task.cancel()
-            await asyncio.gather(keys, party_keys, return_exceptions=True)
+            async with asyncio.timeout(self._request.time_limit_s or None):
+                await talk.run()
+        except TimeoutError:
+            self._calling.note("the time limit is reached", limit_s=self._request.time_limit_s)
         self._calling.note("no longer bridged", party=party.number, talked_s=round(clock() - began, 1))
         return clock() - began
 
-    async def _relay(self, party: Party) -> None:
-        """Pass the caller's keys on; returns at the star that hangs up."""
-        while True:
-            key, source = await self._calling.pressed()
-            if key == "*" and self._request.hangup_on_star:
-                self._calling.note("hanging up the party on star")
-                return
-            await self._pass(key, source, party.leg)
-
-    async def _relay_back(self, party: Party) -> None:
-        while True:
-            key, source = await party.digits.pressed()
-            await self._pass(key, source, self._calling.leg)
-
-    async def _pass(self, key: str, source: DigitSource, leg: Leg) -> None:
-        """Press the key on `leg`, unless it goes there as audio anyway."""
-        if source == "inband":
-            return
+    async def _reach_other(self, destination: Destination) -> Party | Unreached:
+        """Ring whom a REFER names."""
         try:
-            await leg.media.send_digits(key)
-        except MediaError as error:
-            self._calling.note("digits not sent", error=str(error))
+            async with asyncio.timeout(self._request.timeout_s):
+                return await self._rings.party(destination)
+        except TimeoutError:
+            return Unreached(status=408, reason="Request Timeout")
+
+    def _replaced(self, talker: Talker) -> None:
+        """Somebody has been transferred away; a recording is of what the caller hears and says, and ends with it."""
+        if talker is self._calling and self._recording is not None:
+            self._ending = asyncio.ensure_future(self._recording.finish())
 
 
 async def until(wanted: Awaitable[Any], end: asyncio.Future[Any]) -> Any:

@@ -19,7 +19,7 @@ from .media_client import MediaClient
 from .media_leg import MediaLeg
 from .party import Invitation, Party
 from .ports import PortPool
-from .sip.address import normalise_number
+from .sip.address import normalise_number, parse_address
 from .sip.events import LiveCall, Login, SipAgent
 from .sip.trunks import Trunks, outgoing, should_fail_over
 
@@ -76,10 +76,12 @@ class Exchange:
         trunks: Trunks,
         region: str,
         clock: Callable[[], float],
+        follows_refer: bool = False,
     ) -> None:
         self._agent, self._dialogs = agent, dialogs
         self._settings, self._ports, self._media = settings, ports, media
         self._trunks, self._region, self._clock = trunks, region, clock
+        self._follows_refer = follows_refer
         self._rooms = itertools.count(1)
 
     def new_room(self) -> int:
@@ -92,6 +94,20 @@ class Exchange:
             return (Way(target=target),)
         number = normalise_number(target, self._region)
         return [Way(target=number, trunk=trunk) for trunk in self._trunks.route(number)]
+
+    def referred(self, refer_to: str) -> Destination | None:
+        """Whom a Refer-To names; None where it is not followed: by configuration, or as it is no plain address.
+
+        A number at our own address, at a trunk's or in a tel: URI goes by the trunks, anything else where it says.
+        """
+        address = parse_address(refer_to)
+        if not self._follows_refer or address is None or "replaces=" in refer_to.lower():
+            return None
+        hosts = {self._settings.address, self._settings.advertised, *self._trunks.hosts}
+        if address.scheme == "tel" or (address.host in hosts and _is_number(address.user)):
+            return Destination(target=address.user)
+        uri = refer_to.partition("<")[2].partition(">")[0] or refer_to
+        return Destination(target=uri.partition("?")[0].strip())
 
     async def call(
         self, destination: Destination, way: Way, caller: Caller, beside: MediaLeg | None, note: Callable[..., None]
@@ -146,3 +162,7 @@ class Exchange:
         finally:
             if party.dialog is not None:
                 self._dialogs.forget(party.dialog)
+
+
+def _is_number(user: str) -> bool:
+    return user.removeprefix("+").isdigit()

@@ -154,6 +154,11 @@ class Leg:
             )
         )
 
+    def fall_silent(self) -> None:
+        """Leave the room and send nothing more, though the leg stays."""
+        self.media.leave()
+        self.media.mute()
+
     async def close(self) -> LegStats:
         """Close the media and give the port back, once."""
         if self._closed:

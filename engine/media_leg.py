@@ -156,6 +156,11 @@ class MediaLeg:
         self._stream.flow(remote.ptime, BY_NAME[remote.codec].clock_hz, self._worker.loop.time())
         self._worker.send(self._remote)
 
+    def mute(self) -> None:
+        """Send and take nothing until what is negotiated is said again."""
+        if self._remote is not None:
+            self.set_remote(msgspec.structs.replace(self._remote, direction="inactive"))
+
     def start(self, command: StartPlay | StartTone, growth: Growth | None = None) -> Playback:
         """Begin a play or tone; `leg` and `job` are filled in, and `available` as far as `growth` has come."""
         job = next(self._numbers)

@@ -104,6 +104,27 @@ class Party:
         except SipError as error:
             log.debug("%s", error)
 
+    async def pressed(self) -> tuple[str, DigitSource]:
+        """The next key pressed, and how it came."""
+        return await self.digits.pressed()
+
+    def notify(self, status: int, reason: str) -> None:
+        """Tell the party how the call goes that it sent a REFER for. Harmless where it has gone."""
+        if self.dialog is None or self.ended.done():
+            return
+        try:
+            self._agent.notify(self.dialog, status=status, reason=reason)
+        except SipError as error:
+            log.debug("%s", error)
+
+    def outlive(self, yes: bool) -> None:
+        """Nothing depends on a party."""
+
+    def dismiss(self) -> None:
+        """End the dialog; others talk on."""
+        self.leg.fall_silent()
+        self.hang_up()
+
     async def close(self) -> LegStats:
         """Hang up, and close the leg when the dialog is over."""
         self.hang_up()

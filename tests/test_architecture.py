@@ -102,6 +102,7 @@ LAYERS = [
     ("engine.outgoing",),
     ("engine.call",),
     ("engine.call_services", "engine.dialling"),
+    ("engine.conversation",),
     ("engine.reach", "engine.directory"),
     ("engine.exchange",),
     ("engine.party",),

@@ -83,6 +83,11 @@ class Trunks:
         """Every trunk."""
         return tuple(line.trunk for line in self._lines.values())
 
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Where the trunks are."""
+        return frozenset(_address(line.trunk).host for line in self._lines.values())
+
     def states(self) -> list[TrunkState]:
         """How every trunk is."""
         return [_state(line) for line in self._lines.values()]

@@ -1,5 +1,6 @@
 """The real engine as a child process, on ports of its own, with a configuration as small as it may be."""
 
+import base64
 import json
 import signal
 import socket
@@ -11,7 +12,7 @@ import urllib.request
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 START_S: Final = 30.0
 STOP_S: Final = 15.0
@@ -134,6 +135,15 @@ class EngineProcess:
         """The body of a GET; raises OSError for anything but success."""
         with urllib.request.urlopen(self.url(path), timeout=5) as response:
             return response.read()
+
+    def post(self, path: str, body: Mapping[str, object], *, method: str = "POST") -> dict[str, Any]:
+        """A request to the API as its account; raises OSError for anything but success."""
+        login = base64.b64encode(b"me:secret").decode()
+        headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
+        data = json.dumps(body).encode()
+        request = urllib.request.Request(self.url(path), data=data, headers=headers, method=method)
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return json.loads(response.read() or "{}")
 
     def start(self) -> None:
         """Start, and return once /health says that calls can be taken."""
