@@ -55,7 +55,7 @@ _DID: Final = """
 phonenumber = "{number}"
 account = "me"
 url = "{url}"
-status_callback_url = "{url}status"
+status_callback_url = "{status_url}"
 """
 
 
@@ -92,23 +92,32 @@ class EngineProcess:
         legs: int = 100,
         error_handler: str = "basic",
         extra: str = "",
+        sip: str = "",
+        rtp: str = "",
+        status_url: str = "",
     ) -> None:
         """`dids` maps numbers to the URLs (ending in `/`) that tell what to do with calls; DEMO goes to the demo.
 
-        `extra` is more of the configuration, whole sections.
+        `extra` is more of the configuration, whole sections; `sip` and `rtp` are more of those sections. With a
+        `status_url`, that and the number is where the status callbacks go.
         """
         folder.mkdir(exist_ok=True)
         self.sip_port, self.http_port = free_port(), free_port(socket.SOCK_STREAM)
         self.log_path = folder / "engine.log"
         ports = max(RTP_PORTS, 2 * legs)
-        rtp = 20000 + self.sip_port % (12000 // ports) * ports  # below what the kernel hands out
+        first_port = 20000 + self.sip_port % (12000 // ports) * ports  # below what the kernel hands out
         config = _CONFIG.format(
-            sip=self.sip_port, http=self.http_port, rtp=rtp, rtp_last=rtp + ports - 1, folder=folder, legs=legs,
-            error_handler=error_handler,
+            sip=self.sip_port, http=self.http_port, rtp=first_port, rtp_last=first_port + ports - 1, folder=folder,
+            legs=legs, error_handler=error_handler,
         )  # fmt: skip
         self.config_path = folder / "engine.toml"
         urls = {**dids, DEMO: self.url("/demo/")}
-        dids_config = "".join(_DID.format(number=n, url=url) for n, url in urls.items())
+        dids_config = "".join(
+            _DID.format(number=n, url=url, status_url=f"{status_url}{n}" if status_url else f"{url}status")
+            for n, url in urls.items()
+        )
+        for name, more in (("sip", sip), ("rtp", rtp)):
+            config = config.replace(f"[{name}]\n", f"[{name}]\n{more}\n" if more else f"[{name}]\n")
         self.config_path.write_text(config + dids_config + extra)
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
@@ -136,10 +145,12 @@ class EngineProcess:
         with urllib.request.urlopen(self.url(path), timeout=5) as response:
             return response.read()
 
-    def post(self, path: str, body: Mapping[str, object], *, method: str = "POST") -> dict[str, Any]:
-        """A request to the API as its account; raises OSError for anything but success."""
-        login = base64.b64encode(b"me:secret").decode()
-        headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
+    def post(
+        self, path: str, body: Mapping[str, object], *, method: str = "POST", login: str = "me:secret"
+    ) -> dict[str, Any]:
+        """A request to the API as an account; raises HTTPError for anything but success."""
+        basic = base64.b64encode(login.encode()).decode()
+        headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/json"}
         data = json.dumps(body).encode()
         request = urllib.request.Request(self.url(path), data=data, headers=headers, method=method)
         with urllib.request.urlopen(request, timeout=5) as response:
@@ -165,6 +176,12 @@ class EngineProcess:
         if not self._exited_within(STOP_S):
             self._process.kill()
         return self._process.wait()
+
+    def kill(self) -> None:
+        """Kill the control process with SIGKILL; its children end by themselves."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
 
     @property
     def pids(self) -> list[int]:

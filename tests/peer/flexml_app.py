@@ -84,7 +84,9 @@ class Application:
     `/sounds/` is everybody's: `/sounds/tone-600-500.wav` are 500 ms of 600 Hz, see `sounds.named`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
+        """Listen on `port`, by default one that is free."""
+        self._listen = port
         self._answers: dict[str, list[Reply]] = {}
         self._received: list[Received] = []
         self._news = threading.Condition()
@@ -133,7 +135,7 @@ class Application:
         app.router.add_route("*", "/{path:.*}", self._handle)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", self._listen)
         await site.start()
         with self._news:
             self._port = runner.addresses[0][1]

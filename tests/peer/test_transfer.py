@@ -19,8 +19,8 @@ NUMBER = "15550001000"
 @pytest.fixture(scope="module")
 def follows(application: Application, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
     """An engine that follows REFER."""
-    engine = EngineProcess(tmp_path_factory.mktemp("follows"), {NUMBER: application.url("/transfer/")})
-    engine.config_path.write_text(engine.config_path.read_text().replace("[sip]\n", '[sip]\nrefer = "follow"\n'))
+    folder = tmp_path_factory.mktemp("follows")
+    engine = EngineProcess(folder, {NUMBER: application.url("/transfer/")}, sip='refer = "follow"')
     engine.start()
     yield engine
     assert engine.stop() == 0
