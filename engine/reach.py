@@ -14,11 +14,12 @@ from .media_leg import MediaLeg
 from .party import Party
 
 NO_ROUTE: Final = 404
+NOTHING_SAID: Final = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unreached:
-    """Why nobody answered: how the last way that was tried ended; a status of 0 where nothing could be sent."""
+    """Why nobody answered: how the last way that was tried ended; a status of 0 where nobody said anything."""
 
     status: int
     reason: str
@@ -41,7 +42,7 @@ class Reach:
         if not ways:
             self.note("no route", number=destination.target)
             return Unreached(status=NO_ROUTE, reason="no route")
-        end = Unreached(status=0, reason="no way could be tried")
+        end = Unreached(status=NOTHING_SAID, reason="no way could be tried")
         for way in ways:
             party = await self._try(destination, way)
             if party is None:
@@ -50,8 +51,9 @@ class Reach:
             if party.answered.done() and not party.ended.done():
                 return party
             ended = party.ended.result()
-            end = Unreached(status=ended.status, reason=ended.reason, by=ended.by)
-            if not self.exchange.goes_on(way, end.status, end.reason):
+            said = ended.status if ended.by == "remote" else NOTHING_SAID  # the stack's 408 is nobody's answer
+            end = Unreached(status=said, reason=ended.reason, by=ended.by)
+            if not self.exchange.goes_on(way, ended.status, ended.reason):
                 break
         return end
 

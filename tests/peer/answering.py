@@ -31,6 +31,10 @@ class Answering:
         self._peer.__exit__(kind, error, trace)
 
     @property
+    def port(self) -> int:
+        return self._peer.port
+
+    @property
     def uri(self) -> str:
         return f"sip:party@127.0.0.1:{self._peer.port}"
 

@@ -94,12 +94,12 @@ class EngineProcess:
         extra: str = "",
         sip: str = "",
         rtp: str = "",
-        status_url: str = "",
+        status_url: Mapping[str, str] = {},
     ) -> None:
         """`dids` maps numbers to the URLs (ending in `/`) that tell what to do with calls; DEMO goes to the demo.
 
-        `extra` is more of the configuration, whole sections; `sip` and `rtp` are more of those sections. With a
-        `status_url`, that and the number is where the status callbacks go.
+        `extra` is more of the configuration, whole sections; `sip` and `rtp` are more of those sections.
+        `status_url` says of numbers where their status callbacks go, if not below `url`.
         """
         folder.mkdir(exist_ok=True)
         self.sip_port, self.http_port = free_port(), free_port(socket.SOCK_STREAM)
@@ -113,8 +113,7 @@ class EngineProcess:
         self.config_path = folder / "engine.toml"
         urls = {**dids, DEMO: self.url("/demo/")}
         dids_config = "".join(
-            _DID.format(number=n, url=url, status_url=f"{status_url}{n}" if status_url else f"{url}status")
-            for n, url in urls.items()
+            _DID.format(number=n, url=url, status_url=status_url.get(n, f"{url}status")) for n, url in urls.items()
         )
         for name, more in (("sip", sip), ("rtp", rtp)):
             config = config.replace(f"[{name}]\n", f"[{name}]\n{more}\n" if more else f"[{name}]\n")

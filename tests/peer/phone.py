@@ -136,6 +136,12 @@ class Talk(threading.Thread):
         return self._ending
 
 
+def cancel_of(invite: str) -> str:
+    """The CANCEL of an INVITE: its branch, no body (RFC 3261 section 9.1)."""
+    head = invite.partition("\r\n\r\n")[0].replace("INVITE", "CANCEL")
+    return re.sub(r"^Content-.*\r?\n?", "", head, flags=re.MULTILINE).rstrip("\r\n") + "\r\nContent-Length: 0\r\n\r\n"
+
+
 def _ack_of_refusal(invite: str, refusal: Message) -> str:
     """The ACK of a final response other than 2xx: the INVITE's own branch (RFC 3261 section 17.1.1.3)."""
     head = invite.partition("\r\n\r\n")[0].replace("INVITE", "ACK")
