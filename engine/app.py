@@ -81,7 +81,7 @@ async def serve(config: Config) -> None:
         print(_greeting(config), flush=True)
         await stop.wait()
         supervisor.wind_down()
-        log.info("stopping: %d live calls", len(lives.registry))
+        log.info("stopping: %d live calls", len(lives))
         await lives.drain(DRAIN_TIMEOUT_S)
 
 
@@ -270,7 +270,8 @@ async def _start_http(
         return Health(
             version=version("flexml-engine"),
             uptime_s=round(time.monotonic() - started, 1),
-            live_calls=len(lives.registry),
+            live_calls=len(lives),
+            dialogs=len(lives.registry),
             workers=sum(worker.connected for worker in media.workers),
         )
 

@@ -80,6 +80,10 @@ class Lives:
             max_bytes=self._max_document_bytes,
         )
 
+    def __len__(self) -> int:
+        """How many calls live: until their status callback is in the outbox."""
+        return len(self._by_sid)
+
     def begin(self, call: Call, case: Case) -> None:
         """Live `call` in a task of its own."""
         self._by_sid[call.sid] = call

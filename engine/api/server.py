@@ -33,12 +33,16 @@ _EXPOSED: Final = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
-    """What GET /health tells. Without a living media worker no call can be taken."""
+    """What GET /health tells. Without a living media worker no call can be taken.
+
+    A call is alive until its status callback is on its way; `dialogs` are those of SIP, called parties' included.
+    """
 
     version: str
     uptime_s: float
     live_calls: int
     workers: int
+    dialogs: int = 0
 
 
 def create_app(*, health: Callable[[], Health], routers: Sequence[APIRouter] = ()) -> FastAPI:

@@ -190,9 +190,9 @@ class EngineProcess:
         return [self._process.pid, *map(int, children.split())]
 
     def live_calls(self) -> int:
-        """How many calls /health counts."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/health", timeout=5) as response:
-            return json.load(response)["live_calls"]
+        """How many calls /health counts, or dialogs where those are more: what is 0 only when nothing is left."""
+        health = json.loads(self.get("/health"))
+        return max(health["live_calls"], health["dialogs"])
 
     def log(self, start: int = 0) -> str:
         """What the engine has written, from octet `start`."""

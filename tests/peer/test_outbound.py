@@ -19,7 +19,7 @@ from engine_process import EngineProcess, free_port, tracebacks
 from flexml_app import Answer, Application, Line, Received
 from hearing import share_at
 from sounds import tone
-from test_transfer import idle
+from test_signalling import idle
 
 NUMBER = "15550001000"
 CALLS = "/flexml/v1/calls"

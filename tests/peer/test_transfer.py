@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +11,7 @@ from flexml_app import Answer, Application, Line
 from hearing import between, share_at, tones
 from phone import Ending, Phone, Talk
 from sounds import tone
+from test_signalling import idle
 
 NUMBER = "15550001000"
 
@@ -201,15 +201,6 @@ def test_what_cannot_be_followed_is_refused(
         bob.expect("SIP/2.0 603 ")
         bob.hang_up()
         ann.done()
-
-
-def idle(engine: EngineProcess, within_s: float = 3.0) -> bool:
-    """True once no call lives: a call is forgotten a moment after its status callback has gone out."""
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        if engine.live_calls() == 0:
-            return True
-    return False
 
 
 def place(engine: EngineProcess, uri: str) -> None:

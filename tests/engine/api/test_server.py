@@ -54,7 +54,7 @@ def get(path: str, health: Health = HEALTHY, **headers: str) -> tuple[int, objec
 def test_health_tells_version_uptime_calls_and_workers() -> None:
     status, body, _ = get("/health")
     assert status == 200
-    assert body == {"status": "ok", "version": "1.2.3", "uptime_s": 5.5, "live_calls": 2, "workers": 1}
+    assert body == {"status": "ok", "version": "1.2.3", "uptime_s": 5.5, "live_calls": 2, "workers": 1, "dialogs": 0}
 
 
 def test_health_is_503_without_a_media_worker() -> None:
