@@ -17,7 +17,6 @@ LATER: Final = MappingProxyType(
             "Dial.recordingStatusCallback", "Dial.recordingStatusCallbackEvent",
             "Dial.recordingStatusCallbackMethod", "Dial.ringing", "Dial.timeLimit", "Dial.timeout", "Dial.trim",
             "Number", "Number.sendDigits", "Sms", "Sms.action", "Sms.method", "Sms.from", "Sms.to",
-            "Override.sipUsername", "Override.sipPassword",
         ),
         "Clouds and transcription come with step 4": (
             "Record.awsAccessKey", "Record.awsBucketName", "Record.awsSecretKey", "Record.gcpAccessToken",
