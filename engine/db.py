@@ -237,10 +237,7 @@ class Database:
         where = sa.and_(call_table.c.state == "scheduled", call_table.c.due <= now)
         async with self.begin() as connection:
             due = await _select(connection, call_table, CallRecord, where=where, order=call_table.c.due, lock=True)
-            for call in due:
-                own = call_table.c.sid == call.sid
-                await connection.execute(sa.update(call_table).where(own).values(state="live"))
-        return due
+            return [call for call in due if await _claim(connection, call.sid)]
 
     async def cancel_scheduled_call(self, sid: str, now: float) -> bool:
         """End a call that has not been placed yet; False where it has been, or is not there."""
@@ -273,6 +270,13 @@ class Database:
         if self._engine is None:
             raise RuntimeError("the database is not started")
         return self._engine.begin()
+
+
+async def _claim(connection: AsyncConnection, sid: str) -> bool:
+    """Make a scheduled call live; False where somebody else has."""
+    where = sa.and_(call_table.c.sid == sid, call_table.c.state == "scheduled")
+    claimed = await connection.execute(sa.update(call_table).where(where).values(state="live"))
+    return claimed.rowcount == 1
 
 
 async def _account_row(connection: AsyncConnection, entry: AccountEntry) -> dict[str, Any]:

@@ -166,3 +166,28 @@ def test_a_database_of_an_earlier_version_gets_the_columns_that_have_come_since(
         await new.close()
 
     asyncio.run(main())
+
+
+def test_a_scheduled_call_is_claimed_once_when_it_is_due(tmp_path: Path) -> None:
+    early = replace(CALL, sid="early", state="scheduled", due=10.0, order={"called_did": "1"})
+    late, placed = replace(early, sid="late", due=20.0), replace(CALL, due=5.0)
+
+    async def main() -> None:
+        async with opened(tmp_path / "db") as one, opened(tmp_path / "db") as other:
+            for call in (late, early, placed):
+                await one.save_call(call)
+            assert await one.next_due() == 10.0
+            assert await other.claim_due_calls(9.9) == []
+            claimed = [*await one.claim_due_calls(10.0), *await other.claim_due_calls(10.0)]
+            assert claimed == [early]
+            assert (await other.load_call("early")) == replace(early, state="live")
+            assert await one.next_due() == 20.0
+            assert not await one.cancel_scheduled_call("early", 11.0)
+            assert await one.cancel_scheduled_call("late", 11.0)
+            assert await other.claim_due_calls(99.0) == []
+            assert await one.next_due() is None
+            ended = await one.load_call("late")
+            assert ended is not None
+            assert (ended.state, ended.status, ended.ended) == ("ended", "cancel", 11.0)
+
+    asyncio.run(main())
