@@ -36,6 +36,7 @@ from .events import (
     Invited,
     Listener,
     Login,
+    MessageAnswered,
     OptionsAnswered,
     Progressed,
     RegistrationAnswered,
@@ -54,6 +55,10 @@ KEEP_OPEN_S: Final = 15
 CANCELLED: Final = 487
 TIMED_OUT: Final = 408
 CHALLENGES: Final = frozenset({401, 407})
+NO_MESSAGES: Final = 403
+"""What a MESSAGE gets outside a call. 405 would fit better, but must name the methods that are taken (RFC 3261
+section 21.4.6), and the stack adds no header to this answer."""
+PLAIN_TEXT: Final = "text/plain;charset=UTF-8"
 CODEC_ENABLED: Final = 128
 """A priority of pjmedia; 0 is disabled, which L16 is by default: offers of nothing else would be refused."""
 REFER_EXPIRES_S: Final = 180
@@ -144,6 +149,19 @@ class _Account(pj.Account):
             OptionsAnswered(trunk=self.trunk, status=of.tsx.statusCode, reason=of.tsx.statusText, received=received)
         )
 
+    @guarded
+    def onInstantMessageStatus(self, prm: pj.OnInstantMessageStatusParam) -> None:
+        received = bool(prm.rdata.wholeMsg)
+        self.agent.message_ended(prm.userData, MessageAnswered(status=prm.code, reason=prm.reason, received=received))
+
+    @guarded
+    def onInstantMessage(self, prm: pj.OnInstantMessageParam) -> None:
+        log.info("< MESSAGE to %s from %s refused with %d: none are taken", prm.toUri, prm.fromUri, NO_MESSAGES)
+        answer = pj.SendResponseParam()
+        answer.deferredResponse = pj.DeferredResponse(prm)
+        answer.code, answer.reason = NO_MESSAGES, "Messages Not Taken"
+        self.sendResponse(answer)
+
 
 class _Call(pj.Call):
     """One dialog. Holds what has been said of it, so that it ends exactly once."""
@@ -191,6 +209,10 @@ class _Call(pj.Call):
             self.agent.tell(DigitInfo(dialog=self.dialog, digit=key, duration_ms=prm.duration))
 
     @guarded
+    def onInstantMessage(self, prm: pj.OnInstantMessageParam) -> None:
+        log.warning("< MESSAGE within a call from %s is dropped; the stack has answered it with 200", prm.fromUri)
+
+    @guarded
     def onCallTransferRequest(self, prm: pj.OnCallTransferRequestParam) -> None:
         prm.statusCode = 500
         prm.statusCode = self.agent.refer(self, prm.dstUri)
@@ -212,6 +234,7 @@ class Agent:
         self._lines: dict[str, TrunkLine] = {}
         self._guests: dict[tuple[str, Login], _Account] = {}
         self._leaving: set[str] = set()
+        self._messages: dict[int, tuple[pj.SendInstantMessageParam, Callable[[MessageAnswered], None]]] = {}
         self._log_writer: _LogWriter | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -292,6 +315,7 @@ class Agent:
             "optional": pj.PJSUA_SIP_TIMER_OPTIONAL,
             "required": pj.PJSUA_SIP_TIMER_REQUIRED,
         }[self._settings.session_timer]
+        config.sipConfig.autoRespondSipMessage = False
         config.natConfig.contactRewriteUse = 0
         config.natConfig.viaRewriteUse = False
         config.natConfig.sipOutboundUse = 0
@@ -584,6 +608,41 @@ class Agent:
         except pj.Error as error:
             raise refused("INFO", error) from None
 
+    # ---- messages ---------------------------------------------------------------------------------------------
+
+    def send_message(
+        self,
+        target: str,
+        *,
+        text: str,
+        from_uri: str,
+        headers: Sequence[tuple[str, str]] = (),
+        trunk: str,
+        told: Callable[[MessageAnswered], None],
+    ) -> None:
+        """Send MESSAGE (RFC 3428) with the credentials of `trunk`; `told` hears its final response, once."""
+        account = self._trunk(trunk)
+        prm = pj.SendInstantMessageParam()
+        prm.contentType, prm.content = PLAIN_TEXT, text
+        prm.txOption.localUri = from_uri
+        _add_headers(prm, headers)
+        number = _mark(prm)
+        self._messages[number] = (prm, told)
+        buddy, config = pj.Buddy(), pj.BuddyConfig()  # needed for nothing but to send
+        config.uri = target
+        try:
+            buddy.create(account, config)
+            buddy.sendInstantMessage(prm)
+        except pj.Error as error:
+            if self._messages.pop(number, None) is not None:  # else it has been told already
+                raise refused(f"MESSAGE {target}", error) from None
+
+    def message_ended(self, number: int, answer: MessageAnswered) -> None:
+        """Tell what became of a message."""
+        _, told = self._messages.pop(number, (None, None))
+        if told is not None:
+            told(answer)
+
     # ---- trunks -----------------------------------------------------------------------------------------------
 
     def add_trunk(self, line: TrunkLine, told: Callable[[TrunkEvent], None]) -> None:
@@ -697,7 +756,19 @@ def _received(event: pj.SipEvent) -> message.Message | None:
     return message.parse(text) if text else None
 
 
-def _add_headers(prm: pj.CallOpParam | pj.CallSendRequestParam, headers: Sequence[tuple[str, str]]) -> None:
+def _mark(prm: Any) -> int:
+    """Mark a request, so that its end can be told from that of others; its number while `prm` lives.
+
+    User data has to be the address of an object of pjsua2's, and an address is all that comes back.
+    """
+    prm.userData = prm
+    prm.thisown = True  # the line above gave it away
+    return int(prm.this)
+
+
+def _add_headers(
+    prm: pj.CallOpParam | pj.CallSendRequestParam | pj.SendInstantMessageParam, headers: Sequence[tuple[str, str]]
+) -> None:
     """Add headers to what goes out; line ends in a value would end the header, so they become spaces."""
     vector = pj.SipHeaderVector()
     for name, value in headers:

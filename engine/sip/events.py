@@ -133,6 +133,35 @@ class OptionsAnswered:
 TrunkEvent = RegistrationAnswered | OptionsAnswered
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MessageAnswered:
+    """MESSAGE came to its end: any status from 200 on. `received` is False where it is the stack's own."""
+
+    status: int
+    reason: str
+    received: bool
+
+
+class MessageAgent(Protocol):
+    """What the agent does with messages."""
+
+    def send_message(
+        self,
+        target: str,
+        *,
+        text: str,
+        from_uri: str,
+        headers: Sequence[tuple[str, str]] = (),
+        trunk: str,
+        told: Callable[[MessageAnswered], None],
+    ) -> None:
+        """Send MESSAGE (RFC 3428) with the credentials of `trunk`; `told` hears its final response, once.
+
+        Returns at once; raises SipError when refused. By UDP the stack repeats it for up to 32 s.
+        """
+        ...
+
+
 class TrunkAgent(Protocol):
     """What the agent does with trunks. Every method returns at once and raises SipError when refused."""
 

@@ -8,6 +8,7 @@ are seconds since the epoch. A trunk gets calls while it is registered (where it
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -222,6 +223,14 @@ def outgoing(trunk: Trunk, number: str, *, caller: str, name: str = "", host: st
     }[trunk.identity]
     target = _with_user(trunk.uri, quote(number, safe="+*#"))
     return Outgoing(target=target, from_uri=from_uri, display_name=display, headers=headers)
+
+
+def by_tcp(target: str) -> str:
+    """Say how `target` is reached with what is too long for UDP (RFC 3261 section 18.1.1)."""
+    address = parse_address(target)
+    if address is None or address.scheme != "sip" or address.params.get("transport", "udp").lower() != "udp":
+        return target
+    return re.sub(";transport=udp", "", target, flags=re.IGNORECASE) + ";transport=tcp"
 
 
 def line_of(trunk: Trunk) -> TrunkLine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from flexml.engine.config import Trunk
-from flexml.engine.sip.trunks import Trunks, line_of, outgoing, should_fail_over
+from flexml.engine.sip.trunks import Trunks, by_tcp, line_of, outgoing, should_fail_over
 
 
 def trunk(name: str = "t", *prefixes: str, uri: str = "sip:carrier.example", **settings: object) -> Trunk:
@@ -218,3 +218,17 @@ def test_who_we_are_at_a_trunk_comes_from_its_uri_or_the_username(
 
 def test_a_password_is_not_shown() -> None:
     assert "hush" not in repr(line_of(trunk(password="hush")))
+
+
+TOO_LONG = [
+    ("sip:1@carrier.example", "sip:1@carrier.example;transport=tcp"),
+    ("sip:1@[2001:db8::1]:5070;transport=UDP;x=1", "sip:1@[2001:db8::1]:5070;x=1;transport=tcp"),
+    ("sip:1@carrier.example;transport=tcp", "sip:1@carrier.example;transport=tcp"),
+    ("sip:1@carrier.example;transport=TLS", "sip:1@carrier.example;transport=TLS"),
+    ("sips:1@carrier.example", "sips:1@carrier.example"),
+]
+
+
+@pytest.mark.parametrize(("target", "by"), TOO_LONG)
+def test_what_is_too_long_for_udp_goes_by_tcp(target: str, by: str) -> None:
+    assert by_tcp(target) == by
