@@ -163,6 +163,7 @@ class Account:
     caller_ids: tuple[str, ...] = setting(kinds.many(kinds.NUMBER), [])
     detector: str = setting(kinds.optional(kinds.choice("energy", "webrtc")), "")
     no_answer: str = setting(kinds.choice("noanswer", "no-answer"), "noanswer")
+    sms_route: str = setting(kinds.optional(kinds.SMS_ROUTE), "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,7 +20,7 @@ PORTS_PER_LEG: Final = 2
 
 def check(config: Config) -> Iterator[Finding]:
     """Everything that does not fit together."""
-    for one in (_duplicates, _references, _tls, _http, _addresses, _ports, _trunks):
+    for one in (_duplicates, _references, _tls, _http, _addresses, _ports, _trunks, _sms_routes):
         yield from one(config)
 
 
@@ -115,6 +115,15 @@ def _trunks(config: Config) -> Iterator[Finding]:
             '[sip] inbound: with "trunks" nobody could call, as no [[trunk]] has addresses or inbound_username',
             ("sip", 0, "inbound"),
         )
+
+
+def _sms_routes(config: Config) -> Iterator[Finding]:
+    names = [trunk.name for trunk in config.trunks]
+    allowed = ", ".join(names) or "none, there is no [[trunk]]"
+    for index, account in enumerate(config.accounts):
+        kind, _, name = account.sms_route.partition(":")
+        if kind == "trunk" and name not in names:
+            yield f'[[account]] sms_route: found trunk "{name}"; allowed: {allowed}', ("account", index, "sms_route")
 
 
 def _transport(uri: str) -> str:

@@ -20,6 +20,7 @@ def accounts(config: Config) -> list[AccountEntry]:
             caller_ids=account.caller_ids,
             detector=account.detector or config.media.detector,
             no_answer=account.no_answer,
+            sms_route=account.sms_route,
         )
         for account in config.accounts
     ]

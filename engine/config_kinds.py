@@ -231,6 +231,10 @@ DATABASE: Final = replace(
     _matching('a database URL such as "sqlite:///FILE"', lambda text: DATABASE_URL.fullmatch(text) is not None),
     resolve=_resolve_database,
 )
+SMS_ROUTE: Final = _matching(
+    '"trunk:NAME", or an absolute http or https URL',
+    lambda text: text.removeprefix("trunk:") not in ("", text) or _is_url(text),
+)
 SIP_ADDRESS: Final = _matching("a sip: or sips: URI", lambda text: SIP_URI.fullmatch(text) is not None)
 NUMBER: Final = Kind(allowed="a telephone number of 3 to 15 digits, with or without +", read=_read_number)
 NETWORK: Final = Kind(

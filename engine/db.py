@@ -48,6 +48,7 @@ class AccountEntry:
     caller_ids: tuple[str, ...] = ()
     detector: str = ""
     no_answer: str = "noanswer"
+    sms_route: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +83,7 @@ class Account:
     detector: str = ""
     no_answer: str = "noanswer"
     """How that status is spelt to this account's applications: `noanswer`, or `no-answer` for old ones."""
+    sms_route: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

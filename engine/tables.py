@@ -22,6 +22,7 @@ account_table: Final = sa.Table(
     sa.Column("caller_ids", sa.JSON, nullable=False),
     sa.Column("detector", sa.String(16), nullable=False, server_default=""),
     sa.Column("no_answer", sa.String(16), nullable=False, server_default="noanswer"),
+    sa.Column("sms_route", sa.Text, nullable=False, server_default=""),
 )
 did_table: Final = sa.Table(
     "did",

@@ -162,6 +162,10 @@ WRONG = [
     (ACCOUNT + DID.replace('"a"', '"b"'), 'FILE:7: [[did]] account: found "b"; allowed: a'),
     (ACCOUNT + DID + DID, 'FILE:9: [[did]] phonenumber: "15550001000" is there already'),
     (ACCOUNT.replace("url", "fallback_url") + DID, "FILE:5: [[did]] needs url, as its account"),
+    (ACCOUNT + 'sms_route = "trunk:"', "FILE:5: [[account]] sms_route: found 'trunk:'; allowed: \"trunk:NAME\", or"),
+    (ACCOUNT + 'sms_route = "t"', "FILE:5: [[account]] sms_route: found 't'; allowed: \"trunk:NAME\", or"),
+    (ACCOUNT + 'sms_route = "trunk:t"', 'FILE:5: [[account]] sms_route: found trunk "t"; allowed: none, there is no'),
+    (ACCOUNT + 'sms_route = "trunk:s"\n' + TRUNK, 'FILE:5: [[account]] sms_route: found trunk "s"; allowed: t'),
     ('[[trunk]]\nname = "t"\nuri = "carrier"', "FILE:3: [[trunk]] uri: found 'carrier'; allowed: a sip: or sips: URI"),
     ('[[trunk]]\nname = "t"\nuri = "sip:c"\nregister = true', "FILE:4: [[trunk]] register: needs username"),
     (
@@ -176,6 +180,12 @@ WRONG = [
     (TRUNK + 'caller_id = "Ann"', "FILE:4: [[trunk]] caller_id: found 'Ann'; allowed: \"as_is\" or a telephone number"),
     ('[sip]\ninbound = "trunks"\n' + TRUNK, 'FILE:2: [sip] inbound: with "trunks" nobody could call'),
 ]
+
+
+@pytest.mark.parametrize("route", ["", "trunk:t", "https://messages.example/in?key=1"])
+def test_messages_go_by_a_trunk_or_a_url(tmp_path: Path, route: str) -> None:
+    (account,) = read(tmp_path, ACCOUNT + f'sms_route = "{route}"\n' + TRUNK).accounts
+    assert account.sms_route == route
 
 
 @pytest.mark.parametrize(("text", "start"), WRONG)

@@ -158,11 +158,12 @@ def test_a_database_of_an_earlier_version_gets_the_columns_that_have_come_since(
         await old.sync_config([AccountEntry(login="me", password="secret")], [])
         async with old.begin() as connection:
             await connection.execute(sa.text("ALTER TABLE account DROP COLUMN detector"))
+            await connection.execute(sa.text("ALTER TABLE account DROP COLUMN sms_route"))
         await old.close()
         new = Database(url)
         await new.start()
         (account,) = await new.load_accounts()
-        assert (account.login, account.detector) == ("me", "")
+        assert (account.login, account.detector, account.sms_route) == ("me", "", "")
         await new.close()
 
     asyncio.run(main())
