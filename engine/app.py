@@ -35,6 +35,7 @@ from .inbound import Inbound
 from .leg import LegSettings
 from .lives import Lives, close_orphans
 from .media_client import MediaClient
+from .messages import Messages
 from .outbound import Outbound
 from .outbox import Backoff, Outbox
 from .ports import PortPool
@@ -122,6 +123,14 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
         clock=time.time,
         follows_refer=config.sip.refer == "follow",
     )
+    messages = Messages(
+        agent=agent,
+        fetcher=webhook,
+        trunks=config.trunks,
+        region=config.sip.default_region,
+        host=settings.advertised,
+    )
+    messages.set_routes({account.sid: account.sms_route for account in accounts})
     services = Services(
         agent=agent,
         speak=speech.say,
@@ -130,6 +139,7 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
         recordings=recordings,
         note=timeline.note,
         exchange=exchange,
+        messages=messages,
         ringback=RINGBACK.get(config.sip.default_region, "ringback-eu"),
         music_url=f"{_http_url(config)}/demo/music.wav",
     )
@@ -163,6 +173,7 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
     await _start_http(config, stack, lives, media, routers)
     agent.start()
     stack.push_async_callback(agent.close)
+    stack.push_async_callback(messages.close)
     await stack.enter_async_context(_running(TrunkUpkeep(trunks, agent, clock=time.time, spread=random.random)))
     await stack.enter_async_context(_running(outbound))
     return lives

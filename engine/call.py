@@ -23,12 +23,13 @@ from .dialling import Dialling
 from .digits import PRESS_MS, DigitMerge
 from .errors import CallEnded, FlexmlError, PromptError, SdpError, SipError
 from .exchange import Caller
-from .flexml.verb import Method, Prompt
+from .flexml.verb import MessageStatus, Method, Prompt
 from .leg import Leg
 from .log import about_call
 from .media_jobs import Detected
 from .outcome import Outcome, Word, unanswered
 from .party import refuse_transfer
+from .messages import Message
 from .recording import RecordingRequest
 from .redact import presentable, presentable_text
 from .sip.events import Acknowledged, DigitInfo, Ended, Event, Login
@@ -453,6 +454,26 @@ class Call(CallAudio):
         if self.over:
             raise CallEnded("the caller has left")
         return dialled
+
+    async def send_message(self, text: str, *, sender: str = "", recipient: str = "") -> MessageStatus:
+        """Send a text message; what came of it is in later requests too. One that is under way is not taken back."""
+        told = self.told()
+        message = Message(
+            text=text,
+            sender=sender or str(told.get("From", "")),
+            recipient=recipient or str(told.get("To", "")),
+            account=self.account,
+            may_send=not sender or self.may_show(sender),
+            facts=told,
+        )
+        self.results.pop("SmsStatus", None)
+        status: MessageStatus = "failed"
+        if self._services.messages is None:
+            self.note("no messages are sent here")
+        else:
+            status = await self._services.messages.send(message, self.note)
+        self.results["SmsStatus"] = status
+        return status
 
     def store(self, name: str, value: str) -> None:
         """Remember `Storage_<name>` for later requests of this call; an empty value forgets it."""

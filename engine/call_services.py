@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from .call_recordings import RecordingService
 from .exchange import Exchange
 from .flexml.verb import Prompt
+from .messages import Messages
 from .sip.events import SipAgent
 from .timeline import Note, nowhere
 
@@ -40,6 +41,8 @@ class Services:
     note: Note = nowhere
     exchange: Exchange | None = None
     """Where calls out are placed; None where none are."""
+    messages: Messages | None = None
+    """What sends Sms; None where none are sent."""
     ringback: str = "ringback-us"
     """The tone of `media.tones` that callers hear while it rings."""
     music_url: str = ""

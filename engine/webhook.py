@@ -174,7 +174,7 @@ class Webhook:
             if response.status in REDIRECTS and "Location" in response.headers:
                 return Fetched(url=str(request.url), status=response.status, body=b""), response.headers["Location"]
             body = await self._read(response)
-            return Fetched(url=str(request.url), status=response.status, body=body), None
+            return Fetched(url=str(request.url), status=response.status, body=body, method=request.method), None
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         """The body, which stops being read as soon as it is longer than allowed."""

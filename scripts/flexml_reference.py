@@ -15,7 +15,7 @@ from typing import Final
 
 from flexml.engine.flexml.attributes import Attribute, attributes
 from flexml.engine.flexml.verbs import BY_NAME, VERBS
-from flexml.engine.flexml.verbs.base import Element, Later
+from flexml.engine.flexml.verbs.base import Element
 from flexml.engine.flexml.verbs.reject import REASONS
 
 TEMPLATE: Final = Path(__file__).with_suffix(".md")
@@ -42,9 +42,8 @@ def summary(element: type[Element]) -> str:
     said = (element.__doc__ or "").strip()
     for each in attributes(element):
         said = said.replace(f"`{each.field}`", f"`{each.name}`")
-    later = [LATER] if issubclass(element, Later) else []
     inside = [f"May contain {', '.join(f'`{noun}`' for noun in element.nests)}."] if element.nests else []
-    return " ".join([said, *later, *inside])
+    return " ".join([said, *inside])
 
 
 def table(element: type[Element]) -> str:

@@ -111,6 +111,7 @@ LAYERS = [
     ("engine.media_client",),
     (
         "engine.media_leg",
+        "engine.messages",
         "engine.outcome",
         "engine.webhook",
         "engine.outbox",

@@ -16,12 +16,14 @@ from typing import Protocol
 class Fetched:
     """What came back. `url` is the one that served it, after redirects: relative URLs in `body` start there.
 
+    `method` is how that one was requested: a redirect can make a GET, without the data, of a POST.
     `first_ms` is how long it took until the headers of that answer were there, `total_ms` until all was.
     """
 
     url: str
     status: int
     body: bytes
+    method: str = "POST"
     first_ms: float = 0.0
     total_ms: float = 0.0
     retries: int = 0

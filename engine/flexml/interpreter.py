@@ -21,7 +21,7 @@ from .request import CallFacts, request_data
 from .verb import Call, End, Failed, Goto, Method, Outcome, Verb
 
 _AUDIBLE_S: Final = 0.02
-"""A verb that took at least one frame's time, and did not fail, has given media."""
+"""An audible verb that took at least one frame's time, and did not fail, has given media."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -215,7 +215,7 @@ class _Session:
             self.call.note("verb ended", name=verb.name, line=verb.line, took_ms=_ms(clock() - began), how=how)
         if isinstance(outcome, Failed):
             return outcome.then
-        if clock() - began >= _AUDIBLE_S:
+        if verb.audible and clock() - began >= _AUDIBLE_S:
             self._silent = 0
         return outcome
 

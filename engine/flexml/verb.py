@@ -18,6 +18,7 @@ from ..growth import Growth
 from ..recording import Recorded, RecordingRequest
 
 Method = Literal["POST", "GET"]
+MessageStatus = Literal["sent", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,6 +188,13 @@ class Call(Protocol):
         """Call others, and let the first to answer talk with the caller. Raises StorageError."""
         ...
 
+    async def send_message(self, text: str, *, sender: str = "", recipient: str = "") -> MessageStatus:
+        """Send a text message, from who calls and to who was called unless said otherwise.
+
+        What came of it is in later requests too, as `SmsStatus`. One that is under way is not taken back.
+        """
+        ...
+
     def store(self, name: str, value: str) -> None:
         """Remember `Storage_<name>` for later requests of this call; an empty value forgets it."""
         ...
@@ -221,6 +229,11 @@ class Verb(Protocol):
     @property
     def answers(self) -> bool:
         """True if an unanswered call is answered before the verb runs (decisions, section 4)."""
+        ...
+
+    @property
+    def audible(self) -> bool:
+        """True if the parties may notice that it runs."""
         ...
 
     async def run(self, call: Call) -> Outcome:

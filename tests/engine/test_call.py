@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import pytest
 from flexml.codecs.catalog import PCMU
 from flexml.engine.call import Call
-from flexml.engine.config import Dtmf
+from flexml.engine.config import Dtmf, Trunk
 from flexml.engine.flexml.verb import Prompt
 from flexml.engine.leg import Leg, LegSettings
 from flexml.engine.media_client import MediaClient
+from flexml.engine.messages import Messages
 from flexml.engine.outcome import Outcome
 from flexml.engine.ports import PortPool
-from flexml.engine.sip.events import Acknowledged, DigitInfo, Ended
+from flexml.engine.sip.events import Acknowledged, DigitInfo, Ended, MessageAnswered
 from flexml.media.protocol import CommandFailed, LegHeard, SendDigits, StopPlay
 
 from .fakes_sip import OFFER, OFFER_WITHOUT_EVENTS, FakeAgent, FakeWorker, run, services, settle
+from .flexml.fakes import FakeFetcher
 
 PROMPT = Prompt(path="/tone", rate_hz=8000, duration_ms=9000, url="http://app/tone.wav")
 BYE = Ended(dialog=1, status=200, reason="OK", by="remote")
@@ -255,5 +257,81 @@ def test_an_ack_without_a_usable_answer_ends_the_call_from_the_loop(answer: str 
         await settle()
         assert scene.agent.said == ["BYE"]
         await scene.end(living)
+
+    run(main())
+
+
+class Carrier:
+    """Implements `MessageAgent`; takes every message at once but the last that is allowed."""
+
+    def __init__(self, most: int) -> None:
+        self.sent: list[str] = []
+        self._most = most
+
+    def send_message(
+        self,
+        target: str,
+        *,
+        text: str,
+        from_uri: str,
+        headers: Sequence[tuple[str, str]] = (),
+        trunk: str,
+        told: Callable[[MessageAnswered], None],
+    ) -> None:
+        self.sent.append(f"{from_uri} {target} {text}")
+        if len(self.sent) < self._most:
+            told(MessageAnswered(status=200, reason="OK", received=True))
+
+
+def texting(most: int = 10) -> tuple[Scene, Carrier]:
+    """A call from 15162065338 to 15550001000, whose account may also show 15550002000."""
+    scene, carrier = Scene(), Carrier(most)
+    trunk = Trunk(name="t", uri="sip:c")
+    messages = Messages(agent=carrier, fetcher=FakeFetcher({}), trunks=[trunk], region="US", host="us")
+    messages.set_routes({"a": "trunk:t"})
+    scene.call = Call(sid="sid", dialog=1, services=replace(services(scene.agent), messages=messages), account="a")
+    scene.call.told = lambda: {"From": "15162065338", "To": "15550001000"}
+    scene.call.may_show = lambda number: number == "15550002000"
+    return scene, carrier
+
+
+MESSAGES = [
+    ("", "", "sent", "sip:15162065338@us sip:15550001000@c Hi"),
+    ("15550002000", "", "sent", "sip:15550002000@us sip:15550001000@c Hi"),
+    ("", "15162065317", "sent", "sip:15162065338@us sip:15162065317@c Hi"),
+    ("15162065338", "15162065317", "failed", ""),
+]
+
+
+@pytest.mark.parametrize(("sender", "recipient", "status", "said"), MESSAGES)
+def test_a_message_goes_from_who_calls_or_from_whom_the_account_may_show(
+    sender: str, recipient: str, status: str, said: str
+) -> None:
+    async def main() -> None:
+        scene, carrier = texting()
+        assert await scene.call.send_message("Hi", sender=sender, recipient=recipient) == status
+        assert scene.call.results == {"SmsStatus": status}
+        assert carrier.sent == ([said] if said else [])
+
+    run(main())
+
+
+def test_the_result_of_one_message_is_not_told_as_that_of_the_next() -> None:
+    async def main() -> None:
+        scene, carrier = texting(most=2)
+        await scene.call.send_message("one")
+        sending = asyncio.create_task(scene.call.send_message("two"))
+        await asyncio.sleep(1)
+        sending.cancel()
+        await asyncio.wait({sending})
+        assert [said.split()[-1] for said in carrier.sent] == ["one", "two"]
+        assert scene.call.results == {}
+
+    run(main())
+
+
+def test_without_a_sender_of_messages_they_have_failed() -> None:
+    async def main() -> None:
+        assert await Scene().call.send_message("Hi") == "failed"
 
     run(main())

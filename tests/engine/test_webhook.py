@@ -110,7 +110,7 @@ def test_redirect_is_followed_and_its_end_is_the_base(status: int, method: str) 
     async def run() -> None:
         async with serving(handler) as base, client() as webhook:
             answer = await webhook.fetch(f"{base}/from", "POST", {"a": 1})
-            assert answer.url == f"{base}/sub/to"
+            assert (answer.url, answer.method) == (f"{base}/sub/to", method)
             assert f'"method": "{method}"'.encode() in answer.body
             assert (b'{\\"a\\":1}' in answer.body) is (method == "POST")
 

@@ -12,12 +12,12 @@ from .control import Hangup, PreAnswer, Redirect
 from .data import Dtmf, Override, Store
 from .dial import Dial, Number
 from .gather import Gather
-from .later import Sms
 from .pause import Pause, Wait
 from .play import File, Play
 from .record import Record
 from .reject import Reject
 from .say import Say
+from .sms import Sms
 
 VERBS: Final[tuple[type[Verb], ...]] = (
     Amd, Dial, Dtmf, Gather, Hangup, Override, Pause, Play, PreAnswer, Record, Redirect, Reject, Say, Sms, Store, Wait,

@@ -1,4 +1,4 @@
-"""What all verbs and nouns have, and what a verb is that this version reads but does not carry out."""
+"""What all verbs and nouns have."""
 
 from __future__ import annotations
 
@@ -44,6 +44,11 @@ class Noun(Element):
 class Verb(Element):
     """An element that does something."""
 
+    @property
+    def audible(self) -> bool:
+        """True if the parties may notice that it runs: documents that are never heard must not go on for ever."""
+        return True
+
     async def run(self, call: Call) -> Outcome:
         """Carry the verb out and say where control goes."""
         raise NotImplementedError
@@ -51,16 +56,6 @@ class Verb(Element):
     async def prompt(self, call: Call) -> None:
         """Be a prompt of Gather: only be heard; keys and control are Gather's."""
         await self.run(call)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Later(Verb):
-    """A verb of the language that this version reads and checks, but does not carry out."""
-
-    async def run(self, call: Call) -> Outcome:
-        """Say so on the timeline and go on."""
-        call.note(f"{self.name}: this version does not carry the verb out", line=self.line)
-        return None
 
 
 def goto(url: str | None, method: Method, data: dict[str, object] | None = None) -> Goto | None:

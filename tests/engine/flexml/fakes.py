@@ -11,7 +11,7 @@ from flexml.engine.digits import DigitQueue
 from flexml.engine.errors import FetchError, PromptError, StorageError
 from flexml.engine.flexml.fetch import Cookies, Fetched
 from flexml.engine.flexml.request import CallFacts
-from flexml.engine.flexml.verb import AmdSettings, Method, Played, Prompt
+from flexml.engine.flexml.verb import AmdSettings, MessageStatus, Method, Played, Prompt
 from flexml.engine.recording import Recorded, RecordingRequest
 from flexml.media.protocol import Layer
 
@@ -112,6 +112,7 @@ class FakeCall:
         self.callback: tuple[str, Method | None] | None = None
         self.requested: list[RecordingRequest] = []
         self.dialled: list[DialRequest] = []
+        self.sent: list[tuple[str, str, str]] = []
         self.dial_result = Dialled(status="completed", number="15550002001", sid="party-1", duration_s=7)
         self.recorded = recorded or Recorded(
             status="completed", sid="file-1", url="http://store.example/file-1", duration_s=4
@@ -233,6 +234,11 @@ class FakeCall:
         self.dialled.append(request)
         await asyncio.sleep(7)
         return self.dial_result
+
+    async def send_message(self, text: str, *, sender: str = "", recipient: str = "") -> MessageStatus:
+        self.sent.append((text, sender, recipient))
+        await asyncio.sleep(1)
+        return "failed" if text == "unsendable" else "sent"
 
     def store(self, name: str, value: str) -> None:
         self.stored[name] = value

@@ -184,6 +184,8 @@ def test_a_fallback_that_fails_is_not_tried_again() -> None:
         '<Gather timeout="0" action="/x"/><Redirect>start</Redirect>',
         '<Play errorAction="start">missing.wav</Play>',
         "<Say>unspeakable</Say><Redirect>start</Redirect>",
+        '<Sms action="start">Hi</Sms>',
+        "<Sms>unsendable</Sms><Redirect>start</Redirect>",
     ],
 )
 def test_documents_in_a_circle_without_media_are_stopped(inside: str) -> None:

@@ -77,7 +77,18 @@ def played(digits: str, offset: int, url: str = "http://app.example/done") -> Go
             2,
         ),
         ("<Amd/>", None, 2),
-        ('<Sms action="/sent">Hi</Sms>', None, 0),
+        ("<Sms>Hi</Sms>", None, 1),
+        (
+            '<Sms action="/sms" method="GET">Hi</Sms>',
+            Goto(url="http://app.example/sms", method="GET", data={"SmsStatus": "sent"}),
+            1,
+        ),
+        ("<Sms>unsendable</Sms>", Failed(), 1),
+        (
+            '<Sms action="/sms">unsendable</Sms>',
+            Failed(then=Goto(url="http://app.example/sms", data={"SmsStatus": "failed"})),
+            1,
+        ),
         ("<Dial>15550002001</Dial>", None, 7),
         ("<Dial>None</Dial>", Failed(), 0),
         ("<PreAnswer><Say>Hello</Say><Pause length='4'/></PreAnswer>", None, 7),
@@ -90,15 +101,21 @@ def test_where_a_verb_leads_and_how_long_it_takes(inside: str, outcome: Outcome,
     assert perform(inside, call) == (outcome, pytest.approx(lasts))
 
 
-@pytest.mark.parametrize("inside", ["<Sms>Hi</Sms>"])
-def test_verbs_of_later_versions_say_so(inside: str) -> None:
-    call = FakeCall(answered=True)
+@pytest.mark.parametrize(
+    ("inside", "sent"),
+    [
+        ("<Sms> Grüße,\n Ann 🎉 </Sms>", ("Grüße,\n Ann 🎉", "", "")),
+        ('<Sms from=" 15550001000" to="+15162065317">Hi</Sms>', ("Hi", "15550001000", "+15162065317")),
+        ("<Sms/>", ("", "", "")),
+    ],
+)
+def test_what_a_message_says_and_between_whom(inside: str, sent: tuple[str, str, str]) -> None:
+    call = FakeCall()
 
     perform(inside, call)
 
-    assert call.done == []
-    (note,) = call.notes
-    assert "this version does not carry the verb out line=1" in note
+    assert call.sent == [sent]
+    assert not call.answered
 
 
 def test_a_dial_tells_its_action_how_it_went() -> None:
