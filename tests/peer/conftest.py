@@ -32,8 +32,11 @@ def application() -> Iterator[Application]:
 
 @pytest.fixture(scope="session")
 def engine_session(application: Application, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    application.serve("/messages", Answer(status=202))
     engine = EngineProcess(
-        tmp_path_factory.mktemp("engine"), {number: application.url(f"/{number}/") for number in NUMBERS}
+        tmp_path_factory.mktemp("engine"),
+        {number: application.url(f"/{number}/") for number in NUMBERS},
+        sms_route=application.url("/messages"),
     )
     engine.start()
     yield engine

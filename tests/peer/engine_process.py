@@ -49,6 +49,7 @@ login = "me"
 password = "secret"
 name = "Peer tests"
 error_handler = "{error_handler}"
+sms_route = "{sms_route}"
 """
 _DID: Final = """
 [[did]]
@@ -91,6 +92,7 @@ class EngineProcess:
         *,
         legs: int = 100,
         error_handler: str = "basic",
+        sms_route: str = "",
         extra: str = "",
         sip: str = "",
         rtp: str = "",
@@ -108,7 +110,7 @@ class EngineProcess:
         first_port = 20000 + self.sip_port % (12000 // ports) * ports  # below what the kernel hands out
         config = _CONFIG.format(
             sip=self.sip_port, http=self.http_port, rtp=first_port, rtp_last=first_port + ports - 1, folder=folder,
-            legs=legs, error_handler=error_handler,
+            legs=legs, error_handler=error_handler, sms_route=sms_route,
         )  # fmt: skip
         self.config_path = folder / "engine.toml"
         urls = {**dids, DEMO: self.url("/demo/")}

@@ -57,7 +57,7 @@ CHALLENGE: Final = answer(
 class SippServer:
     """Runs `steps` for each new Call-ID, `calls` times at most, until the block is left."""
 
-    def __init__(self, folder: Path, port: int, steps: str, *, calls: int = 1000) -> None:
+    def __init__(self, folder: Path, port: int, steps: str, *, calls: int = 1000, tcp: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._log, self._errors = folder / "messages.log", folder / "errors.log"
         scenario = folder / "scenario.xml"
@@ -65,6 +65,7 @@ class SippServer:
         self._command = [
             "sipp", "-sf", str(scenario), "-i", "127.0.0.1", "-p", str(port), "-m", str(calls), "-nostdin",
             "-trace_msg", "-message_file", str(self._log), "-trace_err", "-error_file", str(self._errors),
+            "-t", "t1" if tcp else "u1",
         ]  # fmt: skip
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None

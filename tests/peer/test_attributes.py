@@ -11,12 +11,12 @@ from flexml.engine.flexml.verbs import NOUNS, VERBS, declarations
 
 LATER: Final = MappingProxyType(
     {
-        "Dial, its noun and the messages come with step 3": (
+        "Dial and its noun come with step 3": (
             "Dial", "Dial.action", "Dial.method", "Dial.callerId", "Dial.callerName", "Dial.confirmKey",
             "Dial.confirmSound", "Dial.containerSid", "Dial.hangupOnStar", "Dial.record", "Dial.recordDirection",
             "Dial.recordingStatusCallback", "Dial.recordingStatusCallbackEvent",
             "Dial.recordingStatusCallbackMethod", "Dial.ringing", "Dial.timeLimit", "Dial.timeout", "Dial.trim",
-            "Number", "Number.sendDigits", "Sms", "Sms.action", "Sms.method", "Sms.from", "Sms.to",
+            "Number", "Number.sendDigits",
         ),
         "Clouds and transcription come with step 4": (
             "Record.awsAccessKey", "Record.awsBucketName", "Record.awsSecretKey", "Record.gcpAccessToken",
