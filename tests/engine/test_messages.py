@@ -33,6 +33,7 @@ class Carrier:
 
     answer: MessageAnswered | Fetched | Exception | None = ACCEPTED
     asked: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    told: Callable[[MessageAnswered], None] = lambda _: None
 
     def send_message(
         self,
@@ -47,9 +48,9 @@ class Carrier:
         self.asked.append({"target": target, "text": text, "from": from_uri, "headers": headers, "trunk": trunk})
         if isinstance(self.answer, SipError):
             raise self.answer
+        self.told = told
         if isinstance(self.answer, MessageAnswered):
-            for _ in range(2):  # the second must not count
-                asyncio.get_running_loop().call_later(1, told, self.answer)
+            asyncio.get_running_loop().call_later(1, told, self.answer)
 
     def cookies(self) -> Cookies:
         return object()
@@ -160,6 +161,14 @@ def test_what_is_not_taken_has_failed_and_the_timeline_says_why(
     assert sent(scene)[0] == "failed"
     assert scene.notes[1:] == [f"message failed to={HI.recipient} {why}"]
     assert len(scene.carrier.asked) == 1
+
+
+def test_an_answer_that_comes_too_late_changes_nothing() -> None:
+    scene = Scene(Carrier(None))
+
+    assert sent(scene) == ("failed", 10)
+    scene.carrier.told(ACCEPTED)
+    assert [note.split()[0] for note in scene.notes] == [">", "message"]
 
 
 REFUSED = [

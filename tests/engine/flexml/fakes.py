@@ -290,6 +290,7 @@ class FakeFetcher:
         self, url: str, method: str, data: Mapping[str, object], *, cookies: Cookies | None = None
     ) -> Fetched:
         assert cookies is not None
+        assert len(self.requests) < 1000, "documents without an end"
         self.requests.append(Request(url=url, method=method, data=data))
         page = self.pages.get(url)
         if page is None:
