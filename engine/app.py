@@ -127,10 +127,10 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
         agent=agent,
         fetcher=webhook,
         trunks=config.trunks,
+        route_of=directory.sms_route,
         region=config.sip.default_region,
         host=settings.advertised,
     )
-    messages.set_routes({account.sid: account.sms_route for account in accounts})
     services = Services(
         agent=agent,
         speak=speech.say,

@@ -27,9 +27,9 @@ from .flexml.verb import MessageStatus, Method, Prompt
 from .leg import Leg
 from .log import about_call
 from .media_jobs import Detected
+from .messages import Message
 from .outcome import Outcome, Word, unanswered
 from .party import refuse_transfer
-from .messages import Message
 from .recording import RecordingRequest
 from .redact import presentable, presentable_text
 from .sip.events import Acknowledged, DigitInfo, Ended, Event, Login

@@ -57,6 +57,11 @@ class Directory:
         """The account of that sid."""
         return self._accounts.get(sid)
 
+    def sms_route(self, sid: str) -> str:
+        """Where messages of the account of that sid go; empty for nowhere."""
+        account = self.account(sid)
+        return account.sms_route if account is not None else ""
+
     def of_login(self, login: str) -> Account | None:
         """The account that logs in so."""
         return next((account for account in self._accounts.values() if account.login == login), None)

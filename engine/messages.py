@@ -66,20 +66,26 @@ class _NotSent(FlexmlError):
 
 
 class Messages:
-    """Sends messages. `region` is the country of numbers that come without one, `host` our own address in From."""
+    """Sends messages.
+
+    `route_of` gives an account's route by its sid: `trunk:NAME`, a URL, or nothing. `region` is the country of numbers
+    that come without one, `host` our own address in From.
+    """
 
     def __init__(
-        self, *, agent: MessageAgent, fetcher: Fetcher, trunks: Iterable[Trunk], region: str, host: str
+        self,
+        *,
+        agent: MessageAgent,
+        fetcher: Fetcher,
+        trunks: Iterable[Trunk],
+        route_of: Callable[[str], str],
+        region: str,
+        host: str,
     ) -> None:
         self._agent, self._fetcher = agent, fetcher
         self._trunks = {trunk.name: trunk for trunk in trunks}
-        self._region, self._host = region, host
-        self._routes: Mapping[str, str] = {}
+        self._route_of, self._region, self._host = route_of, region, host
         self._tasks: set[asyncio.Task[MessageStatus]] = set()
-
-    def set_routes(self, routes: Mapping[str, str]) -> None:
-        """Take the route of each account, by its sid: `trunk:NAME`, a URL, or nothing."""
-        self._routes = routes
 
     async def close(self) -> None:
         """Wait a little for what is under way, then give it up."""
@@ -117,7 +123,7 @@ class Messages:
 
     async def _by_route(self, message: Message, note: Note) -> int:
         """Send; the final status, a 2xx. Raises _NotSent."""
-        route = self._routes.get(message.account, "")
+        route = self._route_of(message.account)
         if not route:
             raise _NotSent("the account has no sms_route")
         if not message.may_send:

@@ -286,9 +286,14 @@ class Carrier:
 def texting(most: int = 10) -> tuple[Scene, Carrier]:
     """A call from 15162065338 to 15550001000, whose account may also show 15550002000."""
     scene, carrier = Scene(), Carrier(most)
-    trunk = Trunk(name="t", uri="sip:c")
-    messages = Messages(agent=carrier, fetcher=FakeFetcher({}), trunks=[trunk], region="US", host="us")
-    messages.set_routes({"a": "trunk:t"})
+    messages = Messages(
+        agent=carrier,
+        fetcher=FakeFetcher({}),
+        trunks=[Trunk(name="t", uri="sip:c")],
+        route_of={"a": "trunk:t"}.__getitem__,
+        region="US",
+        host="us",
+    )
     scene.call = Call(sid="sid", dialog=1, services=replace(services(scene.agent), messages=messages), account="a")
     scene.call.told = lambda: {"From": "15162065338", "To": "15550001000"}
     scene.call.may_show = lambda number: number == "15550002000"
