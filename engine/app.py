@@ -123,6 +123,7 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
         clock=time.time,
         follows_refer=config.sip.refer == "follow",
     )
+    stack.push_async_callback(exchange.close)
     messages = Messages(
         agent=agent,
         fetcher=webhook,
@@ -170,7 +171,7 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
         trunks_router(trunks.states),
         calls_router(outbound, database, Authentication(directory), time.time),
     ]
-    await _start_http(config, stack, lives, media, routers)
+    await _start_http(config, stack, lives, agent, media, routers)
     agent.start()
     stack.push_async_callback(agent.close)
     stack.push_async_callback(messages.close)
@@ -272,7 +273,7 @@ def _agent_settings(config: Config) -> AgentSettings:
 
 
 async def _start_http(
-    config: Config, stack: AsyncExitStack, lives: Lives, media: MediaClient, routers: list[APIRouter]
+    config: Config, stack: AsyncExitStack, lives: Lives, agent: Agent, media: MediaClient, routers: list[APIRouter]
 ) -> None:
     """Serve HTTP beside everything else, from when it listens until the engine stops."""
     started = time.monotonic()
@@ -283,6 +284,7 @@ async def _start_http(
             uptime_s=round(time.monotonic() - started, 1),
             live_calls=len(lives),
             dialogs=len(lives.registry),
+            ending=max(0, agent.dialogs - len(lives.registry)),
             workers=sum(worker.connected for worker in media.workers),
         )
 

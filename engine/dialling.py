@@ -101,7 +101,8 @@ class Dialling:
             self._calling.leg.media.leave()
         if self._recording is not None:
             await self._recording.finish()
-        await asyncio.gather(*(self._exchange.close(party) for party in self._parties), return_exceptions=True)
+        for party in self._parties:
+            self._exchange.end(party)
 
     def _failure(self) -> DialStatus:
         """What is said of parties none of which answered."""
@@ -183,7 +184,7 @@ class Dialling:
     def _made(self, party: Party) -> None:
         self._parties.append(party)
         if self._calling.answered and len(self._request.destinations) == 1 and not self._request.confirm_key:
-            party.on_audible = lambda: self._join(party)
+            party.on_early_media = lambda: self._join(party)
 
     async def _confirmed(self, party: Party, destination: Destination) -> Party | None:
         """Send the keys that the number asks for, then wait for the key that confirms; None where it does not come."""
@@ -224,7 +225,7 @@ class Dialling:
         clock = asyncio.get_running_loop().time
         for other in self._parties:
             if other is not party:
-                other.hang_up()
+                self._exchange.end(other)
         await self._calling.answer()
         await self._record()
         self._join(party)

@@ -1,11 +1,14 @@
 """Where calls out are placed: who may show which number, which way a number goes, and the parties under way.
 
-A SIP URI is called as it is; a number goes by the trunks that take it, the next one when a carrier fails.
+A SIP URI is called as it is; a number goes by the trunks that take it, the next one when a carrier fails. Who is done
+with a party says `end` and goes on: a peer or a media worker that does not react holds nobody up.
 """
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import logging
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +26,11 @@ from .sip.address import normalise_number, parse_address
 from .sip.events import LiveCall, Login, SipAgent
 from .sip.trunks import Trunks, outgoing, should_fail_over
 
+log = logging.getLogger("flexml.exchange")
+
 SCHEMES: Final = ("sip:", "sips:")
+CLOSE_TIMEOUT_S: Final = 5.0
+"""Longer than a media worker is waited for."""
 
 
 class Dialogs(Protocol):
@@ -83,6 +90,7 @@ class Exchange:
         self._trunks, self._region, self._clock = trunks, region, clock
         self._follows_refer = follows_refer
         self._rooms = itertools.count(1)
+        self._ending: set[asyncio.Task[None]] = set()
 
     def new_room(self) -> int:
         """A number that no room has had."""
@@ -155,13 +163,26 @@ class Exchange:
         if party.dialog is not None:
             self._dialogs.hand_over(party.dialog, call)
 
-    async def close(self, party: Party) -> None:
-        """End a party, whatever it is doing."""
+    def end(self, party: Party) -> None:
+        """End a party, whatever it is doing; harmless where it is over."""
+        party.hang_up()
+        ending = asyncio.ensure_future(self._close(party))
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+
+    async def _close(self, party: Party) -> None:
         try:
             await party.close()
+        except Exception:
+            log.exception("the leg of party %s could not be closed", party.number)
         finally:
             if party.dialog is not None:
                 self._dialogs.forget(party.dialog)
+
+    async def close(self) -> None:
+        """Wait for parties that are ending, but not for long."""
+        if self._ending:
+            await asyncio.wait(set(self._ending), timeout=CLOSE_TIMEOUT_S)
 
 
 def _is_number(user: str) -> bool:

@@ -203,7 +203,9 @@ class MediaLeg:
             self._worker.send(StopPlay(leg=self._leg, job=job))
 
     def join(self, room: int) -> None:
-        """Hear, and be heard by, all legs of `room`."""
+        """Hear, and be heard by, all legs of `room`. Harmless in that room."""
+        if room == self._room:
+            return
         self._room = room
         self._worker.send(Join(leg=self._leg, room=room))
 

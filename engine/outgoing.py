@@ -39,7 +39,7 @@ class OutboundCall(Call):
         finally:
             if (exchange := self._services.exchange) is not None:
                 for party in self._parties:
-                    await exchange.close(party)
+                    exchange.end(party)
 
     async def _begin(self) -> None:
         """Ring until somebody answers. Raises CallEnded where nobody does."""

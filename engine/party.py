@@ -2,7 +2,7 @@
 
 It is made for a Dial, answers or not, and ends once: `hang_up` cancels an INVITE that is still ringing and sends BYE
 to one that was answered, and a 200 that crosses the CANCEL is acknowledged and hung up by the stack (RFC 3261
-section 9.1). Nothing of it is left when `close` returns.
+section 9.1). Nothing of it is left here when `close` returns; the stack goes on until the peer has understood.
 """
 
 from __future__ import annotations
@@ -21,9 +21,6 @@ from .media_jobs import Detected
 from .sip.events import Accepted, DigitInfo, Ended, Event, Login, Progressed, SipAgent
 
 log = logging.getLogger("flexml.party")
-
-CLOSE_TIMEOUT_S: Final = 40.0
-"""Longer than SIP takes to give a request up (RFC 3261 timer F, 32 s)."""
 
 
 DECLINED: Final = 603
@@ -56,8 +53,8 @@ class Party:
         self.dialog: int | None = None
         self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
-        self.on_audible: Callable[[], None] = lambda: None
-        """Called when the party's audio may come: with early media, or with the answer."""
+        self.on_early_media: Callable[[], None] = lambda: None
+        """Called when the party is heard before it answers: a description alone is no media (RFC 3960 section 3.2)."""
         self.transfer: Callable[[str], int] = refuse_transfer
         """What comes of a REFER: the status that it is answered with."""
         self._agent, self._note = agent, note
@@ -126,10 +123,8 @@ class Party:
         self.hang_up()
 
     async def close(self) -> LegStats:
-        """Hang up, and close the leg when the dialog is over."""
+        """Hang up, and close the leg."""
         self.hang_up()
-        if self.dialog is not None:
-            await asyncio.wait([self.ended], timeout=CLOSE_TIMEOUT_S)
         return await self.leg.close()
 
     def note(self, what: str, **details: object) -> None:
@@ -147,11 +142,15 @@ class Party:
             case Accepted():
                 self.note("< 200")
                 self._take_answer(event.sdp)
+                if self.leg.agreed is None:
+                    self._refuse_answer("there is none")
                 if not self.answered.done():
                     self.answered.set_result(None)
             case DigitInfo():
                 self.on_digit(event.digit, "info")
             case Ended():
+                if event.contact:
+                    self.note("redirection not followed", contact=event.contact)
                 self.note("party ended", by=event.by, status=event.status, reason=event.reason)
                 if not self.ended.done():
                     self.ended.set_result(event)
@@ -165,11 +164,13 @@ class Party:
         try:
             self.leg.on_answer(sdp)
         except SdpError as error:
-            self.note("answer refused", error=str(error))
-            asyncio.get_running_loop().call_soon(self.hang_up)
+            self._refuse_answer(str(error))
             return
         self.leg.start_media()
-        self.on_audible()
+
+    def _refuse_answer(self, error: str) -> None:
+        self.note("answer refused", error=error)
+        asyncio.get_running_loop().call_soon(self.hang_up)
 
     def on_offer(self, offer: str | None) -> str:
         """Give our SDP in a re-INVITE. Raises SdpError or NotAcceptable."""
@@ -199,6 +200,8 @@ class Party:
     def on_heard(self, address: str, port: int) -> None:
         """The first packet came in."""
         self.note("RTP heard", source=f"{address}:{port}")
+        if not self.answered.done():
+            self.on_early_media()
 
     def on_report(self, stats: LegStats) -> None:
         """What was counted; the caller's leg has the quality lines."""

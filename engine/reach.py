@@ -28,7 +28,7 @@ class Unreached:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reach:
-    """How somebody is called. `made` is told of each party; whoever asked for them closes them."""
+    """How somebody is called. `made` is told of each party; whoever asked for them ends them."""
 
     exchange: Exchange
     caller: Caller
@@ -51,6 +51,7 @@ class Reach:
             if party.answered.done() and not party.ended.done():
                 return party
             ended = party.ended.result()
+            self.exchange.end(party)
             said = ended.status if ended.by == "remote" else NOTHING_SAID  # the stack's 408 is nobody's answer
             end = Unreached(status=said, reason=ended.reason, by=ended.by)
             if not self.exchange.goes_on(way, ended.status, ended.reason):

@@ -35,7 +35,8 @@ _EXPOSED: Final = (
 class Health:
     """What GET /health tells. Without a living media worker no call can be taken.
 
-    A call is alive until its status callback is on its way; `dialogs` are those of SIP, called parties' included.
+    A call is alive until its status callback is on its way; `dialogs` are those of SIP, called parties' included, and
+    `ending` those that are over here, but whose peer has not confirmed it yet.
     """
 
     version: str
@@ -43,6 +44,7 @@ class Health:
     live_calls: int
     workers: int
     dialogs: int = 0
+    ending: int = 0
 
 
 def create_app(*, health: Callable[[], Health], routers: Sequence[APIRouter] = ()) -> FastAPI:

@@ -21,8 +21,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Concatenate, Final, ParamSpec
+from typing import Any, Concatenate, Final, Literal, ParamSpec
 
+import _pjsua2
 import pjsua2 as pj
 
 from ..errors import NotAcceptable, SdpError, SipError
@@ -53,6 +54,7 @@ BUSY_POLL_S: Final = 0.01
 KEEP_OPEN_S: Final = 15
 """How often a packet of nothing keeps the way back to a registered trunk open through NAT."""
 CANCELLED: Final = 487
+NOT_ACCEPTABLE: Final = 488
 TIMED_OUT: Final = 408
 CHALLENGES: Final = frozenset({401, 407})
 NO_MESSAGES: Final = 403
@@ -65,6 +67,9 @@ REFER_EXPIRES_S: Final = 180
 """How long who sent a REFER may expect news of it."""
 BURST: Final = 64
 """How many rounds of pjsip events are handled before the event loop gets its turn."""
+
+_CALL_COUNT: Final = ctypes.CDLL(_pjsua2.__file__).pjsua_call_get_count
+"""What pjsua2 leaves out."""
 
 P = ParamSpec("P")
 
@@ -175,8 +180,10 @@ class _Call(pj.Call):
         self.ended_by_us = False
         self.confirmed = False
         self.offering = False
-        self.final_status = 0
+        self.refusal: message.Message | None = None
+        self.answers: dict[str, str] = {}
         self.heard = False
+        self.leaving = False
         self.given_up = False
 
     @guarded
@@ -328,14 +335,14 @@ class Agent:
         return config
 
     async def close(self, *, grace_s: float = 1.0) -> None:
-        """Hang up what is left, wait up to `grace_s` for the peers' answers, and free the stack."""
+        """Hang up what is left, wait up to `grace_s` until every peer knows of its call's end, and free the stack."""
         if self._endpoint is None or self._loop is None:
             return
         for dialog in list(self._calls):
             self.hang_up(dialog)
         self._unregister()
         end = self._loop.time() + grace_s
-        while (self._calls or self._leaving) and self._loop.time() < end:  # noqa: ASYNC110 - pjsip is driven meanwhile
+        while (self.dialogs or self._leaving) and self._loop.time() < end:  # noqa: ASYNC110 - pjsip is driven meanwhile
             await asyncio.sleep(BUSY_POLL_S)
         if self._descriptor >= 0:
             self._loop.remove_reader(self._descriptor)
@@ -349,6 +356,11 @@ class Agent:
         self._endpoint = None
         self._guests.clear()
         self._trunks.clear()  # not earlier: the stack tells them what becomes of requests under way
+
+    @property
+    def dialogs(self) -> int:
+        """How many calls the stack has, with those that have ended here but whose peers do not know it yet."""
+        return 0 if self._endpoint is None else _CALL_COUNT()
 
     # ---- driving pjsip ----------------------------------------------------------------------------------------
 
@@ -442,25 +454,31 @@ class Agent:
             call.confirmed = True
             self.tell(Acknowledged(dialog=call.dialog, sdp=received.sdp if received else None))
         elif not call.inbound and received:
+            if received.sdp:
+                call.answers[received.to_tag] = received.sdp
             if info.state == pj.PJSIP_INV_STATE_EARLY:
                 self.tell(Progressed(dialog=call.dialog, status=info.lastStatusCode, sdp=received.sdp))
             elif info.state in {pj.PJSIP_INV_STATE_CONNECTING, pj.PJSIP_INV_STATE_CONFIRMED} and not call.confirmed:
                 call.confirmed = True
-                self.tell(Accepted(dialog=call.dialog, sdp=received.sdp))
+                self.tell(Accepted(dialog=call.dialog, sdp=call.answers.get(received.to_tag)))
 
     def transaction_changed(self, call: _Call, event: pj.SipEvent) -> None:
         """Catch the answer to an offer that we made within the dialog, further provisional responses, keys by INFO.
 
         Of those the stack itself takes `application/dtmf-relay`; it answers any other INFO with 500, whatever we do.
         """
+        if event.type == pj.PJSIP_EVENT_TSX_STATE:
+            transaction = event.body.tsxState.tsx
+            call.leaving |= transaction.method == "BYE" and transaction.role == pj.PJSIP_ROLE_UAC
         received = _received(event)
         if received is not None and received.key:
             self.tell(DigitInfo(dialog=call.dialog, digit=received.key, duration_ms=0))
         if received is None or not received.status or "INVITE" not in received.header("cseq"):
             return
         call.heard = True
-        if received.status >= 300 and received.status not in CHALLENGES:  # those it answers, or ends the call with
-            call.final_status = received.status  # pjsua makes 487 of a 3xx that it does not follow
+        refused = received.status >= 300 and received.status not in CHALLENGES  # it answers those, or ends with them
+        if refused and not call.confirmed:
+            call.refusal = received  # pjsua makes 487 of a 3xx that it does not follow
         if call.offering and received.status >= 200:
             call.offering = False
             if received.status < 300 and received.sdp:
@@ -471,12 +489,14 @@ class Agent:
             return
         self._finished.append(call)
         by = "local" if call.ended_by_us else "remote" if received else "stack"
-        status = call.final_status or info.lastStatusCode
+        refusal = call.refusal
+        status, reason = (refusal.status, refusal.reason) if refusal else (info.lastStatusCode, info.lastReason)
         if by == "stack" and call.inbound and status == CANCELLED:
             by = "remote"  # what ended it was the CANCEL; the event is of our 487 to the INVITE
         if call.confirmed and by == "remote":
             status = 200
-        self.tell(Ended(dialog=call.dialog, status=status, reason=info.lastReason, by=by))
+        contact = refusal.header("contact") if refusal and refusal.status < 400 else ""
+        self.tell(Ended(dialog=call.dialog, status=status, reason=reason, by=by, contact=contact))
 
     # ---- to pjsip ---------------------------------------------------------------------------------------------
 
@@ -520,6 +540,9 @@ class Agent:
         if call is None:
             return
         call.ended_by_us = True
+        if call.leaving:  # the stack has sent BYE by itself, for a description that it cannot use
+            self._let_go(call, status=NOT_ACCEPTABLE, reason="Not Acceptable Here", by="local")
+            return
         prm = pj.CallOpParam()
         if call.inbound and not call.confirmed:
             prm.statusCode = 603
@@ -567,11 +590,15 @@ class Agent:
         call = self._calls.get(dialog)
         if call is None or call.heard or call.ended_by_us:
             return
-        call.given_up = True
-        self._given_up[dialog] = self._calls.pop(dialog)
+        self._let_go(call, status=TIMED_OUT, reason="No response", by="stack")
         with suppress(pj.Error):
             call.hangup(pj.CallOpParam())
-        self.tell(Ended(dialog=dialog, status=TIMED_OUT, reason="No response", by="stack"))
+
+    def _let_go(self, call: _Call, *, status: int, reason: str, by: Literal["local", "stack"]) -> None:
+        """Have done with a call that the stack is not done with; it is kept until then."""
+        call.given_up = True
+        self._given_up[call.dialog] = self._calls.pop(call.dialog)
+        self.tell(Ended(dialog=call.dialog, status=status, reason=reason, by=by))
 
     def reinvite(self, dialog: int, *, sdp: str) -> None:
         """Offer `sdp` within the dialog; the answer comes through `Listener.on_answer`."""

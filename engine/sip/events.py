@@ -46,7 +46,7 @@ class Progressed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accepted:
-    """Our INVITE got its 2xx (already ACKed)."""
+    """Our INVITE got its 2xx (already ACKed). `sdp` is its answer, or what an earlier response of who answered had."""
 
     dialog: int
     sdp: str | None
@@ -73,13 +73,15 @@ class DigitInfo:
 class Ended:
     """The dialog is over, whatever ended it; the last event of a dialog.
 
-    `status` is the final SIP status (200 for an answered call that was hung up); `by` whose act ended it.
+    `status` is the final SIP status (200 for an answered call that was hung up); `by` whose act ended it; `contact`
+    where a redirection (3xx) leads, which is not followed.
     """
 
     dialog: int
     status: int
     reason: str
     by: Literal["local", "remote", "stack"]
+    contact: str = ""
 
 
 Event = Invited | Progressed | Accepted | Acknowledged | DigitInfo | Ended
@@ -242,7 +244,11 @@ class SipAgent(Protocol):
         ...
 
     def hang_up(self, dialog: int, *, reason: str = "") -> None:
-        """End the dialog whatever its state: BYE, CANCEL, or 603 for an inbound call not yet answered."""
+        """End the dialog whatever its state: BYE, CANCEL, or 603 for an inbound call not yet answered.
+
+        `Ended` comes at once. That the peer learns of it is the agent's affair from there on: it repeats what is
+        lost, and hangs up on a 200 that crosses the CANCEL.
+        """
         ...
 
     def invite(

@@ -6,6 +6,7 @@ raises: what it cannot make sense of is left out.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,8 @@ COMPACT: Final = {
     "l": "content-length", "s": "subject", "k": "supported", "e": "content-encoding", "x": "session-expires",
 }  # fmt: skip
 """Compact header names (RFC 3261 section 7.3.3, RFC 4028)."""
+
+_TAG: Final = re.compile(r";\s*tag\s*=\s*([^\s;,]+)", re.IGNORECASE)
 
 KEYS: Final = "0123456789*#ABCD"
 
@@ -38,6 +41,11 @@ class Message:
         parts = self.start_line.split(" ", 2)
         return int(parts[1]) if parts[0].startswith("SIP/") and len(parts) > 1 and parts[1].isdigit() else 0
 
+    @property
+    def reason(self) -> str:
+        """The reason phrase of a response; empty for a request."""
+        return self.start_line.split(" ", 2)[-1].strip() if self.status else ""
+
     def header(self, name: str) -> str:
         """The first value of header `name`, found by its long or its compact form; empty where there is none."""
         wanted = name.lower()
@@ -45,6 +53,12 @@ class Message:
             if COMPACT.get(found.lower(), found.lower()) == wanted:
                 return value
         return ""
+
+    @property
+    def to_tag(self) -> str:
+        """The tag in To, which tells the dialogs of a forked INVITE apart; empty where there is none."""
+        found = _TAG.search(self.header("to").rpartition(">")[2])
+        return found[1] if found else ""
 
     @property
     def sdp(self) -> str | None:

@@ -23,6 +23,8 @@ NO_ANSWER: Final = 0
 
 FAIL_OVER: Final = (
     (range(NO_ANSWER, 1), True),
+    (range(401, 402), True),  # it does not take our credentials, and those are for this trunk
+    (range(407, 408), True),
     (range(408, 409), True),  # a timeout, of ours or of a proxy on the way
     (range(300, 500), False),  # the number is what is wrong, or who calls: another trunk would say the same
     (range(500, 600), True),

@@ -53,7 +53,7 @@ def on_call(document: str | Callable[[EngineProcess], str | Answer], **wishes: A
     scenario = Scenario(document=document, **wishes)
 
     def give(test: Test) -> Test:
-        test.__dict__["scenario"] = scenario
+        test.__dict__["call"] = scenario
         return test
 
     return give

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -15,10 +16,13 @@ sys.path.insert(0, str(Path(__file__).parent))  # the harness modules lie beside
 
 from attribute_table import Call, Scenario
 from baresip import Baresip
+from dial_story import Plan, Stories, Story
 from engine_process import EngineProcess, tracebacks
 from flexml_app import Answer, Application, Line
 from rtp_endpoint import RtpEndpoint
 from sipp import Sipp
+
+Wanted = TypeVar("Wanted")
 
 FIRST_NUMBER = 15550001000
 NUMBERS = [str(FIRST_NUMBER + offset) for offset in range(400)]
@@ -76,7 +80,7 @@ def calls(
     found: dict[str, Call] = {}
     with ExitStack() as ends:
         for item in request.session.items:
-            if item.path == request.path and (scenario := _scenario(item)):
+            if item.path == request.path and (scenario := _of_test(item, "call", Scenario)):
                 line = Line(next(free_numbers), application)
                 application.serve(line.path("status"), Answer(status=204))
                 call = found[item.nodeid] = Call(scenario, engine_session, line)
@@ -92,11 +96,43 @@ def call(request: pytest.FixtureRequest, calls: Mapping[str, Call]) -> Call:
     return calls[request.node.nodeid]
 
 
-def _scenario(item: pytest.Item) -> Scenario | None:
+def _of_test(item: pytest.Item, name: str, kind: type[Wanted]) -> Wanted | None:
+    """What a decorator gave the test, or its parameter of that name."""
     assert isinstance(item, pytest.Function)
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    found = parameters.get("call") or item.function.__dict__.get("scenario")
-    return found if isinstance(found, Scenario) else None
+    found = parameters.get(name) or item.function.__dict__.get(name)
+    return found if isinstance(found, kind) else None
+
+
+@pytest.fixture(scope="module")
+def stories(
+    request: pytest.FixtureRequest,
+    application: Application,
+    free_numbers: Iterator[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stories]:
+    """The dials of all tests of the module that are to run, begun at the same time; by the test's id."""
+    need("sipp")
+    folder, made = tmp_path_factory.mktemp("stories"), dict[str, Story]()
+    for item in request.session.items:
+        if item.path == request.path and (plan := _of_test(item, "story", Plan)):
+            made[item.nodeid] = Story(plan, Line(next(free_numbers), application), folder)
+    trunks = "".join(story.configuration() for story in made.values())
+    with ExitStack() as ends:
+        if trunks:
+            numbers = {story.line.number: application.url(story.line.path()) for story in made.values()}
+            engine = EngineProcess(folder / "engine", numbers, extra=trunks)
+            engine.start()
+            ends.callback(engine.stop)
+        else:
+            engine = request.getfixturevalue("engine_session")
+        yield ends.enter_context(Stories(made, engine))
+
+
+@pytest.fixture
+def story(request: pytest.FixtureRequest, stories: Stories) -> Story:
+    """The test's own dial: that of `on_dial`, or of its parameter `story`."""
+    return stories[request.node.nodeid]
 
 
 @pytest.fixture

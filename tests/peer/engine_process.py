@@ -108,6 +108,7 @@ class EngineProcess:
         self.log_path = folder / "engine.log"
         ports = max(RTP_PORTS, 2 * legs)
         first_port = 20000 + self.sip_port % (12000 // ports) * ports  # below what the kernel hands out
+        self.rtp_ports = first_port, first_port + ports - 1
         config = _CONFIG.format(
             sip=self.sip_port, http=self.http_port, rtp=first_port, rtp_last=first_port + ports - 1, folder=folder,
             legs=legs, error_handler=error_handler, sms_route=sms_route,
@@ -195,6 +196,14 @@ class EngineProcess:
         """How many calls /health counts, or dialogs where those are more: what is 0 only when nothing is left."""
         health = json.loads(self.get("/health"))
         return max(health["live_calls"], health["dialogs"])
+
+    def ending(self) -> int:
+        """How many dialogs are over here, but not at the peer."""
+        return json.loads(self.get("/health"))["ending"]
+
+    def trunks(self) -> list[dict[str, Any]]:
+        """The state of every trunk."""
+        return json.loads(self.get("/trunks"))["trunks"]
 
     def log(self, start: int = 0) -> str:
         """What the engine has written, from octet `start`."""

@@ -8,10 +8,11 @@ import io
 import json
 import math
 import threading
+import time
 import wave
 from array import array
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final
 
@@ -45,12 +46,13 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Received:
-    """One request as it came; `data` is its query and its JSON body together."""
+    """One request as it came; `data` is its query and its JSON body together, `at` is in s of the monotonic clock."""
 
     method: str
     path: str
     headers: Mapping[str, str]
     data: Mapping[str, object]
+    at: float = field(default_factory=time.monotonic)
 
 
 def tone(hz: float, seconds: float) -> array[int]:

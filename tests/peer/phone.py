@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
 
-from g711 import Codec
-from raw_peer import RawPeer
+from g711 import Codec, Samples
+from raw_peer import RawPeer, plain_sdp
 from rtp_endpoint import RtpEndpoint
 from sipp import Message
 
@@ -34,11 +34,16 @@ class Phone:
     def __init__(
         self, target: str, number: str, *, codec: Codec = 0, headers: str = "", longest_s: float = 45.0
     ) -> None:
-        self.rtp = RtpEndpoint(codec=codec)
+        self.rtp = self.before = RtpEndpoint(codec=codec)
         self.sip: list[tuple[float, Message]] = []
         self._peer = RawPeer(target)
-        self._number, self._codec, self._headers, self._longest_s = number, codec, headers, longest_s
+        self._number, self._headers, self._longest_s = number, headers, longest_s
+        self._invite = ""
         self._answered: Message | None = None
+        self._cseq = 1
+        self._answers: dict[int, str] = {}
+        self._acts: list[tuple[float, Callable[[Phone], None]]] = []
+        self._leaving = False
 
     def __enter__(self) -> "Phone":
         self.rtp.__enter__()
@@ -55,18 +60,55 @@ class Phone:
 
         Raises AssertionError where the call does not end within its longest time.
         """
-        invite = self._peer.request("INVITE", self._number, headers=self._headers, body=self._offer())
-        self._peer.send(invite)
-        deadline = time.monotonic() + self._longest_s
-        while time.monotonic() < deadline:
-            if hang_up_at is not None and self._answered is not None and self.rtp.elapsed_s >= hang_up_at:
+        self._invite = self._peer.request("INVITE", self._number, headers=self._headers, body=self.sdp())
+        self._peer.send(self._invite)
+        began = time.monotonic()
+        while time.monotonic() < began + self._longest_s:
+            while self._acts and self._acts[0][0] <= time.monotonic() - began:
+                self._acts.pop(0)[1](self)
+            enough = hang_up_at is not None and self.rtp.elapsed_s >= hang_up_at
+            if self._answered is not None and (enough or self._leaving):
                 return self._hang_up(self._answered)
             message = self._peer.receive(POLL_S)
-            if message is not None and (ending := self._take(message, invite)):
+            if message is not None and (ending := self._take(message)):
                 return ending
         if self._answered is not None:
             self._hang_up(self._answered)
         raise AssertionError(f"{self._number}: not over after {self._longest_s:.0f} s, but {self.starts}")
+
+    # ---- what it does during the call -----------------------------------------------------------------------------
+
+    def later(self, at_s: float, act: Callable[["Phone"], None]) -> None:
+        """Have `act` done `at_s` seconds after the INVITE."""
+        self._acts.append((at_s, act))
+        self._acts.sort(key=lambda each: each[0])
+
+    def leave(self) -> None:
+        """Hang up; a call that has not been answered is, as soon as it is."""
+        self._leaving = True
+
+    def cancel(self) -> None:
+        """Cancel the INVITE."""
+        self._peer.send(cancel_of(self._invite))
+
+    def move(self, codec: Codec, speech: Samples) -> None:
+        """Go on with another socket and that codec, and say `speech` there; `before` is what was until then."""
+        self.rtp.__exit__(None, None, None)
+        self.before, self.rtp = self.rtp, RtpEndpoint(codec=codec)
+        self.rtp.speak(speech)
+        self.rtp.__enter__()
+
+    def sdp(self, *lines: str) -> str:
+        """A description of `rtp`, with more lines for its media."""
+        return plain_sdp(self.rtp.port, *lines, codec=self.rtp.codec)
+
+    def offer(self, body: str = "", *, answer: str = "") -> None:
+        """Send a re-INVITE with that description; without one, `answer` goes into the ACK. What came is in `sip`."""
+        self._cseq += 1
+        self._answers[self._cseq] = answer
+        self._peer.send(self._peer.request("INVITE", self._number, cseq=self._cseq, answered=self._answered, body=body))
+
+    # ---- what it saw ----------------------------------------------------------------------------------------------
 
     @property
     def starts(self) -> list[str]:
@@ -77,40 +119,35 @@ class Phone:
         """When the first message came that begins so."""
         return next(at for at, message in self.sip if message.start.startswith(start))
 
-    def _take(self, message: Message, invite: str) -> Ending | None:
+    def _take(self, message: Message) -> Ending | None:
         self.sip.append((time.monotonic(), message))
         if message.start.startswith("BYE "):
             self._peer.send(_ok(message))
             return Ending(status=200, by="them")
         if not message.start.startswith("SIP/2.0 ") or not message.header("CSeq").endswith("INVITE"):
             return None
-        status = int(message.start.split()[1])
+        status, cseq = int(message.start.split()[1]), int(message.header("CSeq").split()[0])
         if status >= 300:
-            self._peer.send(_ack_of_refusal(invite, message))
+            assert cseq == 1, f"{self._number}: a re-INVITE was refused with {status}"
+            self._peer.send(_same_transaction(self._invite, "ACK", to=message.header("To")))
             return Ending(status=status, by="refused")
         if status >= 200:  # again and again, until it has our ACK
             self._answered = message
-            self._peer.send(self._peer.request("ACK", self._number, answered=message))
+            body = self._answers.get(cseq, "")
+            self._peer.send(self._peer.request("ACK", self._number, cseq=cseq, answered=message, body=body))
         return None
 
     def _hang_up(self, answered: Message) -> Ending:
-        self._peer.send(self._peer.request("BYE", self._number, cseq=2, answered=answered))
+        self._cseq += 1
+        self._peer.send(self._peer.request("BYE", self._number, cseq=self._cseq, answered=answered))
         deadline = time.monotonic() + BYE_ANSWER_S
         while time.monotonic() < deadline:
             message = self._peer.receive(POLL_S)
             if message is not None:
                 self.sip.append((time.monotonic(), message))
-                if message.header("CSeq") == "2 BYE":
+                if message.header("CSeq") == f"{self._cseq} BYE":
                     break
         return Ending(status=200, by="us")
-
-    def _offer(self) -> str:
-        lines = [
-            "v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "c=IN IP4 127.0.0.1", "t=0 0",
-            f"m=audio {self.rtp.port} RTP/AVP {self._codec} 101", "a=rtpmap:101 telephone-event/8000",
-            "a=fmtp:101 0-15", "",
-        ]  # fmt: skip
-        return "\r\n".join(lines)
 
 
 class Talk(threading.Thread):
@@ -137,15 +174,15 @@ class Talk(threading.Thread):
 
 
 def cancel_of(invite: str) -> str:
-    """The CANCEL of an INVITE: its branch, no body (RFC 3261 section 9.1)."""
-    head = invite.partition("\r\n\r\n")[0].replace("INVITE", "CANCEL")
-    return re.sub(r"^Content-.*\r?\n?", "", head, flags=re.MULTILINE).rstrip("\r\n") + "\r\nContent-Length: 0\r\n\r\n"
+    """The CANCEL of an INVITE (RFC 3261 section 9.1)."""
+    return _same_transaction(invite, "CANCEL")
 
 
-def _ack_of_refusal(invite: str, refusal: Message) -> str:
-    """The ACK of a final response other than 2xx: the INVITE's own branch (RFC 3261 section 17.1.1.3)."""
-    head = invite.partition("\r\n\r\n")[0].replace("INVITE", "ACK")
-    head = re.sub(r"^To: .*$", f"To: {refusal.header('To')}", head, flags=re.MULTILINE)
+def _same_transaction(invite: str, method: str, *, to: str = "") -> str:
+    """CANCEL, or the ACK of a refusal: the INVITE's own branch (RFC 3261 sections 9.1 and 17.1.1.3)."""
+    head = invite.partition("\r\n\r\n")[0].replace("INVITE", method)
+    if to:
+        head = re.sub(r"^To: .*$", f"To: {to}", head, flags=re.MULTILINE)
     head = re.sub(r"^Content-.*\r?\n?", "", head, flags=re.MULTILINE).rstrip("\r\n")
     return f"{head}\r\nContent-Length: 0\r\n\r\n"
 

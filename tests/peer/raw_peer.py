@@ -47,14 +47,15 @@ class RawPeer:
         host, _, port = target.rpartition(":")
         self._target = (host, int(port))
 
-    def answer(self, request: Message, status: str, *, body: str = "") -> str:
-        """A response to `request`; `status` with its reason."""
+    def answer(self, request: Message, status: str, *, body: str = "", tag: str = "", headers: str = "") -> str:
+        """A response to `request`; `status` with its reason. `tag` is of To, the peer's own one where it is empty."""
         copied = [f"{name}: {request.header(name)}" for name in ("Via", "From", "Call-ID", "CSeq")]
         lines = [
             f"SIP/2.0 {status}",
             *copied,
-            f"To: {request.header('To').partition(';tag=')[0]};tag={self._id}",
+            f"To: {request.header('To').partition(';tag=')[0]};tag={tag or self._id}",
             f"Contact: <sip:{self._at}>",
+            *headers.splitlines(),
             *(["Content-Type: application/sdp"] if body else []),
             f"Content-Length: {len(body)}",
         ]
@@ -127,10 +128,10 @@ class RawPeer:
         return answer is not None and answer.start.startswith("SIP/2.0 200 ")
 
 
-def plain_sdp(port: int) -> str:
-    """PCMU and telephone-event at `port` of 127.0.0.1."""
-    lines = [
-        "v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "c=IN IP4 127.0.0.1", "t=0 0", f"m=audio {port} RTP/AVP 0 101",
-        "a=rtpmap:101 telephone-event/8000", "a=fmtp:101 0-15", "",
+def plain_sdp(port: int, *lines: str, codec: int = 0, address: str = "127.0.0.1") -> str:
+    """`codec` (0 PCMU, 8 PCMA) and telephone-event at `port` of `address`, then `lines`."""
+    described = [
+        "v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", f"c=IN IP4 {address}", "t=0 0", f"m=audio {port} RTP/AVP {codec} 101",
+        "a=rtpmap:101 telephone-event/8000", "a=fmtp:101 0-15", *lines, "",
     ]  # fmt: skip
-    return "\r\n".join(lines)
+    return "\r\n".join(described)

@@ -62,7 +62,7 @@ class RtpEndpoint:
         self._socket.setblocking(False)
         self.port: int = self._socket.getsockname()[1]
         self.packets: list[Packet] = []
-        self._codec: Codec = codec
+        self.codec: Codec = codec
         self._news = threading.Condition()
         self._began = self._spoke_at = time.monotonic()
         self._digits: list[str] = []
@@ -114,8 +114,8 @@ class RtpEndpoint:
 
     def speak(self, samples: Samples, at: float = 0.0) -> None:
         """Say `samples`, `at` seconds into the audio; what is not said is silence."""
-        octets = encode(samples, self._codec)
-        octets += SILENT_OCTET[self._codec] * (-len(octets) % FRAME)
+        octets = encode(samples, self.codec)
+        octets += SILENT_OCTET[self.codec] * (-len(octets) % FRAME)
         first = round(at / FRAME_S)
         with self._news:
             for index in range(0, len(octets), FRAME):
@@ -212,8 +212,8 @@ class RtpEndpoint:
         if self._event is not None:
             self._send_event(remote, *self._event)
             return
-        payload = self._speech.pop(self._frame, SILENT_OCTET[self._codec] * FRAME)
-        self._emit(struct.pack("!BBHII", 0x80, self._codec, self._sequence, timestamp, SSRC) + payload, remote)
+        payload = self._speech.pop(self._frame, SILENT_OCTET[self.codec] * FRAME)
+        self._emit(struct.pack("!BBHII", 0x80, self.codec, self._sequence, timestamp, SSRC) + payload, remote)
 
     def _key_due(self) -> str:
         if self._keys and self._keys[0][0] <= self._frame:
@@ -260,7 +260,7 @@ class _Pacer:
     def remove(self, endpoint: RtpEndpoint) -> None:
         """Returns when the endpoint will not be stepped any more."""
         with self._lock:
-            del self._endpoints[id(endpoint)]
+            self._endpoints.pop(id(endpoint), None)
 
     def _run(self) -> None:
         due = time.monotonic()

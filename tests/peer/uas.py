@@ -38,12 +38,28 @@ def respond(status: int, reason: str, *, sdp: bool = False, retransmit: bool = F
     )
 
 
+def invited() -> str:
+    """Take the INVITE, and keep its CSeq for `terminate`."""
+    kept = '<ereg regexp="[0-9]+ INVITE" search_in="hdr" header="CSeq:" assign_to="cseq"/>'
+    return f'<recv request="INVITE" crlf="true"><action>{kept}</action></recv>\n'
+
+
+def terminate(status: int, reason: str) -> str:
+    """Answer the INVITE for good although a CANCEL came after it; needs `invited`."""
+    return respond(status, reason, retransmit=True).replace("[last_CSeq:]", "CSeq: [$cseq]")
+
+
 def respond_within(status: int, reason: str) -> str:
     """Answer a request within the dialog, whose To has our tag already."""
     return (
         f"<send><![CDATA[\nSIP/2.0 {status} {reason}\n[last_Via:]\n[last_From:]\n[last_To:]\n[last_Call-ID:]\n"
         "[last_CSeq:]\nContent-Length: 0\n\n]]></send>\n"
     )
+
+
+def quiet(milliseconds: int = 1000) -> str:
+    """Wait, while nothing may come: whatever SIPp does not expect fails the scenario."""
+    return pause(milliseconds)
 
 
 def pause(milliseconds: int) -> str:

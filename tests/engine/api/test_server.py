@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from flexml.engine.api.server import Health, create_app, run
 
 T = TypeVar("T")
-HEALTHY = Health(version="1.2.3", uptime_s=5.5, live_calls=2, workers=1)
+HEALTHY = Health(version="1.2.3", uptime_s=5.5, live_calls=2, workers=1, dialogs=3, ending=1)
 
 
 def serve(check: Callable[[aiohttp.ClientSession], Awaitable[T]], health: Health = HEALTHY) -> T:
@@ -54,7 +54,8 @@ def get(path: str, health: Health = HEALTHY, **headers: str) -> tuple[int, objec
 def test_health_tells_version_uptime_calls_and_workers() -> None:
     status, body, _ = get("/health")
     assert status == 200
-    assert body == {"status": "ok", "version": "1.2.3", "uptime_s": 5.5, "live_calls": 2, "workers": 1, "dialogs": 0}
+    counts = {"live_calls": 2, "workers": 1, "dialogs": 3, "ending": 1}
+    assert body == {"status": "ok", "version": "1.2.3", "uptime_s": 5.5, **counts}
 
 
 def test_health_is_503_without_a_media_worker() -> None:

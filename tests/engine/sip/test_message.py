@@ -26,6 +26,23 @@ def test_headers_keep_their_order_and_repetitions():
     assert [value for name, value in parse(INVITE).headers if name == "X-Customer"] == ["42", "43"]
 
 
+@pytest.mark.parametrize(
+    ("to", "tag"),
+    [
+        ('"A;tag=x" <sip:bell@example.com;tag=y>;tag=a6c85cf', "a6c85cf"),
+        ("sip:bell@example.com ; TAG = a6.c;x=1", "a6.c"),
+        ("<sip:bell@example.com>", ""),
+    ],
+)
+def test_the_tag_of_to(to: str, tag: str) -> None:
+    assert parse(f"SIP/2.0 183 Session Progress\r\nTo: {to}\r\n\r\n").to_tag == tag
+
+
+def test_a_response_has_a_reason_and_a_request_has_none() -> None:
+    assert parse("SIP/2.0 486 Busy Here\r\n\r\n").reason == "Busy Here"
+    assert parse(INVITE).reason == ""
+
+
 def test_sdp_is_found_in_a_multipart_body():
     text = (
         "INVITE sip:a@b SIP/2.0\r\nContent-Type: multipart/mixed;boundary=x\r\n\r\n"
