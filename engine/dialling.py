@@ -131,6 +131,11 @@ class Dialling:
         elif ringing == "true":
             self._comfort = calling.start_tone(self._ringback)
 
+    def _ring_on(self) -> None:
+        """Let a caller who has heard a party that failed hear that it rings again, elsewhere."""
+        if self._joined and self._comfort is None and self._request.ringing == "true" and self._calling.answered:
+            self._comfort = self._calling.start_tone(self._ringback)
+
     def _quiet(self) -> None:
         if self._comfort is not None:
             self._comfort.stop()
@@ -183,8 +188,9 @@ class Dialling:
 
     def _made(self, party: Party) -> None:
         self._parties.append(party)
+        self._ring_on()
         if self._calling.answered and len(self._request.destinations) == 1 and not self._request.confirm_key:
-            party.on_early_media = lambda: self._join(party)
+            party.on_audible = lambda: self._join(party)
 
     async def _confirmed(self, party: Party, destination: Destination) -> Party | None:
         """Send the keys that the number asks for, then wait for the key that confirms; None where it does not come."""

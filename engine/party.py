@@ -53,7 +53,7 @@ class Party:
         self.dialog: int | None = None
         self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
-        self.on_early_media: Callable[[], None] = lambda: None
+        self.on_audible: Callable[[], None] = lambda: None
         """Called when the party is heard before it answers: a description alone is no media (RFC 3960 section 3.2)."""
         self.transfer: Callable[[str], int] = refuse_transfer
         """What comes of a REFER: the status that it is answered with."""
@@ -201,7 +201,7 @@ class Party:
         """The first packet came in."""
         self.note("RTP heard", source=f"{address}:{port}")
         if not self.answered.done():
-            self.on_early_media()
+            self.on_audible()
 
     def on_report(self, stats: LegStats) -> None:
         """What was counted; the caller's leg has the quality lines."""

@@ -114,7 +114,7 @@ class FakeWorker:
         client.workers.append(self.link)
         _started.get().append(self)
         self.commands: list[Command] = []
-        self.opens = True
+        self.opens = self.closes = True
         self._started: dict[int, float] = {}  # jobs of plays
         self.replace()
 
@@ -156,7 +156,7 @@ class FakeWorker:
             elif isinstance(command, StopPlay):
                 position = round((asyncio.get_running_loop().time() - self._started.pop(command.job)) * 1000)
                 self.send(PlayFinished(leg=command.leg, job=command.job, reason="stopped", position=position))
-            elif isinstance(command, CloseLeg):
+            elif isinstance(command, CloseLeg) and self.closes:
                 self.send(LegClosed(leg=command.leg, job=command.job, stats=LegStats(packets_sent=3)))
 
 

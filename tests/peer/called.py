@@ -96,7 +96,7 @@ class Called:
     def expect(self, method: str, within_s: float = EXPECT_S) -> Message:
         """The next message, which must be that request."""
         message = self.take(within_s)
-        assert message.start.startswith(f"{method} "), f"{message.start} instead of {method} after {self._starts}"
+        assert message.start.startswith(f"{method} "), f"{message.start} instead of {method} after {self.starts}"
         if method == "INVITE" and self._invite is None:
             self._invite = message
             self._peer.aim(message.header("Via").split()[1].partition(";")[0])
@@ -105,7 +105,7 @@ class Called:
     def take(self, within_s: float = EXPECT_S) -> Message:
         """The next message, whatever it is."""
         message = self._next(within_s)
-        assert message is not None, f"nothing within {within_s:g} s after {self._starts}"
+        assert message is not None, f"nothing within {within_s:g} s after {self.starts}"
         return message
 
     def respond(self, request: Message, status: str, *, body: str = "", tag: str = TAG, headers: str = "") -> None:
@@ -119,7 +119,7 @@ class Called:
     def quiet(self, seconds: float) -> None:
         """Wait, while nothing may come."""
         message = self._next(seconds)
-        assert message is None, f"{message.start if message else ''} after {self._starts}"
+        assert message is None, f"{message.start if message else ''} after {self.starts}"
 
     def collect(self, seconds: float) -> list[Message]:
         """Wait, and take whatever comes."""
@@ -168,15 +168,16 @@ class Called:
         self._cseq += 1
         self._say(self._request(method, self._cseq, body))
         while (answer := self._next(EXPECT_S)) is not None:
-            assert answer.header("CSeq") == f"{self._cseq} {method}", f"{answer.start} after {self._starts}"
+            assert answer.header("CSeq") == f"{self._cseq} {method}", f"{answer.start} after {self.starts}"
             if not answer.start.startswith("SIP/2.0 1"):
                 return answer
-        raise AssertionError(f"no answer to {method} within {EXPECT_S:.0f} s after {self._starts}")
+        raise AssertionError(f"no answer to {method} within {EXPECT_S:.0f} s after {self.starts}")
 
     # ---- messages -----------------------------------------------------------------------------------------------
 
     @property
-    def _starts(self) -> list[str]:
+    def starts(self) -> list[str]:
+        """The first lines of what was said so far."""
         return [message.start for message in self._said]
 
     def _say(self, text: str) -> None:
@@ -211,3 +212,35 @@ class Called:
             f"Content-Length: {len(body)}",
         ]
         return "\r\n".join([*lines, "", body])
+
+
+# ---- parties that several modules call ------------------------------------------------------------------------------
+
+
+def cancelled(party: Called) -> None:
+    """It rings until it is cancelled."""
+    invite = party.expect("INVITE")
+    party.respond(invite, "180 Ringing")
+    party.respond(party.expect("CANCEL"), "200 OK")
+    party.respond(invite, "487 Request Terminated")
+    party.expect("ACK")
+    party.quiet(1.0)
+
+
+def crossing(party: Called, *, after_s: float = 0.0) -> None:
+    """It had answered when the CANCEL came, but the way is long."""
+    invite = party.expect("INVITE")
+    party.respond(invite, "180 Ringing")
+    cancel = party.expect("CANCEL")
+    time.sleep(after_s)
+    party.listen()
+    party.respond(invite, "200 OK", body=party.sdp())
+    party.respond(cancel, "200 OK")
+    party.expect("ACK")
+    party.be_hung_up(1.0)
+
+
+def hung_up(party: Called) -> None:
+    """It answers, and is hung up."""
+    party.accept()
+    party.be_hung_up()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from called import Called
+from called import Called, crossing, hung_up
 from dial_story import ANSWERED, CALLER_HZ, PARTY_HZ, Plan, Stories, Story, on_dial
 from phone import Phone
 from raw_peer import plain_sdp
@@ -216,18 +216,6 @@ def test_a_party_that_wants_its_provisional_responses_acknowledged(story: Story)
 # ---- 200 after CANCEL -------------------------------------------------------------------------------------------
 
 
-def crossing(party: Called) -> None:
-    """It had answered when the CANCEL came."""
-    invite = party.expect("INVITE")
-    party.respond(invite, "180 Ringing")
-    cancel = party.expect("CANCEL")
-    party.listen()
-    party.respond(invite, "200 OK", body=party.sdp())
-    party.respond(cancel, "200 OK")
-    party.expect("ACK")
-    party.be_hung_up(1.0)
-
-
 @on_dial(crossing, dial=NO_ANSWER, serve={"dialled": '<Pause length="2"/><Hangup/>'})
 def test_an_answer_that_crosses_the_cancel_is_hung_up(story: Story) -> None:
     assert story.outcome == ("noanswer", 0, 0)
@@ -235,12 +223,7 @@ def test_an_answer_that_crosses_the_cancel_is_hung_up(story: Story) -> None:
     assert story.steps == []
 
 
-def first(party: Called) -> None:
-    party.accept()
-    party.be_hung_up()
-
-
-@on_dial(crossing, first, dial='timeLimit="2"')
+@on_dial(crossing, hung_up, dial='timeLimit="2"')
 def test_the_loser_of_a_simultaneous_ring_answers_too_late(story: Story) -> None:
     assert story.outcome == ("completed", 2, 1)
     assert story.asked(0) == ["INVITE", "CANCEL", "ACK", "BYE"]
@@ -430,7 +413,7 @@ def test_a_lost_ack_is_sent_again_with_each_200(story: Story) -> None:
     assert story.steps == [(PARTY_HZ, pytest.approx(4.0, abs=0.4))]
 
 
-# ---- in the end -------------------------------------------------------------------------------------------------
+# ---- in the end ----------------------------------------------------------------------------------------------------
 
 
 def test_nothing_is_left(stories: Stories) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from called import Called, Script
+from called import Called, Script, hung_up
 from dial_story import ANSWERED, CALLER_HZ, PARTY_HZ, Acts, Stories, Story, on_dial, steps
 from phone import Phone
 from sipp import Message
@@ -63,11 +63,6 @@ def test_a_party_that_hangs_up_instead_of_confirming(story: Story) -> None:
     assert story.asked() == ["INVITE", "ACK"]
     assert {hz for hz, _ in story.party_steps()} == {ASKED_HZ}
     assert story.steps == [(ASKED_HZ, about(0.5))]
-
-
-def hung_up(party: Called) -> None:
-    party.accept()
-    party.be_hung_up()
 
 
 @on_dial(hung_up, caller=((3.0, Phone.leave),))

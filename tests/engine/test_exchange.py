@@ -1,0 +1,138 @@
+"""Parties that are called: when they are heard, what is no answer, and how they end without holding anybody up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from flexml.codecs.catalog import PCMA, PCMU
+from flexml.engine.dial import Destination
+from flexml.engine.exchange import CLOSE_TIMEOUT_S, Caller, Exchange, Way
+from flexml.engine.leg import LegSettings
+from flexml.engine.media_client import MediaClient
+from flexml.engine.party import Party
+from flexml.engine.ports import PortPool
+from flexml.engine.registry import Registry
+from flexml.engine.sip.events import Accepted, Ended, Progressed
+from flexml.engine.sip.trunks import Trunks
+from flexml.media.protocol import LegHeard
+
+from .fakes_sip import OFFER, FakeAgent, FakeWorker, run, settle
+
+SETTINGS = LegSettings(address="127.0.0.1", advertised="127.0.0.1", codecs=(PCMU, PCMA))
+URI = "sip:bob@127.0.0.1:9"
+
+
+@dataclass
+class Bed:
+    """An exchange between a SIP agent and a media worker that a test plays."""
+
+    agent: FakeAgent = field(default_factory=FakeAgent)
+    client: MediaClient = field(default_factory=MediaClient)
+    ports: PortPool = field(default_factory=lambda: PortPool(20000, 20009))
+    registry: Registry = field(default_factory=Registry)
+    noted: list[tuple[str, dict[str, object]]] = field(default_factory=list[tuple[str, dict[str, object]]])
+
+    def __post_init__(self) -> None:
+        self.worker = FakeWorker(self.client)
+        self.exchange = Exchange(
+            agent=self.agent, dialogs=self.registry, settings=SETTINGS, ports=self.ports, media=self.client,
+            trunks=Trunks([]), region="US", clock=lambda: 0.0,
+        )  # fmt: skip
+
+    async def call(self) -> Party:
+        def note(what: str, **details: object) -> None:
+            self.noted.append((what, details))
+
+        return await self.exchange.call(Destination(target=URI), Way(target=URI), Caller(number="100"), None, note)
+
+
+def in_bed(test: Callable[[Bed], Any]) -> Callable[[], None]:
+    """Run a test with a bed of its own, in virtual time."""
+
+    async def main() -> None:
+        await test(Bed())
+
+    return lambda: run(main())
+
+
+@in_bed
+async def test_a_party_is_audible_when_it_is_heard(bed: Bed) -> None:
+    party = await bed.call()
+    heard: list[str] = []
+    party.on_audible = lambda: heard.append("heard")
+    bed.registry.on_event(Progressed(dialog=1, status=183, sdp=OFFER))
+    await settle()
+    assert heard == []
+    bed.worker.send(LegHeard(leg=1, address="127.0.0.1", port=9000))
+    await settle()
+    assert heard == ["heard"]
+
+
+@in_bed
+async def test_a_party_that_has_answered_is_not_early_any_more(bed: Bed) -> None:
+    party = await bed.call()
+    heard: list[str] = []
+    party.on_audible = lambda: heard.append("heard")
+    bed.registry.on_event(Accepted(dialog=1, sdp=OFFER))
+    bed.worker.send(LegHeard(leg=1, address="127.0.0.1", port=9000))
+    await settle()
+    assert (heard, party.answered.done()) == ([], True)
+
+
+@in_bed
+async def test_an_answer_without_a_description_is_hung_up(bed: Bed) -> None:
+    await bed.call()
+    bed.registry.on_event(Accepted(dialog=1, sdp=None))
+    await settle()
+    assert bed.agent.said[-1] == "BYE"
+    assert bed.noted[-1][0] == "answer refused"
+
+
+@in_bed
+async def test_a_description_in_an_earlier_response_is_enough(bed: Bed) -> None:
+    await bed.call()
+    bed.registry.on_event(Progressed(dialog=1, status=183, sdp=OFFER))
+    bed.registry.on_event(Accepted(dialog=1, sdp=None))
+    await settle()
+    assert "BYE" not in bed.agent.said
+
+
+@in_bed
+async def test_where_a_redirection_leads_is_noted(bed: Bed) -> None:
+    await bed.call()
+    contact = "<sip:premium@elsewhere.example>"
+    bed.registry.on_event(Ended(dialog=1, status=302, reason="Moved", by="remote", contact=contact))
+    assert ("redirection not followed", {"party": URI, "contact": contact}) in bed.noted
+
+
+@in_bed
+async def test_who_ends_a_party_does_not_wait_for_it(bed: Bed) -> None:
+    free = len(bed.ports)
+    party = await bed.call()
+    bed.exchange.end(party)
+    assert bed.agent.said[-1] == "BYE"
+    await settle()
+    assert (len(bed.ports), len(bed.registry)) == (free, 0)
+
+
+@in_bed
+async def test_ending_twice_is_harmless(bed: Bed) -> None:
+    party = await bed.call()
+    bed.exchange.end(party)
+    bed.exchange.end(party)
+    await bed.exchange.close()
+    assert len(bed.registry) == 0
+
+
+@in_bed
+async def test_a_worker_that_does_not_answer_holds_the_exchange_up_for_a_while_only(bed: Bed) -> None:
+    party = await bed.call()
+    bed.worker.closes = False
+    began = asyncio.get_running_loop().time()
+    bed.exchange.end(party)
+    await bed.exchange.close()
+    assert asyncio.get_running_loop().time() - began <= CLOSE_TIMEOUT_S
+    assert len(bed.registry) == 0
