@@ -22,7 +22,7 @@ from ..media.protocol import (
     StartTone,
     Watch,
 )
-from .digits import DigitQueue, paced
+from .digits import DigitQueue
 from .errors import CallEnded, MediaError, PromptError, SipError
 from .flexml.verb import AmdSettings, Played, Prompt
 from .leg import Leg
@@ -171,21 +171,10 @@ class CallAudio(ABC):
     async def send_digits(self, digits: str) -> None:
         """Send DTMF; returns when the last digit has gone out."""
         self.note("sending digits", digits=digits)
-        dtmf = self.leg.dtmf
         try:
-            if dtmf == "info":
-                await self._inform(digits)
-            else:
-                await self.leg.media.send_digits(digits, mode=dtmf)
+            await self.leg.send_digits(digits, self.send_info)
         except (MediaError, SipError) as error:
             self.note("digits not sent", error=str(error))
-
-    async def _inform(self, digits: str) -> None:
-        """Send DTMF by SIP INFO, a request a key. Raises SipError."""
-        for key, seconds in paced(digits):
-            if key:
-                self.send_info(key)
-            await asyncio.sleep(seconds)
 
     # ---- listening ----------------------------------------------------------------------------------------------
 

@@ -14,7 +14,6 @@ from typing import Any, Final, Protocol
 
 from ..media.protocol import DigitSource, StartTone
 from .dial import Destination
-from .errors import MediaError
 from .leg import Leg
 from .media_jobs import Playback
 from .party import DECLINED, Party, refuse_transfer
@@ -44,6 +43,10 @@ class Talker(Protocol):
 
     async def pressed(self) -> tuple[str, DigitSource]:
         """The next key it presses, and how that came."""
+        ...
+
+    async def send_digits(self, digits: str) -> None:
+        """Press keys on it."""
         ...
 
     def notify(self, status: int, reason: str) -> None:
@@ -132,10 +135,7 @@ class Conversation:
                 return
             if source == "inband":  # it goes there as audio
                 continue
-            try:
-                await other.leg.media.send_digits(key)
-            except MediaError as error:
-                self._board.note("digits not sent", error=str(error))
+            await other.send_digits(key)
 
     # ---- transfers --------------------------------------------------------------------------------------------
 

@@ -35,6 +35,10 @@ class Calling(Talker, Protocol):
         """Answer if that has not been done."""
         ...
 
+    async def early_media(self) -> None:
+        """Send 183 with SDP if nothing of the kind has been sent and the call is unanswered."""
+        ...
+
     def ring(self) -> None:
         """Send 180 on an unanswered call."""
         ...
@@ -73,6 +77,7 @@ class Dialling:
         self._calling, self._exchange, self._request = calling, exchange, request
         self._caller, self._ringback = caller, ringback
         self._parties: list[Party] = []
+        self._hearing: list[asyncio.Task[None]] = []
         self._statuses: list[int] = []
         self._room = exchange.new_room()
         self._joined = False
@@ -96,6 +101,7 @@ class Dialling:
 
     async def _end(self) -> None:
         """Leave nothing behind."""
+        await asyncio.gather(*self._hearing, return_exceptions=True)
         self._quiet()
         if self._joined:
             self._calling.leg.media.leave()
@@ -169,48 +175,66 @@ class Dialling:
 
     async def _reach(self, destination: Destination) -> Party | None:
         """Ring one destination; the party once it may talk."""
-        reached = await self._rings.party(destination)
+        reached = await self._rings(destination).party(destination)
         if isinstance(reached, Unreached):
             self._statuses.append(reached.status)
             return None
         return await self._confirmed(reached, destination)
 
-    @property
-    def _rings(self) -> Reach:
+    def _rings(self, destination: Destination) -> Reach:
         calling = self._calling
         return Reach(
             exchange=self._exchange,
             caller=self._caller,
             note=calling.note,
-            made=self._made,
+            made=lambda party: self._made(party, destination),
             beside=calling.leg.media,
         )
 
-    def _made(self, party: Party) -> None:
+    def _made(self, party: Party, destination: Destination) -> None:
         self._parties.append(party)
         self._ring_on()
-        if self._calling.answered and len(self._request.destinations) == 1 and not self._request.confirm_key:
-            party.on_audible = lambda: self._join(party)
+        if self._passes_early_media(destination):
+            party.on_audible = lambda: self._hearing.append(asyncio.ensure_future(self._hear_early(party)))
+
+    def _passes_early_media(self, destination: Destination) -> bool:
+        """True where early media of one party may be heard, which its answer alone connects, and no music is wanted.
+
+        To a caller who is not answered 180 tells that it rings; but what is to be recorded is to be heard, too.
+        """
+        request = self._request
+        alone = len(request.destinations) == 1 and not request.confirm_key and not destination.send_digits
+        return alone and request.ringing != "music" and (self._calling.answered or request.record_ringing)
+
+    async def _hear_early(self, party: Party) -> None:
+        """Let the caller hear what the party says before it answers."""
+        if not party.answered.done():
+            await self._calling.early_media()
+            self._join(party)
 
     async def _confirmed(self, party: Party, destination: Destination) -> Party | None:
         """Send the keys that the number asks for, then wait for the key that confirms; None where it does not come."""
         if destination.send_digits:
-            await party.leg.media.send_digits(destination.send_digits)
-        wanted = self._request.confirm_key
-        if not wanted:
+            await until(party.send_digits(destination.send_digits), party.ended)
+        if self._request.confirm_key:
+            key = await self._key_of(party)
+            if key == self._request.confirm_key:
+                return party
+            self._calling.note("not confirmed", party=party.number, key=key or "")
+        elif not party.ended.done():
             return party
-        playing = await self._play_to(party, self._request.confirm_url)
-        try:
-            key = await until(party.digits.get(), party.ended)
-        finally:
-            if playing is not None:
-                playing()
-        if key == wanted:
-            return party
-        self._calling.note("not confirmed", party=party.number, key=key or "")
         self._statuses.append(480)
         party.hang_up()
         return None
+
+    async def _key_of(self, party: Party) -> str | None:
+        """The key that the party presses while it hears what it is asked; None where it hangs up."""
+        playing = await self._play_to(party, self._request.confirm_url)
+        try:
+            return await until(party.digits.get(), party.ended)
+        finally:
+            if playing is not None:
+                playing()
 
     async def _play_to(self, party: Party, url: str) -> Callable[[], None] | None:
         """Let a party hear a file again and again; how to stop it."""
@@ -258,7 +282,7 @@ class Dialling:
         """Ring whom a REFER names."""
         try:
             async with asyncio.timeout(self._request.timeout_s):
-                return await self._rings.party(destination)
+                return await self._rings(destination).party(destination)
         except TimeoutError:
             return Unreached(status=408, reason="Request Timeout")
 

@@ -7,13 +7,16 @@ re-INVITE.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..codecs.catalog import BY_NAME, Codec
 from ..media.protocol import LegStats, SetRemote
 from .config import Dtmf, Trunk
+from .digits import paced
 from .errors import MediaError
 from .media_client import MediaClient
 from .media_leg import LegListener, MediaLeg
@@ -78,11 +81,6 @@ class Leg:
             srtp=settings.srtp,
             keys=fresh_keys(),
         )
-
-    @property
-    def dtmf(self) -> Dtmf:
-        """How keys are sent."""
-        return self._settings.dtmf
 
     @property
     def rate_hz(self) -> int:
@@ -158,6 +156,19 @@ class Leg:
         """Leave the room and send nothing more, though the leg stays."""
         self.media.leave()
         self.media.mute()
+
+    async def send_digits(self, digits: str, inform: Callable[[str], None]) -> None:
+        """Send DTMF the way that is set; returns when the last digit has gone out.
+
+        `inform` sends one key by SIP INFO. Raises MediaError, and what `inform` raises.
+        """
+        if self._settings.dtmf != "info":
+            await self.media.send_digits(digits, mode=self._settings.dtmf)
+            return
+        for key, seconds in paced(digits):
+            if key:
+                inform(key)
+            await asyncio.sleep(seconds)
 
     async def close(self) -> LegStats:
         """Close the media and give the port back, once."""

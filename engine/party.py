@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..media.protocol import DigitSource, LegStats
-from .digits import DigitMerge, DigitQueue
-from .errors import SdpError, SipError
+from .digits import PRESS_MS, DigitMerge, DigitQueue
+from .errors import MediaError, SdpError, SipError
 from .leg import Leg
 from .media_jobs import Detected
 from .sip.events import Accepted, DigitInfo, Ended, Event, Login, Progressed, SipAgent
@@ -126,6 +126,18 @@ class Party:
         """Hang up, and close the leg."""
         self.hang_up()
         return await self.leg.close()
+
+    async def send_digits(self, digits: str) -> None:
+        """Send DTMF; returns when the last digit has gone out."""
+        self.note("sending digits", digits=digits)
+        try:
+            await self.leg.send_digits(digits, self._inform)
+        except (MediaError, SipError) as error:
+            self.note("digits not sent", error=str(error))
+
+    def _inform(self, key: str) -> None:
+        if self.dialog is not None:
+            self._agent.send_info(self.dialog, digit=key, duration_ms=PRESS_MS)
 
     def note(self, what: str, **details: object) -> None:
         """Put a line on the timeline of the call that dials."""

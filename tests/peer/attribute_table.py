@@ -6,10 +6,15 @@ they take as long as they take on the phone.
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from callee import Callee, Conduct
 from engine_process import EngineProcess
 from flexml_app import Answer, Line, Received, Reply
 from g711 import Codec, Samples
@@ -17,6 +22,8 @@ from hearing import Span, between, tones, utterances
 from phone import Ending, Phone, Talk
 
 Test = TypeVar("Test", bound=Callable[..., Any])
+
+FLEXML: Final = Path(sys.executable).parent / "flexml"
 
 SHOWN: Final[dict[str, list[str]]] = {}
 """By element and attribute (`Play.loop`), or by element (`Hangup`): the tests that show its effect."""
@@ -35,7 +42,10 @@ def shows(*names: str) -> Callable[[Test], Test]:
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """A call: what the application answers, and what the caller does. Times in seconds since the first audio."""
+    """A call: what the application answers, and what the caller does. Times in seconds since the first audio.
+
+    `parties` are there to be called; where the document says `{name}`, the URI of that one stands.
+    """
 
     document: str | Callable[[EngineProcess], str | Answer]
     serve: Mapping[str, Reply] = field(default_factory=dict[str, Reply])
@@ -46,6 +56,7 @@ class Scenario:
     hang_up_at: float | None = None
     codec: Codec = 0
     longest_s: float = 45.0
+    parties: Mapping[str, Conduct] = field(default_factory=dict[str, Conduct])
 
 
 def on_call(document: str | Callable[[EngineProcess], str | Answer], **wishes: Any) -> Callable[[Test], Test]:
@@ -64,8 +75,9 @@ class Call:
 
     def __init__(self, scenario: Scenario, engine: EngineProcess, line: Line) -> None:
         self.line, self.engine = line, engine
+        self._parties = {name: Callee(name, conduct, engine.target) for name, conduct in scenario.parties.items()}
         document = scenario.document
-        line.serve(document if isinstance(document, str) else document(engine))
+        line.serve(self._named(document if isinstance(document, str) else document(engine)))
         for at, reply in {"next": "<Hangup/>", **scenario.serve}.items():
             line.serve(reply, at=at)
         self.phone = Phone(engine.target, line.number, codec=scenario.codec, longest_s=scenario.longest_s)
@@ -77,13 +89,29 @@ class Call:
             self.phone.rtp.speak(samples, at)
         self._talk = Talk(lambda: self.phone.call(scenario.hang_up_at))
 
+    def _named(self, document: str | Answer) -> str | Answer:
+        """The document, with the parties' URIs in it."""
+        if isinstance(document, str):
+            for name, party in self._parties.items():
+                document = document.replace(f"{{{name}}}", party.uri)
+        return document
+
     def begin(self) -> None:
+        for party in self._parties.values():
+            party.__enter__()
         self.phone.__enter__()
         self._talk.start()
 
     def close(self) -> None:
         self._talk.join()
         self.phone.__exit__(None, None, None)
+        for party in self._parties.values():
+            party.__exit__(None, None, None)
+
+    def party(self, name: str) -> Callee:
+        """A called party, when the caller's call is over."""
+        assert self.ending
+        return self._parties[name]
 
     @property
     def ending(self) -> Ending:
@@ -129,6 +157,14 @@ class Call:
         assert self.ending
         (received,) = self.line.wait_for(at)
         return received
+
+    @property
+    def timeline(self) -> list[tuple[str, dict[str, Any]]]:
+        """What the timeline says of the call when it is over: what, and details."""
+        sid = str(self.line.final_status().data["CallSid"])
+        command = [FLEXML, "timeline", "--json", "--config", self.engine.config_path, sid]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        return [(entry["what"], entry["details"]) for entry in json.loads(done.stdout)["timeline"]]
 
     def not_asked(self, at: str) -> bool:
         """True if the call is over, its status callback there, and nobody has asked for `at`."""

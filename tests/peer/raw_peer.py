@@ -121,6 +121,21 @@ class RawPeer:
         ]
         return "\r\n".join([*lines, "", body])
 
+    def request_back(self, method: str, invite: Message, *, cseq: int = 1) -> str:
+        """A request of ours within the dialog that `invite`, which we have answered, has made."""
+        contact = re.search(r"<([^>]*)>", invite.header("Contact"))
+        lines = [
+            f"{method} {contact[1] if contact else invite.header('Contact')} SIP/2.0",
+            f"Via: SIP/2.0/UDP {self._at};branch=z9hG4bK-{next(_ids)}",
+            f"From: {invite.header('To')};tag={self._id}",
+            f"To: {invite.header('From')}",
+            f"Call-ID: {invite.header('Call-ID')}",
+            f"CSeq: {cseq} {method}",
+            "Max-Forwards: 70",
+            "Content-Length: 0",
+        ]
+        return "\r\n".join([*lines, "", ""])
+
     def options(self, cseq: int = 1) -> bool:
         """True if the far end answers OPTIONS with 200."""
         self.send(self.request("OPTIONS", "ping", cseq=cseq))

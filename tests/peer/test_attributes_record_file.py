@@ -2,7 +2,6 @@
 
 import io
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,10 +14,8 @@ from flexml_app import Application, Line
 from g711 import decode
 from hearing import level_dbov, share_at, tones
 from phone import Phone
-from recorded import NO_CONTENT, TALK, content, recording, row, row_is_there, seconds
+from recorded import CONTAINER, NO_CONTENT, NOBODYS, TALK, content, own_container, recording, row, row_is_there, seconds
 from sounds import join, noise, tone
-
-NOBODYS = "00000000-0000-4000-8000-000000000000"
 
 # ---- the file -----------------------------------------------------------------------------------------------------
 
@@ -76,17 +73,8 @@ def test_a_file_is_added_to_or_written_over(call: Call, lasts: float, first_tone
     assert heard[-1].hz == 1200
 
 
-CONTAINER = str(uuid.uuid4())
-
-
 def with_container(engine: EngineProcess) -> str:
-    """A document that records into a container of the account, which is made for it."""
-    with engine.database() as database:
-        (account,) = database.execute("SELECT sid FROM account WHERE login = 'me'").fetchone()
-        database.execute(
-            "INSERT OR IGNORE INTO container (sid, account, name, created, updated) VALUES (?, ?, 'Mine', 0, 0)",
-            [CONTAINER, account],
-        )
+    own_container(engine)
     return f'<Record containerSid="{CONTAINER}" maxLength="1" action="next"/>'
 
 

@@ -6,10 +6,6 @@ Their URLs begin at the root: each document is served by an application of its o
 from __future__ import annotations
 
 import io
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,7 +24,6 @@ from sounds import load, noise, tone
 DATA: Final = Path(__file__).parents[2].parent / "shared" / "data" / "flexml"
 PROMPTS: Final = DATA.parent / "speech" / "prompts_0.flac"
 HANGUP: Final = "<Response><Hangup/></Response>"
-FLEXML: Final = Path(sys.executable).parent / "flexml"
 
 pytestmark = pytest.mark.skipif(not DATA.exists(), reason=f"no documents in {DATA}")
 
@@ -74,17 +69,9 @@ def asked(served: Application, path: str) -> Received:
     return received
 
 
-def timeline(call: Call) -> list[tuple[str, dict[str, Any]]]:
-    """What the timeline says of the call when it is over: what, and details."""
-    sid = str(call.line.final_status().data["CallSid"])
-    command = [FLEXML, "timeline", "--json", "--config", call.engine.config_path, sid]
-    done = subprocess.run(command, env={**os.environ}, capture_output=True, text=True, timeout=60, check=True)
-    return [(entry["what"], entry["details"]) for entry in json.loads(done.stdout)["timeline"]]
-
-
 def application_error(call: Call) -> str:
     """Why the document was refused; that none of it ran, and that the caller was told, is checked too."""
-    entries = timeline(call)
+    entries = call.timeline
     (why,) = [str(details["error"]) for what, details in entries if what == "application error"]
     assert "verb" not in [what for what, _ in entries]
     assert (call.ending.by, call.ending.status) == ("them", 200)
@@ -101,7 +88,7 @@ def mp3(seconds: float) -> Answer:
 @runs("01_case.xml")
 def test_01_names_in_any_case(call: Call) -> None:
     spoken = call.utterances[-1][1]
-    waits = [details for what, details in timeline(call) if what == "verb ended" and details["name"] == "Wait"]
+    waits = [details for what, details in call.timeline if what == "verb ended" and details["name"] == "Wait"]
     assert [wait["took_ms"] for wait in waits] == [pytest.approx(2000, abs=250)]
     assert 2.0 <= len(call.heard) / 8000 - spoken < 4.5
     assert call.ending.by == "them"
@@ -112,7 +99,7 @@ def test_02_elements_that_are_empty(call: Call) -> None:
     assert level_dbov(call.heard) < -60
     assert call.ending.by == "them"
     assert call.line.final_status().data["CallStatus"] == "completed"
-    assert not [what for what, _ in timeline(call) if "error" in what]
+    assert not [what for what, _ in call.timeline if "error" in what]
 
 
 @runs("03_spaces_in_urls.xml", {"/digits": HANGUP}, keys=((1.0, "7"),))
@@ -124,7 +111,7 @@ def test_03_spaces_in_urls(served: Application) -> None:
 @runs("04_unknown_attribute_and_voice.xml")
 def test_04_an_unknown_attribute_and_voice(call: Call) -> None:
     assert call.utterances
-    notes = [what for what, _ in timeline(call) if "mood" in what or "female" in what]
+    notes = [what for what, _ in call.timeline if "mood" in what or "female" in what]
     assert len(notes) == 2
 
 
@@ -158,7 +145,7 @@ def speech(seconds: float) -> Samples:
 
 @runs("08_noise_then_silence.xml", speech=((5.0, speech(4.0)),))
 def test_08_noise_then_silence(call: Call) -> None:
-    waits = [details for what, details in timeline(call) if what == "verb ended" and details["name"] == "Pause"]
+    waits = [details for what, details in call.timeline if what == "verb ended" and details["name"] == "Pause"]
     assert [wait["took_ms"] for wait in waits] == [pytest.approx(11500, abs=150)]
     ((thanks, _),) = call.utterances
     assert thanks > 11.4
@@ -173,7 +160,7 @@ def test_09_early_media_and_busy(call: Call) -> None:
     parts = utterances(call.heard, gap_s=2.0)
     assert len(parts) == 2
     assert parts[1][0] - parts[0][1] >= 4.0
-    waits = [details for what, details in timeline(call) if what == "verb ended"]
+    waits = [details for what, details in call.timeline if what == "verb ended"]
     assert [wait["name"] for wait in waits] == ["PreAnswer", "Reject"]
 
 
@@ -253,7 +240,7 @@ def test_17_18_dialling(name: str) -> None:
 def test_19_text_without_a_verb(call: Call) -> None:
     assert (call.ending.by, call.ending.status) == ("them", 200)
     assert level_dbov(call.heard) < -60
-    assert not [what for what, _ in timeline(call) if "error" in what]
+    assert not [what for what, _ in call.timeline if "error" in what]
 
 
 @runs("20_entities.xml")

@@ -120,6 +120,9 @@ class Dial(Verb):
 
     async def _dial(self, call: Call) -> Dialled:
         """Dial whoever can be dialled; without anybody it has failed."""
+        for written in self._written:
+            if names := left_out(written):
+                call.note("Dial: arguments that are no headers (X-Name=value)", line=self.line, names=names)
         digits = [child.send_digits if isinstance(child, Number) else "" for child in self.children] or [""]
         found = [destination(text, keys) for text, keys in zip(self._written, digits, strict=True)]
         destinations = [each for each in found if each is not None]
@@ -163,13 +166,20 @@ def destination(text: str, send_digits: str) -> Destination | None:
         return None
     if not target.lower().startswith(("sip:", "sips:")):
         target = re.sub(r"[\s().-]", "", target)
-    headers = [(name, _one_line(value)) for name, value in parse_qsl(query) if _HEADER.fullmatch(name)]
+    headers = [(name, value) for name, value in _arguments(query) if value and _HEADER.fullmatch(name)]
     return Destination(target=target, headers=headers, send_digits=send_digits)
 
 
+def left_out(text: str) -> list[str]:
+    """The arguments behind the question mark that become no header: of another name than X-, or without a value."""
+    arguments = _arguments(text.partition("?")[2])
+    return [name for name, value in arguments if not (value and _HEADER.fullmatch(name))]
+
+
+def _arguments(query: str) -> list[tuple[str, str]]:
+    """Names and values. Whatever could start another line is white space in a value."""
+    arguments = parse_qsl(query, keep_blank_values=True)
+    return [(name, " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", value).split())) for name, value in arguments]
+
+
 _HEADER: Final = re.compile(r"[Xx]-[A-Za-z0-9_.!%*+`'~-]+")
-
-
-def _one_line(value: str) -> str:
-    """A header's value: whatever could start another line is white space there."""
-    return " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", value).split())

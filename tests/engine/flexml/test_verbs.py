@@ -154,20 +154,24 @@ def test_a_dial_that_nobody_answered_is_a_failure_that_its_action_hears_of() -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "target", "headers"),
+    ("text", "target", "headers", "left_out"),
     [
-        ("15550002001?X-A=1&amp;X-B=two%20words&amp;From=evil", "15550002001", [("X-A", "1"), ("X-B", "two words")]),
-        ("sip:bob@127.0.0.1:5070", "sip:bob@127.0.0.1:5070", []),
-        ("1?X-A=a%0d%0aX-Evil:%201", "1", [("X-A", "a X-Evil: 1")]),
-        ("1?X-A%0d%0aB=1", "1", []),
+        ("15550002001?X-A=1&amp;x-B=two%20words", "15550002001", [("X-A", "1"), ("x-B", "two words")], ""),
+        ("15550002001?X-A=1&amp;From=evil&amp;X-B=", "15550002001", [("X-A", "1")], "['From', 'X-B']"),
+        ("sip:bob@127.0.0.1:5070", "sip:bob@127.0.0.1:5070", [], ""),
+        ("1?X-A=a%0d%0aX-Evil:%201", "1", [("X-A", "a X-Evil: 1")], ""),
+        ("1?X-A%0d%0aB=1", "1", [], "['X-A\\r\\nB']"),
     ],
 )
-def test_what_a_number_may_say(text: str, target: str, headers: list[tuple[str, str]]) -> None:
+def test_what_a_number_may_say(text: str, target: str, headers: list[tuple[str, str]], left_out: str) -> None:
     call = FakeCall()
     perform(f"<Dial><Number>{text}</Number></Dial>", call)
 
     (asked,) = call.dialled[0].destinations
     assert (asked.target, asked.headers) == (target, headers)
+    assert call.notes == (
+        [f"Dial: arguments that are no headers (X-Name=value) line=1 names={left_out}"] if left_out else []
+    )
 
 
 REASONS = {
