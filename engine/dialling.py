@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from ..media.protocol import StartPlay
@@ -282,7 +283,7 @@ class Dialling:
         """Ring whom a REFER names."""
         try:
             async with asyncio.timeout(self._request.timeout_s):
-                return await self._rings(destination).party(destination)
+                return await replace(self._rings(destination), made=self._parties.append).party(destination)
         except TimeoutError:
             return Unreached(status=408, reason="Request Timeout")
 

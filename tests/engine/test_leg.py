@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from base64 import b64encode
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 from flexml.codecs.catalog import PCMA, PCMU
@@ -12,7 +14,7 @@ from flexml.engine.errors import MediaError, NotAcceptable
 from flexml.engine.leg import Leg, LegSettings
 from flexml.engine.media_client import MediaClient
 from flexml.engine.ports import PortPool
-from flexml.media.protocol import SetRemote
+from flexml.media.protocol import DigitsSent, SendDigits, SetRemote
 
 from .fakes_sip import OFFER, FakeWorker, Heard, run, settle
 
@@ -189,5 +191,35 @@ def test_a_plain_leg_may_become_protected() -> None:
         assert our_key(leg.on_offer(secure(KEY)))
         assert leg.agreed is not None
         assert leg.agreed.srtp is not None
+
+    run(main())
+
+
+@pytest.mark.parametrize("dtmf", ["auto", "rfc4733", "inband"])
+def test_keys_are_sent_by_the_worker_in_the_way_that_is_set(dtmf: Literal["auto", "rfc4733", "inband"]) -> None:
+    async def main() -> None:
+        leg, worker = make(settings=replace(SETTINGS, dtmf=dtmf))
+        await leg.open()
+        informed: list[str] = []
+        sending = asyncio.ensure_future(leg.send_digits("1,2", informed.append))
+        await settle()
+        (command,) = worker.got(SendDigits)
+        assert isinstance(command, SendDigits)
+        assert (command.digits, command.mode, informed) == ("1,2", dtmf, [])
+        worker.send(DigitsSent(leg=command.leg, job=command.job))
+        await sending
+
+    run(main())
+
+
+def test_keys_go_by_info_where_that_is_set_at_the_pace_of_tones() -> None:
+    async def main() -> None:
+        leg, worker = make(settings=replace(SETTINGS, dtmf="info"))
+        await leg.open()
+        now, informed = asyncio.get_running_loop().time, list[tuple[str, float]]()
+        began = now()
+        await leg.send_digits(",1w2", lambda key: informed.append((key, round(now() - began, 3))))
+        assert informed == [("1", 0.5), ("2", 1.2)]
+        assert worker.got(SendDigits) == []
 
     run(main())

@@ -4,6 +4,7 @@ SIPp (see `uas`) plays parties for their signalling; this one is for what a part
 call, in a thread of its own.
 """
 
+import re
 import threading
 import time
 from dataclasses import dataclass
@@ -112,6 +113,12 @@ class Callee:
         assert self.ending
         return "".join(key.key for key in self.rtp.heard_keys())
 
+    @property
+    def informed(self) -> list[str]:
+        """The keys that came by SIP INFO (application/dtmf-relay)."""
+        bodies = [message.body for _, message in self.sip if message.start.startswith("INFO ")]
+        return [key[1] for body in bodies if (key := re.search(r"Signal=\s*(\S+)", body))]
+
     # ---- the call -----------------------------------------------------------------------------------------------
 
     def _live(self) -> None:
@@ -138,6 +145,8 @@ class Callee:
             case "BYE":
                 self._peer.send(self._peer.answer(message, "200 OK"))
                 self._ending = "them"
+            case "INFO":
+                self._peer.send(self._peer.answer(message, "200 OK"))
             case "SIP/2.0" if message.header("CSeq").endswith("BYE"):
                 self._ending = "us"
             case _:

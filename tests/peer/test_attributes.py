@@ -11,13 +11,6 @@ from flexml.engine.flexml.verbs import NOUNS, VERBS, declarations
 
 LATER: Final = MappingProxyType(
     {
-        "Dial and its noun come with step 3": (
-            "Dial", "Dial.action", "Dial.method", "Dial.callerId", "Dial.callerName", "Dial.confirmKey",
-            "Dial.confirmSound", "Dial.containerSid", "Dial.hangupOnStar", "Dial.record", "Dial.recordDirection",
-            "Dial.recordingStatusCallback", "Dial.recordingStatusCallbackEvent",
-            "Dial.recordingStatusCallbackMethod", "Dial.ringing", "Dial.timeLimit", "Dial.timeout", "Dial.trim",
-            "Number", "Number.sendDigits",
-        ),
         "Clouds and transcription come with step 4": (
             "Record.awsAccessKey", "Record.awsBucketName", "Record.awsSecretKey", "Record.gcpAccessToken",
             "Record.gcpBucketName", "Record.gcpClientId", "Record.gcpClientSecret", "Record.gcpProject",

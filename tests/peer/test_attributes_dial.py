@@ -314,6 +314,16 @@ def test_keys_are_sent_to_the_party_before_it_is_connected(call: Call) -> None:
     assert lengths(call.heard, PARTY_HZ) == [pytest.approx(2.0, abs=0.1)]
 
 
+@shows("Number.sendDigits")
+@on_call(
+    '<Dial action="next"><Number sendDigits=",,,,,,1">{bob}</Number></Dial>',
+    parties={"bob": Conduct(speech=PARTY, hang_up_after=1.0)},
+)
+def test_a_party_that_hangs_up_while_keys_are_sent_was_not_reached(call: Call) -> None:
+    assert (call.asked().data["CallStatus"], call.asked().data["DialCallDuration"]) == ("noanswer", 0)
+    assert call.party("bob").ending == "us"
+
+
 @shows("Number")
 @on_call(
     '<Dial timeLimit="1">'

@@ -62,7 +62,8 @@ class Dial(Verb):
     record: str = attr(
         choice("do-not-record", "record-from-answer", "record-from-ringing"),
         default="do-not-record",
-        says="Whether to record, and from when: from the answer, or from ringing on, early media included.",
+        says="Whether to record, and from when: from the answer, or from ringing on, early media included, which a "
+        "caller who is not answered yet then hears, too (183).",
     )
     record_direction: str = attr(
         choice("any", "in", "out"),
@@ -82,8 +83,9 @@ class Dial(Verb):
         choice("true", "false", "music"),
         default="true",
         says="`true`: 180 to a caller who is not answered yet, who is answered when the called party does; the "
-        "ringback tone to one who is. `false`: answer at once and pass on what comes from the called party. "
-        "`music`: answer and play music.",
+        "ringback tone to one who is, until the called party answers or is heard. `false`: answer at once and pass on "
+        "what comes from the called party. `music`: answer, and play music until the called party answers. Before it "
+        "answers it is heard only where it is the one dialled, and neither `confirmKey` nor `sendDigits` is asked for.",
     )
     time_limit: int = attr(seconds(), default=0, says="The longest conversation; 0: no limit.")
     timeout: int = attr(seconds(), default=30, says="How long to wait for an answer.")
