@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -29,6 +30,33 @@ def test_a_script_can_be_executed_and_is_valid_bash(name: str) -> None:
     assert os.access(ROOT / name, os.X_OK)
     done = subprocess.run(["bash", "-n", ROOT / name], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_setup_masks_the_system_service_of_kamailio_before_it_installs_it(tmp_path: Path) -> None:
+    """On a machine without any of the packages, whose apt-get notes what it is told and then fails."""
+    (tmp_path / "bin").mkdir()
+    note = f'echo "$(basename "$0") $*" >>{tmp_path}/told'
+    for name, text in {
+        "dpkg-query": "exit 1",
+        "id": "echo 0",
+        "systemctl": note,
+        "apt-get": f'{note}; [ "$1" = update ]',
+    }.items():
+        tool = tmp_path / "bin" / name
+        tool.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        tool.chmod(0o755)
+    checkout = tmp_path / "checkout"
+    for name in ("scripts/setup", "scripts/build-pjsua2", "scripts/config_site.h", *LOCKS, "pyproject.toml"):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, checkout / name)
+    path = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    done = subprocess.run([checkout / "scripts/setup", "--test"], env=path, capture_output=True, check=False)
+    assert done.returncode != 0
+    update, mask, install = (tmp_path / "told").read_text(encoding="utf-8").splitlines()
+    assert update == "apt-get update -q"
+    assert mask == "systemctl mask kamailio.service"
+    assert install.startswith("apt-get install ")
+    assert " kamailio " in install
 
 
 def logical_lines(name: str) -> list[str]:
