@@ -268,6 +268,7 @@ def _agent_settings(config: Config) -> AgentSettings:
         session_timer=sip.session_timer,
         tls_certificate=sip.tls_certificate,
         tls_key=sip.tls_private_key,
+        tls_ca=sip.tls_ca,
         log_level=4 if config.log.level == "debug" else 1,
     )
 

@@ -34,6 +34,7 @@ DETECTOR: Final[Kind[Detector]] = kinds.choice("energy", "webrtc")
 SRTP: Final[Kind[Srtp]] = kinds.choice("off", "optional", "required")
 IDENTITY: Final[Kind[Identity]] = kinds.choice("none", "pai", "rpid")
 REFER: Final[Kind[Refer]] = kinds.choice("refuse", "follow")
+TRUNK_SRTP: Final[Kind[Literal["", Srtp]]] = kinds.choice("", "off", "optional", "required")
 REQUIRED: Final = object()
 
 
@@ -63,6 +64,7 @@ class Sip:
     refer: Refer = setting(REFER, "refuse")
     tls_certificate: str = setting(kinds.optional(kinds.PATH), "")
     tls_private_key: str = setting(kinds.optional(kinds.PATH), "")
+    tls_ca: str = setting(kinds.optional(kinds.PATH), "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,6 +199,7 @@ class Trunk:
     identity: Identity = setting(IDENTITY, "none")
     dtmf: Dtmf = setting(DTMF, "auto")
     codecs: tuple[str, ...] = setting(CODECS, ["PCMU", "PCMA"])
+    srtp: Literal["", Srtp] = setting(TRUNK_SRTP, "")
     addresses: tuple[str, ...] = setting(kinds.many(kinds.NETWORK), [])
     inbound_username: str = setting(kinds.TEXT, "")
     inbound_password: str = setting(kinds.TEXT, "", secret=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import ssl
 from collections.abc import Iterator
 from typing import Final
 
@@ -20,7 +21,7 @@ PORTS_PER_LEG: Final = 2
 
 def check(config: Config) -> Iterator[Finding]:
     """Everything that does not fit together."""
-    for one in (_duplicates, _references, _tls, _http, _addresses, _ports, _trunks, _sms_routes):
+    for one in (_duplicates, _references, _tls, _certificates, _http, _addresses, _ports, _trunks, _sms_routes):
         yield from one(config)
 
 
@@ -53,6 +54,24 @@ def _tls(config: Config) -> Iterator[Finding]:
         yield f"[sip] tls_certificate and tls_private_key go together; {missing} is missing", ("sip", 0, missing)
     elif not sip.tls_certificate and any(listen.transport == "tls" for listen in sip.listen):
         yield "[sip] listen: tls needs tls_certificate and tls_private_key", ("sip", 0, "listen")
+
+
+def _certificates(config: Config) -> Iterator[Finding]:
+    """The SIP stack looks at these files when the first connection is made, and says nothing before."""
+    sip = config.sip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if sip.tls_certificate and sip.tls_private_key:
+        try:
+            context.load_cert_chain(sip.tls_certificate, sip.tls_private_key, password=lambda: "")
+        except OSError as error:
+            yield f"[sip] tls_certificate and tls_private_key cannot be used: {error}", ("sip", 0, "tls_certificate")
+    if sip.tls_ca and not any(listen.transport == "tls" for listen in sip.listen):
+        yield "[sip] tls_ca: is for connections by TLS, for which listen has no listener", ("sip", 0, "tls_ca")
+    elif sip.tls_ca:
+        try:
+            context.load_verify_locations(sip.tls_ca)
+        except OSError as error:
+            yield f"[sip] tls_ca cannot be used: {error}", ("sip", 0, "tls_ca")
 
 
 def _http(config: Config) -> Iterator[Finding]:

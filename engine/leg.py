@@ -41,10 +41,11 @@ class LegSettings:
     srtp: Policy = "off"
 
     def on(self, trunk: Trunk | None) -> LegSettings:
-        """The settings of a leg that `trunk` carries: its codecs, its way to send keys."""
+        """The settings of a leg that `trunk` carries: its codecs, its way to send keys, its protection."""
         if trunk is None:
             return self
-        return replace(self, codecs=tuple(BY_NAME[name] for name in trunk.codecs), dtmf=trunk.dtmf)
+        codecs = tuple(BY_NAME[name] for name in trunk.codecs)
+        return replace(self, codecs=codecs, dtmf=trunk.dtmf, srtp=trunk.srtp or self.srtp)
 
 
 class Leg:

@@ -65,6 +65,8 @@ CODEC_ENABLED: Final = 128
 """A priority of pjmedia; 0 is disabled, which L16 is by default: offers of nothing else would be refused."""
 REFER_EXPIRES_S: Final = 180
 """How long who sent a REFER may expect news of it."""
+TLS_VERSIONS: Final = pj.PJ_SSL_SOCK_PROTO_TLS1_2 | pj.PJ_SSL_SOCK_PROTO_TLS1_3
+"""The older ones are not to be spoken any more (RFC 8996)."""
 BURST: Final = 64
 """How many rounds of pjsip events are handled before the event loop gets its turn."""
 
@@ -78,7 +80,8 @@ P = ParamSpec("P")
 class AgentSettings:
     """How the agent listens. `listen` holds `transport:address:port`, transports udp, tcp and tls.
 
-    `hundred_rel` (RFC 3262) and `session_timer` (RFC 4028) are off, optional or required.
+    `hundred_rel` (RFC 3262) and `session_timer` (RFC 4028) are off, optional or required. With `tls_ca`, a PEM file,
+    those that we connect to by TLS have to prove who they are.
     """
 
     listen: tuple[str, ...]
@@ -90,6 +93,7 @@ class AgentSettings:
     log_level: int = 1
     tls_certificate: str = ""
     tls_key: str = ""
+    tls_ca: str = ""
 
 
 def guarded(method: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[Any, P], None]:
@@ -114,6 +118,13 @@ class _LogWriter(pj.LogWriter):
     def write(self, entry: pj.LogEntry) -> None:
         level = {0: logging.ERROR, 1: logging.ERROR, 2: logging.WARNING}.get(entry.level, logging.DEBUG)
         logging.getLogger("flexml.pjsip").log(level, "%s", without_keys(entry.msg.rstrip()))
+
+
+class _Endpoint(pj.Endpoint):
+    @guarded
+    def onTransportState(self, prm: pj.OnTransportStateParam) -> None:
+        if prm.lastError and (wrong := "; ".join(prm.tlsInfo.verifyMsgs)):
+            log.warning("TLS with %s was broken off: %s", prm.tlsInfo.remoteAddr, wrong)
 
 
 class _Account(pj.Account):
@@ -235,7 +246,7 @@ class Agent:
         self._finished: list[_Call] = []
         self._given_up: dict[int, _Call] = {}
         self._next_dialog = 1
-        self._endpoint: pj.Endpoint | None = None
+        self._endpoint: _Endpoint | None = None
         self._account: _Account | None = None
         self._trunks: dict[str, _Account] = {}
         self._lines: dict[str, TrunkLine] = {}
@@ -254,7 +265,7 @@ class Agent:
     def start(self) -> None:
         """Bind the transports and begin to take calls. Raises SipError naming what could not be bound."""
         self._loop = asyncio.get_running_loop()
-        endpoint = self._endpoint = pj.Endpoint()
+        endpoint = self._endpoint = _Endpoint()
         try:
             endpoint.libCreate()
             endpoint.libInit(self._endpoint_config())
@@ -301,6 +312,9 @@ class Agent:
         if kind == "tls":
             config.tlsConfig.certFile = self._settings.tls_certificate
             config.tlsConfig.privKeyFile = self._settings.tls_key
+            config.tlsConfig.CaListFile = self._settings.tls_ca
+            config.tlsConfig.verifyServer = bool(self._settings.tls_ca)  # chain and host name (RFC 5922 section 7)
+            config.tlsConfig.proto = TLS_VERSIONS
         types = {"udp": pj.PJSIP_TRANSPORT_UDP, "tcp": pj.PJSIP_TRANSPORT_TCP, "tls": pj.PJSIP_TRANSPORT_TLS}
         try:
             number = endpoint.transportCreate(types[kind], config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,7 @@ WRONG = [
     ("[sip]\nlisten = []", "FILE:2: [sip] listen: found []; allowed: a list (at least 1)"),
     ('[sip]\nlisten = ["tls:127.0.0.1:5061"]', "FILE:2: [sip] listen: tls needs tls_certificate"),
     ('[sip]\ntls_certificate = "a.pem"', "FILE:1: [sip] tls_certificate and tls_private_key go together"),
+    ('[sip]\ntls_ca = "ca.pem"', "FILE:2: [sip] tls_ca: is for connections by TLS, for which listen has no listener"),
     ('[sip]\nlisten = ["udp:0.0.0.0:5060"]', "FILE:2: [sip] listen: listening on all addresses needs [sip] public"),
     ('[sip]\nlisten = ["udp:127.0.0.1:42002"]', "FILE:2: [sip] listen: udp:127.0.0.1:42002 lies within [rtp] ports"),
     ('[sip]\ncodecs = ["opus"]', "FILE:2: [sip] codecs: found ['opus']; allowed: a list (at least 1), nothing twice"),
@@ -186,6 +188,46 @@ WRONG = [
 def test_messages_go_by_a_trunk_or_a_url(tmp_path: Path, route: str) -> None:
     (account,) = read(tmp_path, ACCOUNT + f'sms_route = "{route}"\n' + TRUNK).accounts
     assert account.sms_route == route
+
+
+TLS = '[sip]\nlisten = ["tls:127.0.0.1:5061"]\ntls_certificate = "{}"\ntls_private_key = "{}"\ntls_ca = "{}"\n'
+UNUSABLE = [
+    (
+        ("b.pem", "a.key", "a.pem"),
+        "FILE:3: [sip] tls_certificate and tls_private_key cannot be used: [X509: KEY_VALUES",
+    ),
+    (("a.pem", "none", "a.pem"), "FILE:3: [sip] tls_certificate and tls_private_key cannot be used: [Errno 2] No such"),
+    (("a.pem", "locked.key", "a.pem"), "FILE:3: [sip] tls_certificate and tls_private_key cannot be used: "),
+    (("a.pem", "a.key", "none"), "FILE:5: [sip] tls_ca cannot be used: [Errno 2] No such file"),
+    (("a.pem", "a.key", "a.key"), "FILE:5: [sip] tls_ca cannot be used: [X509: NO_CERTIFICATE_OR_CRL_FOUND]"),
+]
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two certificates, each with its key; the key of one also behind a passphrase."""
+    folder = tmp_path_factory.mktemp("certificates")
+    for name in ("a", "b"):
+        openssl(folder, f"req -x509 -newkey rsa:2048 -nodes -subj /CN=x -keyout {name}.key -out {name}.pem")
+    openssl(folder, "pkey -in a.key -aes128 -passout pass:x -out locked.key")
+    return folder
+
+
+def openssl(folder: Path, arguments: str) -> None:
+    subprocess.run(["openssl", *arguments.split()], cwd=folder, capture_output=True, check=True)
+
+
+def test_certificates_that_fit_their_keys_can_be_used(certificates: Path) -> None:
+    sip = read(certificates, TLS.format("a.pem", "a.key", "b.pem")).sip
+    assert (sip.tls_certificate, sip.tls_ca) == (str(certificates / "a.pem"), str(certificates / "b.pem"))
+
+
+@pytest.mark.parametrize(("files", "start"), UNUSABLE)
+def test_certificates_that_cannot_be_used_are_found_before_the_first_connection(
+    certificates: Path, files: tuple[str, str, str], start: str
+) -> None:
+    (line,) = problems(certificates, TLS.format(*files))
+    assert line.startswith(start)
 
 
 @pytest.mark.parametrize(("text", "start"), WRONG)

@@ -10,6 +10,7 @@ from typing import Literal
 
 import pytest
 from flexml.codecs.catalog import PCMA, PCMU
+from flexml.engine.config import Trunk
 from flexml.engine.errors import MediaError, NotAcceptable
 from flexml.engine.leg import Leg, LegSettings
 from flexml.engine.media_client import MediaClient
@@ -223,3 +224,12 @@ def test_keys_go_by_info_where_that_is_set_at_the_pace_of_tones() -> None:
         assert worker.got(SendDigits) == []
 
     run(main())
+
+
+def test_a_trunk_says_how_its_legs_are_and_leaves_the_protection_open() -> None:
+    trunk = Trunk(name="carrier", uri="sip:c", codecs=("PCMA",), dtmf="info")
+    on = replace(SETTINGS, srtp="optional").on
+    assert on(None) == replace(SETTINGS, srtp="optional")
+    assert on(trunk) == replace(SETTINGS, codecs=(PCMA,), dtmf="info", srtp="optional")
+    assert on(replace(trunk, srtp="required")).srtp == "required"
+    assert on(replace(trunk, srtp="off")).srtp == "off"

@@ -1,16 +1,23 @@
-"""baresip as a peer: a softphone with one WAV file for a microphone and another for a loudspeaker."""
+"""baresip as a peer: a softphone with one WAV file for a microphone and another for a loudspeaker.
+
+It calls, and it can be called: straight at its port, by TLS at the next one, or by a registrar that it registers at.
+"""
 
 import json
 import socket
 import subprocess
 import time
-from contextlib import suppress
+import wave
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+import numpy as np
 from engine_process import free_port
 from flexml_app import tone, wav
+from g711 import Samples
+from hearing import RATE_HZ
 
 MODULES: Final = Path("/usr/lib/baresip/modules")
 START_S: Final = 10.0
@@ -35,35 +42,62 @@ module_app ctrl_tcp.so
 """
 
 
-def free_sip_port() -> int:
-    """A port that is free for UDP and for TCP: baresip takes both, or does not start."""
+def free_sip_port(address: str = "127.0.0.1") -> int:
+    """A port that is free for UDP and for TCP, the next one too: baresip takes that for TLS, or does not start."""
     for _ in range(100):
         port = free_port(socket.SOCK_STREAM)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+        with ExitStack() as probes, suppress(OSError, OverflowError):
+            for kind, wanted in ((socket.SOCK_DGRAM, port), (socket.SOCK_STREAM, port), (socket.SOCK_STREAM, port + 1)):
+                probes.enter_context(socket.socket(socket.AF_INET, kind)).bind((address, wanted))
             return port
-    raise AssertionError("no port is free for both UDP and TCP")
+    raise AssertionError("no port is free for UDP and TCP")
 
 
 class Baresip:
     """One softphone process, told what to do over its control socket."""
 
-    def __init__(self, folder: Path, *, tone_hz: int = 700, media_encryption: str = "") -> None:
-        """`media_encryption` is baresip's word: srtp-mand for SDES-SRTP or no call."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        user: str = "15162065338",
+        registrar: str = "",
+        password: str = "",
+        tone_hz: int = 700,
+        media_encryption: str = "",
+        certificate: Path | None = None,
+        authorities: Path | None = None,
+        answers: bool = False,
+    ) -> None:
+        """`media_encryption` is baresip's word: srtp-mand for SDES-SRTP or no call.
+
+        Registers as `user` at `registrar` (host:port). `certificate` (PEM, with its key) is what it proves by TLS who
+        it is, `authorities` whom it trusts; `answers` is whether it takes calls by itself.
+        """
+        folder.mkdir(exist_ok=True)
         said = folder / "said.wav"
         said.write_bytes(wav(tone(tone_hz, 30.0)))
         self._folder = folder
         self._control_port = free_port(socket.SOCK_STREAM)
         rtp = free_port() & ~1
+        self.user, self.sip_port = user, free_sip_port()
         config = _CONFIG.format(
-            sip=free_sip_port(), folder=folder, said=said, rtp=rtp, rtp_last=rtp + 20,
+            sip=self.sip_port, folder=folder, said=said, rtp=rtp, rtp_last=rtp + 20,
             control=self._control_port, modules=MODULES,
         )  # fmt: skip
         present = [line for line in config.splitlines() if not line.startswith("module") or self._installed(line)]
+        present += [f"sip_certificate {certificate}"] if certificate else []
+        present += [f"sip_cafile {authorities}"] if authorities else []
         (folder / "config").write_text("\n".join(present) + "\n")
-        account = "<sip:15162065338@127.0.0.1>;regint=0;audio_codecs=PCMU;dtmfmode=rtpevent;catchall=yes"
-        account += f";mediaenc={media_encryption}\n" if media_encryption else "\n"
-        (folder / "accounts").write_text(account)
+        account = [
+            f"<sip:{user}@{registrar or '127.0.0.1'}>",
+            f"regint={300 if registrar else 0}",
+            f"answermode={'auto' if answers else 'manual'}",
+            "audio_codecs=PCMU;dtmfmode=rtpevent;catchall=yes",
+            *([f"auth_pass={password}"] if password else []),
+            *([f"mediaenc={media_encryption}"] if media_encryption else []),
+        ]
+        (folder / "accounts").write_text(";".join(account) + "\n")
         (folder / "contacts").write_text("")
 
     def __enter__(self) -> "Baresip":
@@ -81,8 +115,29 @@ class Baresip:
         self._process.terminate()
         self._process.wait(10)
 
+    @property
+    def uri(self) -> str:
+        """Where it is called straight."""
+        return f"sip:{self.user}@127.0.0.1:{self.sip_port}"
+
+    @property
+    def tls_uri(self) -> str:
+        """The same by TLS, where it has a certificate."""
+        return f"sip:{self.user}@127.0.0.1:{self.sip_port + 1};transport=tls"
+
     def dial(self, uri: str) -> None:
         self._command("dial", uri)
+
+    def accept(self) -> None:
+        """Take the call that rings."""
+        self._command("accept")
+
+    def hold(self) -> None:
+        """Put the call on hold, by re-INVITE; `resume` takes it back."""
+        self._command("hold")
+
+    def resume(self) -> None:
+        self._command("resume")
 
     def hang_up(self) -> None:
         self._command("hangup")
@@ -107,6 +162,12 @@ class Baresip:
     def heard(self) -> Path:
         """The WAV file of what the last call was decoded to."""
         return max(self._folder.glob("dump-*-dec.wav"))
+
+    def audio(self) -> Samples:
+        """The same as samples in -1..1, 8000 a second."""
+        with wave.open(str(self.heard())) as heard:
+            assert heard.getframerate() == RATE_HZ
+            return np.frombuffer(heard.readframes(heard.getnframes()), np.int16)[:: heard.getnchannels()] / 32768
 
     def log(self) -> str:
         return (self._folder / "baresip.log").read_text(errors="replace")

@@ -14,6 +14,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from certificate import Certificate
+
 START_S: Final = 30.0
 STOP_S: Final = 15.0
 RTP_PORTS: Final = 400
@@ -21,7 +23,7 @@ DEMO: Final = "15550001999"
 
 _CONFIG: Final = """\
 [sip]
-listen = ["udp:127.0.0.1:{sip}", "tcp:127.0.0.1:{sip}"]
+listen = ["udp:127.0.0.1:{sip}", "tcp:127.0.0.1:{sip}"{tls}]
 
 [rtp]
 address = "127.0.0.1"
@@ -97,14 +99,19 @@ class EngineProcess:
         sip: str = "",
         rtp: str = "",
         status_url: Mapping[str, str] = {},
+        certificate: Certificate | None = None,
     ) -> None:
         """`dids` maps numbers to the URLs (ending in `/`) that tell what to do with calls; DEMO goes to the demo.
 
         `extra` is more of the configuration, whole sections; `sip` and `rtp` are more of those sections.
-        `status_url` says of numbers where their status callbacks go, if not below `url`.
+        `status_url` says of numbers where their status callbacks go, if not below `url`. With a `certificate` it
+        listens for TLS as well.
         """
         folder.mkdir(exist_ok=True)
         self.sip_port, self.http_port = free_port(), free_port(socket.SOCK_STREAM)
+        self.tls_port = free_port(socket.SOCK_STREAM)
+        if certificate:
+            sip += f'\ntls_certificate = "{certificate.path}"\ntls_private_key = "{certificate.key}"'
         self.log_path = folder / "engine.log"
         ports = max(RTP_PORTS, 2 * legs)
         first_port = 20000 + self.sip_port % (12000 // ports) * ports  # below what the kernel hands out
@@ -112,6 +119,7 @@ class EngineProcess:
         config = _CONFIG.format(
             sip=self.sip_port, http=self.http_port, rtp=first_port, rtp_last=first_port + ports - 1, folder=folder,
             legs=legs, error_handler=error_handler, sms_route=sms_route,
+            tls=f', "tls:127.0.0.1:{self.tls_port}"' if certificate else "",
         )  # fmt: skip
         self.config_path = folder / "engine.toml"
         urls = {**dids, DEMO: self.url("/demo/")}
@@ -141,6 +149,13 @@ class EngineProcess:
                 yield connection
         finally:
             connection.close()
+
+    def timeline(self) -> list[tuple[str, dict[str, object]]]:
+        """What happened on the call that began last, with details; complete when its status callback has come."""
+        last = "select sid from call order by started desc limit 1"
+        with self.database() as database:
+            rows = database.execute(f"select what, details from timeline where call = ({last}) order by id")
+            return [(row["what"], json.loads(row["details"])) for row in rows]
 
     def get(self, path: str) -> bytes:
         """The body of a GET; raises OSError for anything but success."""
