@@ -157,6 +157,7 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
         lives=lives, directory=directory, services=services, leg_settings=settings, ports=ports, media=media
     )
     inbound.trunk_of = trunks.carrier_of
+    inbound.known_as = trunks.known_as
     guard(registry, trunks, anybody=config.sip.inbound == "any", clock=time.time)
     outbound = Outbound(
         lives=lives,

@@ -46,10 +46,12 @@ class Inbound:
         self._services, self._leg_settings, self._ports, self._media = services, leg_settings, ports, media
         self.trunk_of: Callable[[int], Trunk | None] = lambda _: None
         """Which trunk an inbound dialog came by."""
+        self.known_as: Callable[[str], bool] = lambda _: False
+        """Whether a registrar knows us by a user."""
 
     def admit(self, invite: Invited) -> Call | Refusal:
         """Make a call of an INVITE for a number of ours. Raises MediaError where there is no room."""
-        dialled = user_part(invite.request_uri)
+        dialled = self._dialled(invite)
         route = self._directory.route(dialled)
         if route is None:
             return Refusal(status=NOT_FOUND, why=f"no DID {self._directory.number(dialled)}")
@@ -67,10 +69,17 @@ class Inbound:
         application = self._lives.application(
             route.account, url=route.url, method=route.method, fallback_url=route.fallback_url
         )
-        facts = self._facts(call.sid, invite, route)
+        facts = self._facts(call.sid, invite, route, dialled)
         call.caller = Caller(number=facts.from_, name=facts.caller_name)
         self._lives.begin(call, Case(account=route.account, application=application, facts=facts))
         return call
+
+    def _dialled(self, invite: Invited) -> str:
+        """Who is called. A registrar puts our contact into the Request-URI (RFC 3261 section 16.5); To then says who."""
+        user = user_part(invite.request_uri)
+        if self._directory.route(user) is None and self.known_as(user):
+            return user_part(invite.to_uri)
+        return user
 
     def _call(self, invite: Invited, route: Route) -> Call:
         call = Call(
@@ -85,18 +94,17 @@ class Inbound:
         call.may_show = lambda number: self._directory.may_show(route.account, number)
         return call
 
-    def _facts(self, sid: str, invite: Invited, route: Route) -> CallFacts:
+    def _facts(self, sid: str, invite: Invited, route: Route, dialled: str) -> CallFacts:
         """What requests say of the call."""
         caller = parse_address(invite.from_uri)
         original_from = caller.user if caller is not None else user_part(invite.from_uri)
-        original_to = user_part(invite.request_uri)
         return CallFacts(
             sid=sid,
             direction="inbound",
             from_=self._directory.number(original_from),
-            to=self._directory.number(original_to),
+            to=self._directory.number(dialled),
             original_from=original_from,
-            original_to=original_to,
+            original_to=dialled,
             caller_name=caller.display if caller is not None else "",
             forwarded_from=diverting_number(invite.headers, self._directory.region),
             endpoint_sid=route.account.sid,

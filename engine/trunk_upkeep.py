@@ -123,7 +123,7 @@ class TrunkUpkeep:
         if not self._trunks.set_reachable(name, True):
             return
         log.info("trunk %s: answers again", name)
-        if ("register", name) in self._timers:
+        if self._trunks.state(name).register:  # if it was started anew, it knows nothing of us any more
             self._later("register", name, 0, lambda: self._register(name))
 
     def _dead(self, name: str, failure: str) -> None:

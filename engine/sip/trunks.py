@@ -167,6 +167,10 @@ class Trunks:
         """The trunk whose calls bring these credentials."""
         return next((trunk for trunk in self.all if username and trunk.inbound_username == username), None)
 
+    def known_as(self, user: str) -> bool:
+        """Whether a registrar knows us by `user`: calls to it are for whom To names."""
+        return any(trunk.register and _user(trunk) == user for trunk in self.all)
+
     @property
     def any_digest(self) -> bool:
         """Whether a call can prove by digest whose it is."""
@@ -236,18 +240,22 @@ def by_tcp(target: str) -> str:
 
 
 def line_of(trunk: Trunk) -> TrunkLine:
-    """What the SIP agent has to know of a trunk. Who we are there: the user in its URI, or else the username."""
-    user = _address(trunk).user or trunk.username or "flexml"
+    """What the SIP agent has to know of a trunk."""
     return TrunkLine(
         name=trunk.name,
         uri=_with_user(trunk.uri, ""),
-        identity=f"{trunk.uri.partition(':')[0]}:{quote(user, safe='+*#')}@{_domain(trunk)}",
+        identity=f"{trunk.uri.partition(':')[0]}:{quote(_user(trunk), safe='+*#')}@{_domain(trunk)}",
         username=trunk.username,
         password=trunk.password,
         register=trunk.register,
         expires_s=trunk.expires_s,
         answer_s=trunk.answer_s,
     )
+
+
+def _user(trunk: Trunk) -> str:
+    """Who we are there: the user in the trunk's URI, or else the username."""
+    return _address(trunk).user or trunk.username or "flexml"
 
 
 def _with_user(uri: str, user: str) -> str:

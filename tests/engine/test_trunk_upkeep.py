@@ -247,9 +247,29 @@ def test_silence_is_counted_from_the_first_request_that_went_unanswered() -> Non
     run(carrier, scenario, options_s=1)
 
 
+def test_a_trunk_that_lives_again_is_registered_anew_as_it_may_have_forgotten_us() -> None:
+    carrier = Carrier()
+    carrier.registrations = [registration(200, 300), registration(200, 300)]
+    silent = False
+    carrier.options = lambda: None if silent else options(200)
+
+    async def scenario(trunks: Trunks) -> None:
+        nonlocal silent
+        await asyncio.sleep(15)
+        silent = True
+        await asyncio.sleep(20)
+        assert not trunks.state("t").reachable
+        silent = False
+        await asyncio.sleep(10)
+        assert trunks.state("t").registered_until == pytest.approx(1340.2)
+
+    run(carrier, scenario, register=True, options_s=10)
+    assert carrier.at("REGISTER") == pytest.approx([0, 40.1])
+
+
 def test_a_trunk_that_lives_again_is_registered_at_once() -> None:
     carrier = Carrier()
-    carrier.registrations = [registration(408), registration(408), registration(408), registration(200, 300)]
+    carrier.registrations = [*[registration(408)] * 4, registration(200, 300)]
 
     async def scenario(trunks: Trunks) -> None:
         await asyncio.sleep(25)
@@ -260,4 +280,4 @@ def test_a_trunk_that_lives_again_is_registered_at_once() -> None:
         assert len(trunks.route("1")) == 1
 
     run(carrier, scenario, register=True, options_s=100)
-    assert carrier.at("REGISTER") == pytest.approx([0, 2.1, 6.2, 14.3])
+    assert carrier.at("REGISTER") == pytest.approx([0, 2.1, 6.2, 14.3, 26])

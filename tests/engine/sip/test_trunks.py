@@ -216,6 +216,11 @@ def test_who_we_are_at_a_trunk_comes_from_its_uri_or_the_username(
     assert (line.uri, line.identity) == (uri, identity)
 
 
+def test_only_a_registrar_knows_us_by_a_user() -> None:
+    trunks = Trunks([trunk("a", username="4711", register=True), trunk("b", uri="sip:100@c", username="4712")])
+    assert [user for user in ("4711", "4712", "100", "") if trunks.known_as(user)] == ["4711"]
+
+
 def test_a_password_is_not_shown() -> None:
     assert "hush" not in repr(line_of(trunk(password="hush")))
 
