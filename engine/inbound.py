@@ -75,7 +75,7 @@ class Inbound:
         return call
 
     def _dialled(self, invite: Invited) -> str:
-        """Who is called. A registrar puts our contact into the Request-URI (RFC 3261 section 16.5); To then says who."""
+        """Whom the call is for; To says so where a registrar put our contact in place of it (RFC 3261 section 16.5)."""
         user = user_part(invite.request_uri)
         if self._directory.route(user) is None and self.known_as(user):
             return user_part(invite.to_uri)

@@ -164,10 +164,17 @@ class Baresip:
         return max(self._folder.glob("dump-*-dec.wav"))
 
     def audio(self) -> Samples:
-        """The same as samples in -1..1, 8000 a second."""
-        with wave.open(str(self.heard())) as heard:
-            assert heard.getframerate() == RATE_HZ
-            return np.frombuffer(heard.readframes(heard.getnframes()), np.int16)[:: heard.getnchannels()] / 32768
+        """The same as samples in -1..1, 8000 a second. The file is whole a moment after CALL_CLOSED."""
+        deadline = time.monotonic() + 2.0
+        while True:
+            try:
+                with wave.open(str(self.heard())) as heard:
+                    assert heard.getframerate() == RATE_HZ
+                    samples = np.frombuffer(heard.readframes(heard.getnframes()), np.int16)
+                    return samples[:: heard.getnchannels()] / 32768
+            except (EOFError, wave.Error):
+                assert time.monotonic() < deadline, self.log()
+                time.sleep(0.02)
 
     def log(self) -> str:
         return (self._folder / "baresip.log").read_text(errors="replace")

@@ -1,12 +1,10 @@
 """Trunks on the wire: SIPp is the carrier, as registrar with digest, as who answers OPTIONS, and as who calls."""
 
-import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import need
@@ -17,6 +15,7 @@ from raw_peer import RawPeer, plain_sdp
 from rtp_endpoint import RtpEndpoint
 from sipp import Sipp, ack, pause, receive, receive_request, request, same_transaction, sdp
 from sipp_server import CHALLENGE, CONTACT, SippServer, answer, take
+from trunk_watch import TrunkWatch
 
 LOGIN = ("engine", "secret")
 GRANTED = answer("200 OK", headers="Contact: <sip:engine@127.0.0.1>\nExpires: 300\n")
@@ -49,13 +48,11 @@ codecs = ["PCMA"]
 """
 
 
-class Engine:
+class Engine(TrunkWatch):
     """The engine with trunks."""
 
     def __init__(self, folder: Path, trunks: str, *, inbound: str = "any", dids: Mapping[str, str] = {}) -> None:
-        self.process = EngineProcess(folder, dids, extra=trunks)
-        config = self.process.config_path.read_text().replace("[sip]\n", f'[sip]\ninbound = "{inbound}"\n')
-        self.process.config_path.write_text(config)
+        super().__init__(EngineProcess(folder, dids, extra=trunks, sip=f'inbound = "{inbound}"'))
 
     def __enter__(self) -> "Engine":
         need("sipp")
@@ -66,21 +63,6 @@ class Engine:
         status = self.process.stop()
         assert status == 0, self.process.log()[-4000:]
         assert tracebacks(self.process.log()) == []
-
-    def trunk(self, name: str) -> dict[str, Any]:
-        return next(trunk for trunk in json.loads(self.process.get("/trunks"))["trunks"] if trunk["name"] == name)
-
-    def until(self, name: str, fits: Callable[[dict[str, Any]], bool], within_s: float = 20.0) -> dict[str, Any]:
-        """The trunk's state once it `fits`; the wire has its own time, so this asks until then."""
-        deadline = time.monotonic() + within_s
-        while not fits(state := self.trunk(name)):
-            assert time.monotonic() < deadline, (state, self.process.log()[-2000:])
-        return state
-
-    def shown(self) -> str:
-        """What `flexml trunks` prints."""
-        command = [Path(sys.executable).parent / "flexml", "trunks", "--config", self.process.config_path]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
 
 
 def test_the_engine_registers_with_digest_shows_it_and_takes_it_back(tmp_path: Path) -> None:
