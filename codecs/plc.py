@@ -82,9 +82,17 @@ class Concealer:
         if touched.size:
             frames = frames.copy()
             frames[touched] = self._mend(frames[touched], have[touched], rows[touched])
+        self.remember(frames, rows)
+        return frames
+
+    def settled(self, rows: Indices) -> Flags:
+        """Say on which of `rows` a frame with nothing missing passes as it is."""
+        return self._back[rows] >= self._timing.fade_in
+
+    def remember(self, frames: Frames, rows: Indices) -> None:
+        """Take whole `frames` float32[n, 20 ms] that went by, one on each of `rows`, as what was heard last."""
         self._past[rows, self._oldest[rows]] = frames
         self._oldest[rows] = (self._oldest[rows] + 1) % FRAMES_KEPT
-        return frames
 
     def _mend(self, frames: Frames, have: Flags, rows: Indices) -> Frames:
         # Rows that have been silent for long, often many, need no arithmetic.

@@ -98,6 +98,10 @@ class Amd:
         if self._detections[row]["job"] == job:
             self._running[row] = False
 
+    def attentive(self) -> Flags:
+        """Say on which rows a detection runs, bool[capacity]; not to be written to."""
+        return self._running
+
     def step(
         self, frames: NDArray[np.float32], rows: NDArray[np.intp], begun: NDArray[np.bool_]
     ) -> list[tuple[int, Event]]:

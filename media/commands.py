@@ -80,6 +80,7 @@ class Commands:
 
     def carry_out(self, message: Command, now_s: float) -> None:
         """Do what `message` says. Nothing it holds makes this raise."""
+        self._stages.passthrough.doubt()
         try:
             self._dispatch(message, now_s)
         except (Refused, RowsFull, OSError, ValueError, OverflowError) as error:
@@ -91,6 +92,7 @@ class Commands:
         """Emit PlayFinished for every play that has ended."""
         for player in self._stages.playout.players.values():
             for row, job, reason, position, loops in player.take_finished():
+                self._stages.passthrough.doubt()
                 leg = self._stages.legs.leg[row]
                 self._emit(PlayFinished(leg=leg, job=job, reason=reason, position=position, loops=loops))
 

@@ -85,6 +85,8 @@ class ToneReceiver:
     def __init__(self, capacity: int) -> None:
         self._listening: Flags = np.zeros(capacity, np.bool_)
         self._muted: Flags = np.zeros(capacity, np.bool_)
+        self._events: Flags = np.zeros(capacity, np.bool_)  # the peer can send telephone events
+        self._played: Flags = np.zeros(capacity, np.bool_)  # it has sent a key in the audio
         self._before: Floats = np.zeros((capacity, FRAME_SAMPLES), np.float32)  # the frame before
         self._phasors: Phasors = np.zeros((capacity, _TONES), np.complex64)  # of the window before
         self._dial: Integers = np.zeros(capacity, np.int64)  # frames of dial tone
@@ -96,9 +98,8 @@ class ToneReceiver:
     def open(self, row: int) -> None:
         """Begin to listen on `row`."""
         self._listening[row], self._muted[row] = True, False
-        for state in (self._before, self._phasors, self._dial, self._run, self._missed):
-            state[row] = 0
-        self._seen[row] = self._held[row] = NONE
+        self._events[row] = self._played[row] = False
+        self.forget(np.array([row]))
 
     def close(self, row: int) -> None:
         """Listen no more on `row`."""
@@ -108,9 +109,22 @@ class ToneReceiver:
         """Do not listen on `row` for now: its peer sends telephone events, and a key must not count twice."""
         self._muted[row] = True
 
-    def unmute(self, row: int) -> None:
-        """Listen again on `row`."""
-        self._muted[row] = False
+    def tune(self, row: int, *, events: bool) -> None:
+        """Listen again on `row`: there may be another peer now, which can send telephone `events` or cannot."""
+        self._muted[row], self._events[row] = False, events
+
+    def forget(self, rows: Indices) -> None:
+        """Let what comes next on `rows` follow nothing that was heard before."""
+        for state in (self._before, self._phasors, self._dial, self._run, self._missed):
+            state[rows] = 0
+        self._seen[rows] = self._held[rows] = NONE
+
+    def attentive(self) -> Flags:
+        """Say on which rows keys in the audio count, bool[capacity].
+
+        Who can send telephone events sends keys so; that one who has done otherwise does it again is to be expected.
+        """
+        return self._listening & ~self._muted & (~self._events | self._played)
 
     def step(self, frames: Floats, rows: Indices, begun: Flags) -> list[tuple[int, Event]]:
         """Hear a frame, float32[n, 160] on the int16 scale, of each of `rows`; return the keys newly pressed."""
@@ -175,6 +189,7 @@ class ToneReceiver:
             held = np.where(missed >= RELEASE, NONE, held)
             for at in np.flatnonzero((now != NONE) & (now != held) & (run >= ACCEPT)).tolist():
                 held[at], missed[at] = now[at], 0
+                self._played[rows[at]] = True
                 events.append((int(rows[at]), DigitReceived(digit=KEYS[now[at]], source="inband")))
         self._seen[rows], self._run[rows], self._held[rows], self._missed[rows] = last, run, held, missed
         return events

@@ -116,6 +116,10 @@ class JitterBuffer:
         self._quiet[rows] += 1
         return self._pack(octets, rows), seen
 
+    def whole(self, rows: Indices) -> Flags:
+        """Say of which of `rows` the next frame is all there."""
+        return np.logical_and.reduce(self._filled[rows, self._head[rows]], axis=1)
+
     def delay(self, rows: Indices) -> Integers:
         """Return how many samples ago what is pulled next came, int[n]; to be asked once a tick (see `arrival`)."""
         return self._headroom.arrival.step(rows)

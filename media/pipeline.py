@@ -110,9 +110,9 @@ class Pipeline:
         self._now_s = now_s
         self._receive(self._stages.transport.receive(), now_s)
         rows = self._stages.legs.flowing_rows
-        packets = 0
-        if rows.size:
-            packets = self._speak(rows, self._hear(rows))
+        packets, rest = self._pass_on(rows)
+        if rest.size:
+            packets += self._speak(rest, self._hear(rest))
         hold()
         for outgoing_rows, outgoing in self._outgoing:
             self._stages.transport.send(outgoing_rows, outgoing)
@@ -195,6 +195,25 @@ class Pipeline:
                 self._events.append(msgspec.structs.replace(event, leg=stages.legs.leg[row]))
         return heard
 
+    # ---- through ------------------------------------------------------------------------------------------------
+
+    def _pass_on(self, rows: Indices) -> tuple[int, Indices]:
+        """Send what came from one leg to the other as it is, where nothing is to be done to it.
+
+        Return how many packets that took, and those of `rows` to which more is to be done.
+        """
+        stages, legs = self._stages, self._stages.legs
+        if stages.passthrough.doubtful:
+            stages.arrange()
+        passage = stages.passthrough.step(rows, stages.receiver.whole)
+        if not passage.target.size:
+            return 0, rows
+        target, octets = passage.target, stages.receiver.take(passage.source)
+        packets = 0
+        for outgoing in stages.sender.pass_on(target, octets, legs.timestamp[target]):
+            packets += self._send_audio(outgoing)
+        return packets, passage.rest
+
     # ---- out ----------------------------------------------------------------------------------------------------
 
     def _speak(self, rows: Indices, heard: Heard) -> int:
@@ -209,8 +228,13 @@ class Pipeline:
         audio[keys.at] = False
         packets = self._press(rows, keys)
         for outgoing in stages.sender.step(rows, spoken, audio, legs.timestamp[rows]):
-            packets += self._send(outgoing, legs.payload_type, legs.marker[outgoing.rows])
-            legs.marker[outgoing.rows] = False
+            packets += self._send_audio(outgoing)
+        return packets
+
+    def _send_audio(self, outgoing: Outgoing) -> int:
+        legs = self._stages.legs
+        packets = self._send(outgoing, legs.payload_type, legs.marker[outgoing.rows])
+        legs.marker[outgoing.rows] = False
         return packets
 
     def _press(self, rows: Indices, keys: EventTick) -> int:
@@ -244,6 +268,8 @@ class Pipeline:
     def _report(self, rows: Indices, now_s: float) -> None:
         """Send RTCP that is due, and tell control what happened, in the order in which it did."""
         stages, legs = self._stages, self._stages.legs
+        if self._events:  # what ends by itself tells of it
+            stages.passthrough.doubt()
         for row in stages.reporter.due(now_s):
             stages.send_control(row, stages.reporter.report(row, legs, stages.reception, now_s))
         for row, silent_ms in stages.silence.step(now_s):

@@ -162,6 +162,11 @@ class Player:
             self._finish(row, "ended")
         return True
 
+    @property
+    def running(self) -> NDArray[np.bool_]:
+        """Which rows something plays on, bool[capacity]; not to be written to."""
+        return self._running
+
     def step(self, rows: NDArray[np.intp]) -> NDArray[np.float32] | None:
         """Return the next frame of each of `rows`, float32[n, 20 ms] on the int16 scale; None if nothing plays."""
         at = np.flatnonzero(self._running[rows])

@@ -60,6 +60,10 @@ class Playout:
             self._wide[row] = True
         return self.players[layer, rate_hz]
 
+    def playing(self) -> Flags:
+        """Say which rows something plays on, bool[capacity]."""
+        return np.logical_or.reduce([player.running for player in self.players.values()])
+
     def close(self, row: int) -> None:
         """End what plays on `row`."""
         for player in self.players.values():

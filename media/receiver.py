@@ -2,7 +2,7 @@
 
 All that listens gets 8 kHz. A codec that carries 16 kHz is decoded and mended there, and brought down then; the
 16 kHz audio is handed on beside it. Codecs of one octet a tick have one jitter buffer, those of more another,
-so that the many rows that need little have little.
+so that the many rows that need little have little. What nobody listens to can be taken as it came (see `passthrough`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from ..codecs.bank import Bank
 from ..codecs.catalog import Codec
 from ..codecs.coder import Coder
 from ..codecs.opus import Opus
-from ..codecs.plc import Concealer
+from ..codecs.plc import FRAMES_KEPT, Concealer
 from ..codecs.resample import NARROW, WIDE, Downsampler
 from .jitter import JitterBuffer
 from .rows import RATE_HZ
-from .rtp import Flags, Indices, Integers, RtpBatch
+from .rtp import Flags, Indices, Integers, Octets, RtpBatch
 
 Frames = NDArray[np.float32]
 
@@ -65,6 +65,8 @@ class Receiver:
         self._concealer: Concealer = Concealer(capacity)
         self._wide_concealer: Concealer = Concealer(capacity, 16000)
         self._downsampler: Downsampler = Downsampler(capacity)
+        self._taken: Integers = np.zeros(capacity, np.int64)  # frames taken since one was pulled
+        self._recent: Octets = np.zeros((capacity, FRAMES_KEPT, NARROW), np.uint8)  # the last of them, by number
 
     def open(self, row: int, codec: Codec, coder: Coder) -> None:
         """Wait on `row` for a source of `codec`; what was counted before goes on."""
@@ -77,6 +79,7 @@ class Receiver:
         buffer.open(row, octets_per_tick=coder.octets_per_tick, clock_hz=codec.clock_hz, delay_ms=self._delay_ms)
         self._coder[row], self._counts[row] = coder, counts
         self._concealer.open(row)
+        self._taken[row] = 0
         if coder.rate_hz > RATE_HZ:
             self._wide_concealer.open(row)
             self._downsampler.open(row)
@@ -104,7 +107,7 @@ class Receiver:
         return self._narrow.begun[rows] | self._broad.begun[rows]
 
     def delay(self, rows: Indices) -> Integers:
-        """Return how many samples ago what is pulled next came, int[n]; to be asked once a tick."""
+        """Return how many samples ago what is pulled next came, int[n]; to be asked once a tick, of what is pulled."""
         delay = self._narrow.delay(rows)
         if self._broad_rows:
             at = np.flatnonzero(self._in_broad[rows])
@@ -142,6 +145,7 @@ class Receiver:
                 wide.append((at, said))
                 said = self._downsampler.step(said, own)
             else:
+                self._recall(coder, own)
                 said = self._concealer.step(said, have, own)
             if at.size == rows.size:
                 frames = said
@@ -151,6 +155,29 @@ class Receiver:
         if frames is None:
             frames = np.zeros((rows.size, NARROW), np.float32)
         return Heard(frames, *_together(wide))
+
+    def whole(self, rows: Indices) -> Flags:
+        """Say of which of `rows`, which have G.711, the next 20 ms can be taken: nothing in it is to be made up."""
+        return self._narrow.whole(rows) & self._concealer.settled(rows)
+
+    def take(self, rows: Indices) -> Octets:
+        """Return the next 20 ms of each of `rows`, which are whole, as it came: uint8[n, 160]."""
+        octets, _ = self._narrow.pull(rows)
+        self._narrow.delay(rows)  # a recording may begin at any time, and wants to know
+        self._recent[rows, self._taken[rows] % FRAMES_KEPT] = octets
+        self._taken[rows] += 1
+        return octets
+
+    def _recall(self, coder: Coder, rows: Indices) -> None:
+        """Let the concealer know of what was taken last, for the case that what follows is missing."""
+        taken = self._taken[rows]
+        if not taken.any():
+            return
+        for ago in range(FRAMES_KEPT, 0, -1):
+            known = rows[taken >= ago]
+            octets = self._recent[known, (self._taken[known] - ago) % FRAMES_KEPT]
+            self._concealer.remember(coder.decode(octets, np.ones(octets.shape, np.bool_), known), known)
+        self._taken[rows] = 0
 
     def _buffer(self, row: int) -> JitterBuffer:
         return self._broad if self._in_broad[row] else self._narrow

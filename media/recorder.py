@@ -182,6 +182,11 @@ class Recorder:
         for slot in [slot for slot in self._recordings if self._row[slot] == row]:
             self._finish(slot)
 
+    @property
+    def rows(self) -> NDArray[np.intp]:
+        """The rows that are recorded, each as often as there are recordings of it."""
+        return self._row[self._slots]
+
     def skip(self, ticks: int) -> None:
         """Let `ticks` pass in which nothing was heard or sent: recordings go on with silence."""
         for slot, recording in self._recordings.items():

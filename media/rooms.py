@@ -71,6 +71,12 @@ class Rooms:
         """Take `row` out of its room."""
         self.leave(row)
 
+    def pairs(self) -> Indices:
+        """Return the rows in rooms of two, int[rooms, 2]."""
+        size = _sizes(self._room[self._members])
+        first = (np.cumsum(size) - size)[size == 2]
+        return self._members[first[:, None] + np.arange(2)]
+
     def step(self, rows: Indices, heard: Heard, speaks: Flags, hears: Flags) -> Others:
         """Return what `rows`, ascending, hear of each other while they say `heard`.
 

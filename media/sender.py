@@ -12,7 +12,7 @@ from .packetizer import Outgoing, Packetizer
 from .playout import Frames, Spoken
 from .receiver import WIDEST
 from .rows import FRAME_MS, RATE_HZ
-from .rtp import Flags, Indices, Integers
+from .rtp import Flags, Indices, Integers, Octets
 
 
 class Sender:
@@ -44,6 +44,10 @@ class Sender:
     def drop(self, rows: Indices) -> None:
         """Drop what waits for a full packet on `rows`: other packets take the place of the audio."""
         self._packetizer.drop(rows)
+
+    def pass_on(self, rows: Indices, octets: Octets, timestamp: Integers) -> list[Outgoing]:
+        """Return the packets due on `rows` after a tick of `octets` (uint8[n, 160]) that are what their codec makes."""
+        return self._packetizer.step(rows, octets, timestamp)
 
     def step(self, rows: Indices, spoken: Spoken, audio: Flags, timestamp: Integers) -> list[Outgoing]:
         """Return the packets due after this tick on those of `rows` that `audio` says; `timestamp` is its beginning."""

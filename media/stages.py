@@ -18,6 +18,7 @@ from .amd import Amd
 from .dtmf import ToneReceiver
 from .latch import NOT_NEGOTIATED, Latch
 from .legs import Legs
+from .passthrough import Passthrough
 from .playout import Playout
 from .protocol import Event, LegStats, OpenLeg, SetRemote
 from .receiver import Receiver
@@ -44,6 +45,10 @@ class Listener(Protocol):
 
     def close(self, row: int) -> None:
         """End on `row`."""
+        ...
+
+    def attentive(self) -> NDArray[np.bool_]:
+        """Say on which rows it cannot do without what is said, bool[capacity]; not to be written to."""
         ...
 
     def step(
@@ -83,6 +88,7 @@ class Stages:
         self.listeners: tuple[Listener, ...] = (self.tones, self.watches, self.amd)
         self.sounds: Sounds = Sounds()
         self.rooms: Rooms = Rooms(capacity)
+        self.passthrough: Passthrough = Passthrough(capacity)
         self.playout: Playout = Playout(capacity, self.sounds)
         self.recorder: Recorder = Recorder(SpoolWriter())
         self.event_receiver: EventReceiver = EventReceiver(capacity)
@@ -117,7 +123,7 @@ class Stages:
         event_type = NOT_NEGOTIATED if message.telephone_event is None else message.telephone_event
         self.latch.event_type[row] = self.legs.event_type[row] = event_type
         self.event_sender.count_by(row, codec.clock_hz, message.telephone_event_hz)
-        self.tones.unmute(row)  # there may be another peer now
+        self.tones.tune(row, events=message.telephone_event is not None)
         self.sender.tune(row, codec, message.ptime)
 
     def close(self, row: int) -> None:
@@ -130,10 +136,18 @@ class Stages:
         for stage in (self.latch, self.reporter, self.event_receiver, self.rooms, self.sender, *self.listeners):
             stage.close(row)
         self.silence.excuse(row)
-        for stage in (self.bank, self.receiver, self.reception):
+        for stage in (self.bank, self.receiver, self.reception, self.passthrough):
             stage.close(row)
         self._codec[row] = ""
         self.legs.close(row)
+
+    def arrange(self) -> None:
+        """See anew which rows pass on what they get: those of pairs to which nobody listens and nothing is played."""
+        free = self.legs.sending & self.legs.receiving & ~self.playout.playing() & ~self.event_sender.busy
+        free[self.recorder.rows] = False
+        for listener in self.listeners:
+            free &= ~listener.attentive()
+        self.tones.forget(self.passthrough.arrange(self.rooms.pairs(), free))
 
     def send_control(self, row: int, octets: bytes) -> None:
         """Send RTCP on `row`, as its peer is to see it."""
@@ -168,6 +182,7 @@ class Stages:
         begun = bool(self._codec[row])
         self.receiver.open(row, codec, coder)
         self.sender.open(row, codec, coder)
+        self.passthrough.tune(row, name)
         self.legs.count_by(row, codec.clock_hz)
         self.event_receiver.count_by(row, codec.clock_hz)
         if not begun or codec.clock_hz != self.reporter.clock_hz[row]:

@@ -189,6 +189,11 @@ class EventSender:
         self._busy[row] = False
         return short
 
+    @property
+    def busy(self) -> NDArray[np.bool_]:
+        """Which rows keys are pressed on, bool[capacity]; not to be written to."""
+        return self._busy
+
     def step(self, rows: Indices) -> EventTick:
         """Return what to send on `rows` in this tick, and go on. Rows that are not stepped stand still."""
         busy = self._busy[rows]

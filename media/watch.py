@@ -77,6 +77,12 @@ class Watches:
         """End the watch `job`; nothing happens where there is none."""
         self._keep((self._watches["row"] != row) | (self._watches["job"] != job))
 
+    def attentive(self) -> NDArray[np.bool_]:
+        """Say which rows are watched, bool[capacity]."""
+        attentive = np.zeros(self._place.size, np.bool_)
+        attentive[self._watches["row"]] = True
+        return attentive
+
     def step(
         self, frames: NDArray[np.float32], rows: NDArray[np.intp], begun: NDArray[np.bool_]
     ) -> list[tuple[int, Event]]:

@@ -4,14 +4,20 @@
 
 Each peer is a UDP socket that sends a packet of loud noise every 20 ms, each with its number in it and at a phase of
 its own within the tick. The delay is that from a packet's departure to the (kernel's) arrival of the packet with the
-same octets at the other peer: what lies between mouth and ear and is the engine's. The same legs are then measured
-while each is played a prompt instead, for comparison of the CPU time.
+same octets at the other peer: what lies between mouth and ear and is the engine's.
+
+By turns of TURN_S nothing listens to the pairs, so that their packets pass as they come, and something does, so that
+all is mixed: it listens for keys in the audio or, with `--record`, records both sides. What else goes on on the machine
+touches both alike. Then each leg is played a prompt instead, for comparison of the CPU time.
+
+A packet ends with mu-law's negative zero, with which only those arrive that pass as they come: encoders make none.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import heapq
 import json
 import os
@@ -22,16 +28,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+import msgspec
 import numpy as np
 from bench_media import DISCARD_PORT, HERE, SO_TIMESTAMPNS, TICK_S, TIMESPEC, cpu_s, steal_s
 from flexml.media import channel, rtp
 from flexml.media.channel import Channel
 from flexml.media.protocol import (
     Beat,
-    CloseLeg,
     CommandFailed,
     Event,
     Join,
@@ -39,6 +46,7 @@ from flexml.media.protocol import (
     SetRemote,
     StartPlay,
     StartRecording,
+    StopRecording,
 )
 
 FIRST_PORT: Final = 23_000
@@ -50,7 +58,19 @@ GOLDEN: Final = 0.618034
 
 DIGITS: Final = 4
 BASE: Final = 100
-"""A packet's number is its first octets, to this base: mu-law's negative zero, which no encoder makes, is beyond."""
+"""A packet's number is its first octets, to this base, and the others are less than it, too."""
+
+NEGATIVE_ZERO: Final = b"\x7f"
+POSITIVE_ZERO: Final = b"\xff"
+
+CHANGE_S: Final = 1.0
+"""What is left out at the beginning of a turn: the last beat from before it is then over."""
+
+TURN_S: Final = 2.0
+EVENTS: Final = 101
+
+Use = Literal["passing", "mixed"]
+USES: Final[tuple[Use, ...]] = ("passing", "mixed")
 
 
 class Peers:
@@ -59,8 +79,9 @@ class Peers:
     def __init__(self, count: int) -> None:
         random = np.random.default_rng(1)
         self.delays_s: list[float] = []
+        self.passed: int = 0  # packets that came as they left, to the octet
         self.strange: int = 0  # packets that nobody sent as they came
-        self._noise: list[bytes] = [random.integers(0, BASE, 160 - DIGITS, np.uint8).tobytes() for _ in range(count)]
+        self._noise: list[bytes] = [random.integers(0, BASE, 159 - DIGITS, np.uint8).tobytes() for _ in range(count)]
         self._left: dict[bytes, float] = {}
         self._poll: select.epoll = select.epoll()
         self._sockets: list[socket.socket] = []
@@ -84,9 +105,9 @@ class Peers:
     def speak(self, peer: int, number: int) -> None:
         """Send packet `number` of what `peer` says."""
         digits = bytes(number // BASE**place % BASE for place in range(DIGITS))
-        payload = digits + self._noise[peer]
-        packet = struct.pack("!BBHII", 0x80, 0, number % 65536, number * 160 % 2**32, 4242) + payload
-        self._left[payload] = time.time()
+        said = digits + self._noise[peer]
+        packet = struct.pack("!BBHII", 0x80, 0, number % 65536, number * 160 % 2**32, 4242) + said + NEGATIVE_ZERO
+        self._left[said] = time.time()
         self._sockets[peer].sendto(packet, (HERE, FIRST_PORT + 2 * peer))
 
     def take(self, wait_s: float) -> None:
@@ -94,16 +115,18 @@ class Peers:
         for descriptor, _ in self._poll.poll(wait_s, len(self._sockets)):
             octets, ancillary, _, _ = self._ends[descriptor].recvmsg(200, 64)
             seconds, nanoseconds = TIMESPEC.unpack(ancillary[0][2])
-            left_s = self._left.pop(octets[rtp.HEADER :], None)
+            said, last = octets[rtp.HEADER : -1], octets[-1:]
+            left_s = self._left.pop(said, None) if last in (NEGATIVE_ZERO, POSITIVE_ZERO) else None
             if left_s is None:
                 self.strange += 1
             else:
+                self.passed += last == NEGATIVE_ZERO
                 self.delays_s.append(seconds + nanoseconds / 1e9 - left_s)
 
     def clear(self) -> None:
         """Forget how long what came so far was on the way."""
         self.delays_s.clear()
-        self.strange = 0
+        self.passed = self.strange = 0
 
     def run(self, control: Channel[Event], seconds: float) -> list[Event]:
         """Talk for `seconds`; return what the worker said."""
@@ -119,102 +142,163 @@ class Peers:
         return events
 
 
-def open_legs(control: Channel[Event], peers: Peers, pairs: int, prompt: str | None) -> None:
-    """Open the legs of all peers; join them in pairs, or play `prompt` to each."""
-    for peer in range(2 * pairs):
-        leg = peer + 1
-        control.send(OpenLeg(leg=leg, address=HERE, port=FIRST_PORT + 2 * peer))
-        control.send(
-            SetRemote(
-                leg=leg, address=HERE, port=peers.port(peer), rtcp_port=DISCARD_PORT, codec="PCMU", payload_type=0
-            )
-        )
-        if prompt is None:
-            control.send(Join(leg=leg, room=peer // 2))
-        else:
-            control.send(StartPlay(leg=leg, job=leg, path=prompt, loops=0, offset=peer * 37 % 4000))
+@dataclasses.dataclass(slots=True)
+class Tally:
+    """What the worker and the peers did in turns of one kind."""
+
+    seconds: float = 0.0
+    cpu_s: float = 0.0
+    stolen_s: float = 0.0
+    beats: list[Beat] = dataclasses.field(default_factory=list[Beat])
+    delays_s: list[float] = dataclasses.field(default_factory=list[float])
+    passed: int = 0
+    strange: int = 0
+
+    def run(self, worker: int, control: Channel[Event], peers: Peers, seconds: float) -> None:
+        """Let the peers talk for `seconds`, once what was before has settled."""
+        settle(control, peers, CHANGE_S)
+        used, stolen = cpu_s(worker), steal_s()
+        events = checked(peers.run(control, seconds))
+        self.seconds += seconds
+        self.cpu_s += cpu_s(worker) - used
+        self.stolen_s += steal_s() - stolen
+        self.beats += [event for event in events if isinstance(event, Beat)]
+        self.delays_s += peers.delays_s
+        self.passed += peers.passed
+        self.strange += peers.strange
+
+    def worker(self) -> dict[str, Any]:
+        """Return the figures of the worker: times in ms, CPU in percent of one core."""
+        return {
+            "work_ms_p50": round(float(np.median([beat.work_p50_us for beat in self.beats])) / 1000, 2),
+            "overruns": sum(beat.overruns for beat in self.beats),
+            "late_packets": sum(beat.late_packets for beat in self.beats),
+            "stolen_percent": round(100 * self.stolen_s / self.seconds, 1),
+            "cpu_percent": round(100 * self.cpu_s / self.seconds, 1),
+        }
+
+    def packets(self, legs: int) -> dict[str, Any]:
+        """Return how long packets were on the way, and how many came otherwise than they left, or not at all."""
+        delay_ms = 1000 * np.array(self.delays_s)
+        shares = {f"p{share}": round(float(np.percentile(delay_ms, share)), 2) for share in (1, 50, 99)}
+        came = {"expected": round(legs * self.seconds / TICK_S), "came": delay_ms.size}
+        return {
+            "packets": {**came, "passed": self.passed, "strange": self.strange},
+            "delay_ms": {**shares, "max": round(float(delay_ms.max()), 2)},
+        }
 
 
-def record(control: Channel[Event], pairs: int, folder: Path) -> None:
-    """Record both sides of each pair."""
-    for pair in range(pairs):
-        path = str(folder / str(pair))
-        control.send(StartRecording(leg=2 * pair + 1, job=1, path=path, sides="dual"))
-
-
-def measure(
-    pairs: int, seconds: float, jitter_ms: int, prompt: str | None = None, folder: Path | None = None
-) -> dict[str, Any]:
-    """Run a worker with so many pairs for `seconds` after it has settled; return the figures.
-
-    With `prompt` legs are played that, instead of each other; with `folder`, pairs are recorded there.
-    """
+@contextlib.contextmanager
+def worker(options: argparse.Namespace) -> Iterator[tuple[int, Channel[Event]]]:
+    """Run a media worker; its process id and the channel to it."""
     control, end = channel.pair()
     command = [sys.executable, "-m", "flexml.media.worker", "--fd", str(end.fileno()), "--name", "bench"]
-    command += ["--capacity", str(2 * pairs), "--jitter-ms", str(jitter_ms)]
+    command += ["--capacity", str(2 * options.pairs), "--jitter-ms", str(options.jitter_ms)]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # as control starts it
-    worker = subprocess.Popen(command, pass_fds=[end.fileno()], env=environment)
+    process = subprocess.Popen(command, pass_fds=[end.fileno()], env=environment)
     end.close()
     try:
-        peers = Peers(2 * pairs)
-        open_legs(control, peers, pairs, prompt)
-        if folder is not None:
-            record(control, pairs, folder)
-        events = peers.run(control, SETTLE_S)
-        peers.clear()
-        before, stolen_before = cpu_s(worker.pid), steal_s()
-        late_events = peers.run(control, seconds)
-        used, stolen = cpu_s(worker.pid) - before, steal_s() - stolen_before
-        for leg in range(1, 2 * pairs + 1):
-            control.send(CloseLeg(leg=leg))
+        yield process.pid, control
     finally:
         control.close()
-        worker.wait(10)
-    for event in [*events, *late_events]:
+        process.wait(10)
+
+
+def checked(events: list[Event]) -> list[Event]:
+    """Return `events`; there is no measuring where a command failed."""
+    for event in events:
         if isinstance(event, CommandFailed):
             raise SystemExit(f"leg {event.leg}: {event.command}: {event.error}")
-    beats = [event for event in late_events if isinstance(event, Beat)]
-    return {
-        "work_ms_p50": round(float(np.median([beat.work_p50_us for beat in beats])) / 1000, 2),
-        "overruns": sum(beat.overruns for beat in beats),
-        "late_packets": sum(beat.late_packets for beat in beats),
-        "stolen_percent": round(100 * stolen / seconds, 1),
-        "cpu_percent": round(100 * used / seconds, 1),
-        **({} if prompt else delays(peers, round(2 * pairs * seconds / TICK_S))),
-    }
+    return events
 
 
-def delays(peers: Peers, expected: int) -> dict[str, Any]:
-    """Return how long packets were on the way, and how many came otherwise than they left, or not at all."""
-    delay_ms = 1000 * np.array(peers.delays_s)
-    shares = {f"p{share}": round(float(np.percentile(delay_ms, share)), 2) for share in (1, 50, 99)}
-    came = {"expected": expected, "came": delay_ms.size, "strange": peers.strange}
-    return {"packets": came, "delay_ms": {**shares, "max": round(float(delay_ms.max()), 2)}}
+def settle(control: Channel[Event], peers: Peers, seconds: float) -> None:
+    """Let the peers talk for `seconds`, of which nothing is kept."""
+    checked(peers.run(control, seconds))
+    peers.clear()
+
+
+def remote(peers: Peers, leg: int, telephone_event: int | None) -> SetRemote:
+    """Return where the peer of `leg` receives. Without telephone events, keys are listened for in what it says."""
+    port = peers.port(leg - 1)
+    known = SetRemote(leg=leg, address=HERE, port=port, rtcp_port=DISCARD_PORT, codec="PCMU", payload_type=0)
+    return msgspec.structs.replace(known, telephone_event=telephone_event)
+
+
+def open_legs(control: Channel[Event], peers: Peers, legs: range) -> None:
+    """Open the legs of all peers."""
+    for leg in legs:
+        control.send(OpenLeg(leg=leg, address=HERE, port=FIRST_PORT + 2 * (leg - 1)))
+        control.send(remote(peers, leg, EVENTS))
+
+
+def listen(control: Channel[Event], peers: Peers, legs: range, use: Use, folder: Path | None) -> None:
+    """Let something listen to all legs, or nothing: with `folder`, pairs are recorded there."""
+    for leg in legs:
+        if folder is None:
+            control.send(remote(peers, leg, EVENTS if use == "passing" else None))
+        elif leg % 2 and use == "passing":
+            control.send(StopRecording(leg=leg, job=1))
+        elif leg % 2:
+            control.send(StartRecording(leg=leg, job=1, path=str(folder / str(leg)), sides="dual"))
+        control.flush()
+
+
+def bridged(options: argparse.Namespace, folder: Path | None) -> dict[Use, Tally]:
+    """Join all in pairs, and let packets pass and be mixed by turns."""
+    legs = range(1, 2 * options.pairs + 1)
+    tallies: dict[Use, Tally] = {use: Tally() for use in USES}
+    with worker(options) as (process, control):
+        peers = Peers(len(legs))
+        open_legs(control, peers, legs)
+        for leg in legs:
+            control.send(Join(leg=leg, room=leg - 1 >> 1))
+        settle(control, peers, SETTLE_S)
+        use: Use = "passing"
+        while tallies["mixed"].seconds < options.seconds:
+            tallies[use].run(process, control, peers, TURN_S)
+            use = "mixed" if use == "passing" else "passing"
+            listen(control, peers, legs, use, folder)
+    return tallies
+
+
+def played(options: argparse.Namespace, prompt: Path) -> Tally:
+    """Play `prompt` to all."""
+    legs, tally = range(1, 2 * options.pairs + 1), Tally()
+    with worker(options) as (process, control):
+        peers = Peers(len(legs))
+        open_legs(control, peers, legs)
+        for leg in legs:
+            control.send(StartPlay(leg=leg, job=leg, path=str(prompt), loops=0, offset=leg * 37 % 4000))
+        settle(control, peers, SETTLE_S)
+        tally.run(process, control, peers, options.seconds)
+    return tally
 
 
 def main() -> None:
     """Print the figures as JSON: times in ms, CPU in percent of one core."""
     parser = argparse.ArgumentParser(description="Bridge pairs of peers in one media worker and measure it.")
     parser.add_argument("--pairs", type=int, default=25)
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each kind")
     parser.add_argument("--jitter-ms", type=int, default=40)
-    parser.add_argument("--record", action="store_true", help="record both sides of each pair meanwhile")
+    parser.add_argument("--record", action="store_true", help="mix because both sides of each pair are recorded")
     options = parser.parse_args()
     with contextlib.suppress(OSError):  # the peers are to be as punctual as the worker, where that is permitted
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        recorded = folder if options.record else None
-        bridged = measure(options.pairs, options.seconds, options.jitter_ms, folder=recorded)
-        prompt = folder / "prompt.s16"
+        prompt = Path(name) / "prompt.s16"
         prompt.write_bytes(np.random.default_rng(1).integers(-8000, 8000, 8000 * 30).astype("<i2").tobytes())
-        playing = measure(options.pairs, options.seconds, options.jitter_ms, str(prompt))
+        tallies = bridged(options, Path(name) if options.record else None)
+        playing = played(options, prompt)
     legs = 2 * options.pairs
+    pair = {use: 100 * tally.cpu_s / tally.seconds / options.pairs for use, tally in tallies.items()}
     cost = {
-        "bridged_pair": round(bridged["cpu_percent"] / options.pairs, 4),
-        "playing_leg": round(playing["cpu_percent"] / legs, 4),
+        **{f"{use}_pair": round(percent, 4) for use, percent in pair.items()},
+        "passing_to_mixed": round(pair["passing"] / pair["mixed"], 2),
+        "playing_leg": round(100 * playing.cpu_s / playing.seconds / legs, 4),
     }
-    print(json.dumps({"pairs": options.pairs, "bridged": bridged, "playing": playing, "cpu_percent": cost}, indent=2))
+    figures = {use: tally.worker() | tally.packets(legs) for use, tally in tallies.items()}
+    print(json.dumps({"pairs": options.pairs, **figures, "playing": playing.worker(), "cpu_percent": cost}, indent=2))
 
 
 if __name__ == "__main__":
