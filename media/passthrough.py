@@ -51,7 +51,6 @@ class Passthrough:
     def close(self, row: int) -> None:
         """Let nothing pass on `row`."""
         self._law[row] = _OTHER
-        self._free[row] = False
 
     def doubt(self) -> None:
         """Something has changed: before the next tick it must be seen anew who may pass."""

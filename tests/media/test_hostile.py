@@ -14,6 +14,8 @@ from flexml.media.protocol import (
     Command,
     CommandFailed,
     GrowPlay,
+    Join,
+    Leave,
     OpenLeg,
     PlayFinished,
     RecordingFinished,
@@ -24,8 +26,10 @@ from flexml.media.protocol import (
     StartPlay,
     StartRecording,
     StartTone,
+    StopAmd,
     StopPlay,
     StopRecording,
+    Unwatch,
     Watch,
 )
 from flexml.media.transport import ControlPacket
@@ -127,7 +131,11 @@ class Master:
             },
             StopRecording: {},
             Watch: {"noise": dice.choice([None, number()]), "silence": dice.choice([None, number()])},
+            Unwatch: {},
             StartAmd: {"greeting": number(), "silence_threshold": number(), "maximum_word_length": number()},
+            StopAmd: {},
+            Join: {"room": dice.choice([0, 1, 2, number()])},
+            Leave: {},
             CloseLeg: {},
         }
 
