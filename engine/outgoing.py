@@ -78,6 +78,8 @@ class OutboundCall(Call):
         self._quality.begin(now)
         self._acknowledged.set()
         self.changed()
+        if party.ended.done():
+            self._take_end(party.ended.result())
 
     def _end_dialog(self, reason: str) -> None:
         """Hang up, or cancel what rings."""

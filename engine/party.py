@@ -52,6 +52,7 @@ class Party:
         self.digits = DigitQueue()
         self.dialog: int | None = None
         self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done once there is an answer to talk over; the party may hang up in the same moment."""
         self.ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
         self.on_audible: Callable[[], None] = lambda: None
         """Called when the party is heard before it answers: a description alone is no media (RFC 3960 section 3.2)."""
@@ -150,13 +151,11 @@ class Party:
         match event:
             case Progressed():
                 self.note(f"< {event.status}", media=event.sdp is not None)
-                self._take_answer(event.sdp)
+                if event.sdp is not None:
+                    self._take_answer(event.sdp)
             case Accepted():
                 self.note("< 200")
-                self._take_answer(event.sdp)
-                if self.leg.agreed is None:
-                    self._refuse_answer("there is none")
-                if not self.answered.done():
+                if self._take_answer(event.sdp) and not self.answered.done():
                     self.answered.set_result(None)
             case DigitInfo():
                 self.on_digit(event.digit, "info")
@@ -169,20 +168,19 @@ class Party:
             case _:
                 log.debug("SIP event without a taker: %s", event)
 
-    def _take_answer(self, sdp: str | None) -> None:
-        """Let media flow as answered; an answer that cannot be used ends the party."""
-        if sdp is None:
-            return
+    def _take_answer(self, sdp: str | None) -> bool:
+        """Let media flow as answered; an answer that cannot be used, or is none, ends the party: False."""
         try:
-            self.leg.on_answer(sdp)
+            if sdp is not None:
+                self.leg.on_answer(sdp)
+            elif self.leg.agreed is None:
+                raise SdpError("there is none")
         except SdpError as error:
-            self._refuse_answer(str(error))
-            return
+            self.note("answer refused", error=str(error))
+            asyncio.get_running_loop().call_soon(self.hang_up)
+            return False
         self.leg.start_media()
-
-    def _refuse_answer(self, error: str) -> None:
-        self.note("answer refused", error=error)
-        asyncio.get_running_loop().call_soon(self.hang_up)
+        return True
 
     def on_offer(self, offer: str | None) -> str:
         """Give our SDP in a re-INVITE. Raises SdpError or NotAcceptable."""

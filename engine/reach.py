@@ -37,7 +37,7 @@ class Reach:
     beside: MediaLeg | None = None
 
     async def party(self, destination: Destination) -> Party | Unreached:
-        """Ring one destination; the party once it has answered."""
+        """Ring one destination; the party once it has answered, be it that it hung up in the same moment."""
         ways = self.exchange.ways(destination.target)
         if not ways:
             self.note("no route", number=destination.target)
@@ -48,7 +48,7 @@ class Reach:
             if party is None:
                 continue
             await asyncio.wait([party.answered, party.ended], return_when=asyncio.FIRST_COMPLETED)
-            if party.answered.done() and not party.ended.done():
+            if party.answered.done():
                 return party
             ended = party.ended.result()
             self.exchange.end(party)

@@ -14,6 +14,7 @@ from flexml.engine.leg import LegSettings
 from flexml.engine.media_client import MediaClient
 from flexml.engine.party import Party
 from flexml.engine.ports import PortPool
+from flexml.engine.reach import Reach
 from flexml.engine.registry import Registry
 from flexml.engine.sip.events import Accepted, Ended, Progressed
 from flexml.engine.sip.trunks import Trunks
@@ -43,10 +44,10 @@ class Bed:
         )  # fmt: skip
 
     async def call(self) -> Party:
-        def note(what: str, **details: object) -> None:
-            self.noted.append((what, details))
+        return await self.exchange.call(Destination(target=URI), Way(target=URI), Caller(number="100"), None, self.note)
 
-        return await self.exchange.call(Destination(target=URI), Way(target=URI), Caller(number="100"), None, note)
+    def note(self, what: str, **details: object) -> None:
+        self.noted.append((what, details))
 
 
 def in_bed(test: Callable[[Bed], Any]) -> Callable[[], None]:
@@ -84,11 +85,23 @@ async def test_a_party_that_has_answered_is_not_early_any_more(bed: Bed) -> None
 
 @in_bed
 async def test_an_answer_without_a_description_is_hung_up(bed: Bed) -> None:
-    await bed.call()
+    party = await bed.call()
     bed.registry.on_event(Accepted(dialog=1, sdp=None))
     await settle()
-    assert bed.agent.said[-1] == "BYE"
+    assert (bed.agent.said[-1], party.answered.done()) == ("BYE", False)
     assert bed.noted[-1][0] == "answer refused"
+
+
+@in_bed
+async def test_a_party_that_answers_and_hangs_up_in_one_moment_has_answered(bed: Bed) -> None:
+    reach = Reach(exchange=bed.exchange, caller=Caller(number="100"), note=bed.note, made=lambda _: None)
+    reaching = asyncio.ensure_future(reach.party(Destination(target=URI)))
+    await settle()
+    bed.registry.on_event(Accepted(dialog=1, sdp=OFFER))
+    bed.registry.on_event(Ended(dialog=1, status=200, reason="OK", by="remote"))
+    reached = await reaching
+    assert isinstance(reached, Party)
+    assert reached.ended.done()
 
 
 @in_bed

@@ -11,7 +11,7 @@ from flexml_app import Application, Line
 
 
 def answering(party: Called) -> None:
-    crossing(party, after_s=0.5)
+    crossing(party, after_s=0.3)
 
 
 PARTIES = {cancelled: "180", answering: "180", hung_up: "200"}
