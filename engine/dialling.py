@@ -209,7 +209,7 @@ class Dialling:
 
     async def _hear_early(self, party: Party) -> None:
         """Let the caller hear what the party says before it answers."""
-        if not party.answered.done():
+        if not party.answered.done() and not party.ended.done():
             await self._calling.early_media()
             self._join(party)
 
@@ -222,7 +222,7 @@ class Dialling:
             if key == self._request.confirm_key:
                 return party
             self._calling.note("not confirmed", party=party.number, key=key or "")
-        elif not party.ended.done():
+        elif not (destination.send_digits and party.ended.done()):
             return party
         self._statuses.append(480)
         party.hang_up()
