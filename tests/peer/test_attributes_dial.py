@@ -147,22 +147,27 @@ EARLY = Conduct(
 
 @shows("Dial.ringing")
 @pytest.mark.parametrize(
-    ("call", "early_s"),
+    ("call", "rings", "early_s"),
     [
-        (Scenario(document=f'{before}<Dial {ringing} timeLimit="1">{{bob}}</Dial>', parties={"bob": EARLY}), early_s)
-        for before, ringing, early_s in (
-            ("", "", 0.0),
-            ("", 'ringing="false"', 1.9),
-            ("", 'ringing="music"', 0.0),
-            ("<Dtmf>1</Dtmf>", "", 1.9),
-            ("<Dtmf>1</Dtmf>", 'ringing="music"', 0.0),
+        (
+            Scenario(document=f'{before}<Dial {ringing} timeLimit="1">{{bob}}</Dial>', parties={"bob": EARLY}),
+            rings,
+            early_s,
+        )
+        for before, ringing, rings, early_s in (
+            ("", "", True, 0.0),
+            ("", 'ringing="false"', False, 1.9),
+            ("", 'ringing="music"', False, 0.0),
+            ("<Dtmf>1</Dtmf>", "", False, 1.9),
+            ("<Dtmf>1</Dtmf>", 'ringing="music"', False, 0.0),
         )
     ],
     ids=["true", "false", "music", "answered true", "answered music"],
     indirect=["call"],
 )
-def test_early_media_of_the_party(call: Call, early_s: float) -> None:
+def test_early_media_of_the_party(call: Call, rings: bool, early_s: float) -> None:
     """It takes the place of the ringback tone, but not that of music."""
+    assert ("SIP/2.0 180 Ringing" in call.phone.starts) == rings
     assert sum(lengths(call.heard, EARLY_HZ)) == pytest.approx(early_s, abs=0.2)
     assert sum(lengths(call.heard, PARTY_HZ)) == pytest.approx(0.9, abs=0.2)
 

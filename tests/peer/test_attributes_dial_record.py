@@ -165,27 +165,27 @@ FAILS = f'containerSid="{NOBODYS}"'
 
 @shows("Dial.recordingStatusCallbackEvent", "Dial.containerSid")
 @pytest.mark.parametrize(
-    ("call", "statuses"),
+    ("call", "told", "happened"),
     [
         (
             Scenario(document=f"<Dial {TALK} {attributes}>{{bob}}</Dial>", serve=TOLD, parties={"bob": PARTY}),
-            statuses,
+            told,
+            happened,
         )
-        for attributes, statuses in (
-            ('recordingStatusCallbackEvent="completed"', ["completed"]),
-            ('recordingStatusCallbackEvent="failed"', []),
-            (f'recordingStatusCallbackEvent="failed" {FAILS}', ["failed"]),
-            (f'recordingStatusCallbackEvent="completed" {FAILS}', []),
-            (FAILS, ["failed"]),
+        for attributes, told, happened in (
+            ('recordingStatusCallbackEvent="completed"', ["completed"], "recording ended"),
+            ('recordingStatusCallbackEvent="failed"', [], "recording ended"),
+            (f'recordingStatusCallbackEvent="failed" {FAILS}', ["failed"], "Dial: cannot be recorded"),
+            (f'recordingStatusCallbackEvent="completed" {FAILS}', [], "Dial: cannot be recorded"),
+            (FAILS, ["failed"], "Dial: cannot be recorded"),
         )
     ],
     ids=["completed", "not completed", "failed", "not failed", "default"],
     indirect=["call"],
 )
-def test_only_the_events_asked_for_are_told(call: Call, statuses: list[str]) -> None:
+def test_only_the_events_asked_for_are_told(call: Call, told: list[str], happened: str) -> None:
     """The last request that could come is the call's status callback; a recording's is queued before it."""
-    assert call.ending
-    call.line.final_status()
-    if statuses:
+    assert happened in [what for what, _ in call.timeline]
+    if told:
         call.line.wait_for("told")
-    assert [told.data["RecordingStatus"] for told in call.line.requests("told")] == statuses
+    assert [one.data["RecordingStatus"] for one in call.line.requests("told")] == told
