@@ -42,7 +42,11 @@ uri = "sip:127.0.0.1:{bob};transport=tls"
 
 @dataclass(frozen=True)
 class Place:
-    """An engine that listens for TLS, and softphones: two it trusts, one it does not, one under another name."""
+    """An engine that listens for TLS, and softphones.
+
+    Ann has no certificate, so that nobody can connect to her; the engine trusts Bob's, does not trust the stranger's,
+    and trusts one that is for another host.
+    """
 
     engine: EngineProcess
     ann: Baresip
@@ -56,15 +60,16 @@ def place(application: Application, tmp_path_factory: pytest.TempPathFactory) ->
     for tool in ("baresip", "openssl"):
         need(tool)
     folder = tmp_path_factory.mktemp("tls")
-    proofs = {name: certificate.make(folder, name) for name in ("engine", "ann", "bob", "stranger")}
+    proofs = {name: certificate.make(folder, name) for name in ("engine", "bob", "stranger")}
     proofs["elsewhere"] = certificate.make(folder, "elsewhere", "DNS:sip.elsewhere.example")
-    trusted = [proofs[name].path.read_bytes() for name in ("ann", "bob", "elsewhere")]
+    trusted = [proofs[name].path.read_bytes() for name in ("bob", "elsewhere")]
     (folder / "trusted.pem").write_bytes(b"".join(trusted))
     with ExitStack() as stack:
 
         def phone(name: str) -> Baresip:
+            proof = proofs[name].both if name in proofs else None
             made = Baresip(
-                folder / name, user=PARTY, certificate=proofs[name].both, authorities=proofs["engine"].path,
+                folder / name, user=PARTY, certificate=proof, authorities=proofs["engine"].path,
                 media_encryption="srtp-mand", answers=True,
             )  # fmt: skip
             return stack.enter_context(made)
