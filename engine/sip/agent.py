@@ -338,6 +338,7 @@ class Agent:
         }[self._settings.session_timer]
         config.sipConfig.autoRespondSipMessage = False
         config.natConfig.contactRewriteUse = 0
+        config.natConfig.contactUseSrcPort = 0  # where we listen: a connection of ours may end before what it began
         config.natConfig.viaRewriteUse = False
         config.natConfig.sipOutboundUse = 0
         config.mediaConfig.transportConfig.boundAddress = MEDIA_PARKING

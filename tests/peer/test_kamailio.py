@@ -26,7 +26,7 @@ ANN, BOB, SHARED, NOBODY = "15550002001", "15550002002", "15550002003", "1555000
 TRUNK = """
 [[trunk]]
 name = "pbx"
-uri = "sip:{target}"
+uri = "sip:{target};transport={transport}"
 username = "engine"
 password = "{password}"
 register = true
@@ -57,13 +57,21 @@ def user(folder: Path, name: str, kamailio: Kamailio, **more: object) -> Baresip
     return Baresip(folder, user=name, registrar=kamailio.target, password=PASSWORD, **more)  # pyright: ignore[reportArgumentType]
 
 
-def start(stack: ExitStack, folder: Path, application: Application, kamailio: Kamailio, more: str = "") -> TrunkWatch:
+def start(
+    stack: ExitStack,
+    folder: Path,
+    application: Application,
+    kamailio: Kamailio,
+    *,
+    transport: str = "udp",
+    more: str = "",
+) -> TrunkWatch:
     """An engine whose trunk is Kamailio, once it is registered there."""
     engine = EngineProcess(
         folder,
         {number: application.url(f"/{number}/") for number in NUMBERS},
         legs=12,
-        extra=TRUNK.format(target=kamailio.target, password=PASSWORD) + more,
+        extra=TRUNK.format(target=kamailio.target, transport=transport, password=PASSWORD) + more,
     )
     engine.start()
 
@@ -120,7 +128,7 @@ def eventually(happened: Callable[[], bool], within_s: float = 10.0) -> None:
 def test_the_engine_is_registered(place: Place) -> None:
     until = place.trunks.trunk("pbx")["registered_until"]
     row = place.trunks.shown().splitlines()[1]
-    assert row.split()[:2] == ["pbx", f"sip:{place.kamailio.target}"]
+    assert row.split()[:2] == ["pbx", f"sip:{place.kamailio.target};transport=udp"]
     assert time.strftime("%Y-%m-%d %H:%M", time.gmtime(until)) in row
 
 
@@ -201,7 +209,7 @@ def test_a_number_goes_by_the_trunk_whose_challenge_is_answered_and_the_caller_h
     assert line.final_status().data["CallStatus"] == "completed"
     assert place.byes_from(place.engine.sip_port) == byes + 1
     uris = [passed.uri for passed in place.kamailio.passed("INVITE")[asked:]]
-    assert uris == [f"sip:{ANN}@{place.kamailio.target}"] * 2, "once without credentials, once with them"
+    assert uris == [f"sip:{ANN}@{place.kamailio.target};transport=udp"] * 2, "once without credentials, once with them"
 
 
 def test_a_user_who_is_not_registered_is_a_failed_dial_that_no_other_trunk_would_better(
@@ -260,19 +268,19 @@ uri = "sip:127.0.0.1:{port}"
 """
 
 
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_a_registrar_that_dies_is_passed_over_and_knows_the_engine_again_when_it_is_back(
-    application: Application, tmp_path: Path
+    application: Application, tmp_path: Path, line: Line, transport: str
 ) -> None:
     needed()
-    line = Line(NUMBERS[-1], application)
     line.serve(f'<Dial action="dialled" timeLimit="1">{BOB}</Dial>', "<Hangup/>")
     line.serve("<Hangup/>", at="dialled")
-    line.serve(Answer(status=204), at="status")
     kamailio = Kamailio(tmp_path / "kamailio")
     with ExitStack() as stack:
         stack.enter_context(kamailio)
         spare = stack.enter_context(Uas(tmp_path / "spare", TALK))
-        trunks = start(stack, tmp_path / "engine", application, kamailio, SPARE.format(port=spare.port))
+        spare_trunk = SPARE.format(port=spare.port)
+        trunks = start(stack, tmp_path / "engine", application, kamailio, transport=transport, more=spare_trunk)
         kamailio.kill()
         with Phone(trunks.process.target, line.number) as phone:
             phone.call()
