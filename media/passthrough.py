@@ -1,12 +1,12 @@
-"""Passthrough: two legs of one G.711 law that nobody listens to get each other's octets as they came.
+"""Passthrough: two legs of one G.711 law to which nothing listens or plays get each other's octets as they came.
 
 Nothing is decoded, mixed or encoded then; all else is as ever: packets are received, counted and reported, the jitter
 buffer puts them in order, and 20 ms leave each tick under the leg's own sequence and timestamp. So a pair goes over to
 mixing, and back, from one tick to the next without a seam. It does so by itself for each tick in which something of
 either leg is missing, as that has to be made up.
 
-Who may pass is looked at anew only after something has changed. Who may begins a tick later, when resamplers have
-nothing left of what played before.
+Which rows are free to pass is looked at anew only when something has changed. A row that was not free at the look
+before has to wait for the next: until then a resampler may hold the end of what played.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ class Passthrough:
         self._law[row] = _OTHER
 
     def doubt(self) -> None:
-        """Something has changed: before the next tick it must be seen anew who may pass."""
+        """Something has changed: before the next tick it must be seen anew which rows are free."""
         self.doubtful = True
 
     def arrange(self, pairs: Indices, free: Flags) -> Indices:
-        """Let those of `pairs` int[k, 2] pass whose rows are both `free` (bool by row), now and before; return them.
+        """Let those of `pairs` int[k, 2] pass whose rows are both `free` (bool by row), now and at the look before.
 
-        Who is free but was not before is looked at again in the next tick.
+        Return their rows. Where one is free that was not, there is another look before the next tick.
         """
         steady = free & self._free
         self.doubtful = bool((free & ~self._free).any())

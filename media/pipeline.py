@@ -2,7 +2,8 @@
 
 `Pipeline.tick` is the whole of it on one screen. It waits for nothing and reads no clock. Every leg whose
 remote is known and whose direction lets us send gets its packet every tick, silence too, so that NATs
-stay open and the peer's jitter buffer has nothing to guess. Events go to `emit` after the packets.
+stay open and the peer's jitter buffer has nothing to guess. What nothing listens to passes from leg to leg
+as it came, the rest is decoded and mixed. Events go to `emit` after the packets.
 """
 
 from __future__ import annotations
@@ -198,9 +199,9 @@ class Pipeline:
     # ---- through ------------------------------------------------------------------------------------------------
 
     def _pass_on(self, rows: Indices) -> tuple[int, Indices]:
-        """Send what came from one leg to the other as it is, where nothing is to be done to it.
+        """Send what has come from a leg to the other of its pair as it is, where nothing is to be done to it.
 
-        Return how many packets that took, and those of `rows` to which more is to be done.
+        Return how many packets that took, and those of `rows` that are to be heard and spoken to.
         """
         stages, legs = self._stages, self._stages.legs
         if stages.passthrough.doubtful:

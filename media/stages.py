@@ -142,7 +142,7 @@ class Stages:
         self.legs.close(row)
 
     def arrange(self) -> None:
-        """See anew which rows pass on what they get: those of pairs to which nobody listens and nothing is played."""
+        """See anew which pairs pass octets on: those that may talk both ways, and to which nothing listens or plays."""
         free = self.legs.sending & self.legs.receiving & ~self.playout.playing() & ~self.event_sender.busy
         free[self.recorder.rows] = False
         for listener in self.listeners:

@@ -10,7 +10,8 @@ By turns of TURN_S nothing listens to the pairs, so that their packets pass as t
 all is mixed: it listens for keys in the audio or, with `--record`, records both sides. What else goes on on the machine
 touches both alike. Then each leg is played a prompt instead, for comparison of the CPU time.
 
-A packet ends with mu-law's negative zero, with which only those arrive that pass as they come: encoders make none.
+A packet ends with mu-law's negative zero, with which only those arrive that pass as they come: once decoded it is zero,
+which is encoded as the positive one.
 """
 
 from __future__ import annotations
