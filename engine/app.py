@@ -46,11 +46,13 @@ from .sip.agent import Agent, AgentSettings
 from .sip.trunks import Trunks
 from .speech.polly_voices import PollySettings
 from .speech.service import Speech, SpeechSettings
+from .storage.cloud import CloudSettings
 from .storage.local import LocalStorage
 from .supervisor import Supervisor, WorkerSettings, spare_cores
 from .timeline import Timeline
 from .trunk_gate import guard
 from .trunk_upkeep import TrunkUpkeep
+from .uploads import LONGEST_WAIT_S, Uploads
 from .webhook import Limits, Webhook
 
 log = logging.getLogger("flexml.app")
@@ -104,7 +106,8 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
     accounts = await database.load_accounts()
     directory = Directory(config.sip.default_region)
     directory.load(accounts, await database.load_dids())
-    recordings = await stack.enter_async_context(_running(_recordings(config, storage, outbox, accounts)))
+    uploads = _uploads(config, timeline)
+    recordings = await stack.enter_async_context(_running(_recordings(config, storage, outbox, uploads, accounts)))
     if left := await recordings.recover():
         log.warning("%d recordings had been left unfinished when the last run ended; finishing them", left)
     sweeping = asyncio.ensure_future(_sweep(storage))
@@ -206,12 +209,28 @@ def _speech(config: Config) -> Speech:
     return Speech(Path(config.prompts.path) / "speech", speech)
 
 
-def _recordings(config: Config, storage: LocalStorage, outbox: Outbox, accounts: Sequence[Account]) -> Recordings:
+def _uploads(config: Config, timeline: Timeline) -> Uploads:
+    storage = config.storage
+    settings = CloudSettings(
+        s3_endpoint=storage.s3_endpoint,
+        s3_region=storage.s3_region,
+        gcs_endpoint=storage.gcs_endpoint,
+        gcs_token_url=storage.gcs_token_url,
+        azure_endpoint=storage.azure_endpoint,
+    )
+    backoff = Backoff(total_s=storage.upload_retry_s, longest_s=LONGEST_WAIT_S)
+    return Uploads(settings, clock=time.time, backoff=backoff, note=timeline.note)
+
+
+def _recordings(
+    config: Config, storage: LocalStorage, outbox: Outbox, uploads: Uploads, accounts: Sequence[Account]
+) -> Recordings:
     detectors = {account.sid: account.detector for account in accounts}
     return Recordings(
         Path(config.storage.path),
         storage,
         outbox,
+        uploads,
         url=_files_url(config),
         detector=lambda account: detectors.get(account) or config.media.detector,
     )

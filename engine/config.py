@@ -98,6 +98,12 @@ class Storage:
 
     path: str = setting(kinds.PATH, "var/files")
     public_url: str = setting(kinds.optional(kinds.URL), "")
+    s3_endpoint: str = setting(kinds.optional(kinds.URL), "")
+    s3_region: str = setting(kinds.NAME, "us-east-1")
+    gcs_endpoint: str = setting(kinds.optional(kinds.URL), "")
+    gcs_token_url: str = setting(kinds.optional(kinds.URL), "")
+    azure_endpoint: str = setting(kinds.optional(kinds.URL), "")
+    upload_retry_s: int = setting(kinds.integer(0, 30 * 86400), 86400)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,6 +6,7 @@
     ├── FetchError         an HTTP request got no usable answer
     ├── PromptError        audio cannot be fetched, decoded or spoken
     ├── StorageError       a file or container cannot be read or written
+    │   └── UploadError    a cloud cannot be reached, or refuses a file
     ├── SdpError           a session description cannot be read
     │   └── NotAcceptable  it can be read, but nothing in it fits (488)
     ├── SipError           the SIP stack refused an operation
@@ -68,6 +69,14 @@ class PromptError(FlexmlError):
 
 class StorageError(FlexmlError):
     """A file or container cannot be read or written."""
+
+
+class UploadError(StorageError):
+    """A cloud cannot be reached, or has understood the request and refuses the file: then it is `refused`."""
+
+    def __init__(self, message: str, *, refused: bool) -> None:
+        super().__init__(message)
+        self.refused = refused
 
 
 class SdpError(FlexmlError):

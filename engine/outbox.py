@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -39,17 +40,22 @@ class Sender(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Backoff:
-    """When attempts are made: after `first_s`, twice that, and so on, the last one `total_s` after the first."""
+    """When attempts are made: after `first_s`, twice that, and so on, the last one `total_s` after the first.
+
+    No wait is longer than `longest_s`.
+    """
 
     first_s: float = 1.0
     total_s: float = 300.0
+    longest_s: float = math.inf
     per_host: int = 4
 
     def wait_s(self, attempts: int, age_s: float) -> float | None:
         """How long to wait after that many failed attempts; None to give up."""
         if age_s >= self.total_s:
             return None
-        return min(self.first_s * 2 ** (attempts - 1), self.total_s - age_s)
+        doubled_s = self.first_s * 2.0 ** min(attempts - 1, 32)
+        return min(doubled_s, self.longest_s, self.total_s - age_s)
 
 
 class Outbox:

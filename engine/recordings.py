@@ -3,6 +3,8 @@
 Beside each spool lies a JSON sidecar with all that is needed to finish without the call. Finishing goes through
 states on disk: the sidecar without an outcome (the spool is to be encoded), the sidecar with one (the content is to
 be moved to its place, the row saved, the callbacks queued under sids that follow from the recording's), no sidecar.
+What goes to a cloud has an outcome from when it is encoded, and is uploaded before the callbacks are queued, however
+long that takes (uploads.py); whoever waits for the recording is told before that it has failed so far.
 Every step can be done again without doing anything twice, so a process may be killed anywhere; `recover` goes on
 from there. What cannot be stored stays in `failed/`, with its sidecar.
 """
@@ -12,8 +14,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
+from itertools import compress
+from operator import not_
 from pathlib import Path
 from typing import Any, Final, Protocol
 from weakref import WeakValueDictionary
@@ -23,7 +27,8 @@ import msgspec
 from .errors import PromptError, StorageError
 from .recording import Recorded, RecordingRequest
 from .spool import SpoolFolder
-from .storage.base import Storage, StoredFile, Wanted
+from .storage.base import MIME_TYPES, Storage, StoredFile, Wanted
+from .uploads import Upload, Uploads
 from .workers import Workers
 
 log = logging.getLogger("flexml.recordings")
@@ -33,6 +38,15 @@ ENCODERS: Final = 2
 """So that a message does not wait for a whole day's recording."""
 ENCODE_TIMEOUT_S: Final = 1800.0
 """A day of audio takes some minutes to encode."""
+UPLOAD_WAIT_S: Final = 30.0
+"""How long a call waits for a cloud, at most: while it is not refused, nor has failed."""
+CREDENTIALS: Final = frozenset(
+    {
+        "aws_access_key", "aws_secret_key", "gcp_access_token", "gcp_refresh_token", "gcp_client_id",
+        "gcp_client_secret", "azure_account_key", "azure_sas_token",
+    }
+)  # fmt: skip
+"""What is forgotten once nothing is to be uploaded any more."""
 
 
 class Callbacks(Protocol):
@@ -60,6 +74,18 @@ class Plan:
         """How many the spool has."""
         return 2 if self.request.channels == "dual" and self.request.direction == "any" else 1
 
+    @property
+    def to_upload(self) -> bool:
+        """True from when the content is there until its upload is over."""
+        return bool(self.request.external) and self.outcome is not None and self.outcome.status == "completed"
+
+    def failed(self, error: str) -> Plan:
+        """The plan of a recording that has failed, without the credentials that it no longer needs."""
+        external = {name: value for name, value in self.request.external.items() if name not in CREDENTIALS}
+        sid = self.sid if external else ""
+        outcome = Recorded(status="failed", sid=sid, error=error)
+        return replace(self, outcome=outcome, request=replace(self.request, external=external))
+
 
 class Recording:
     """A recording under way; its samples go to the file `path`."""
@@ -83,13 +109,14 @@ class Recordings:
         folder: Path,
         storage: Storage,
         callbacks: Callbacks,
+        uploads: Uploads | None = None,
         *,
         url: str,
         detector: Callable[[str], str] = lambda account: "energy",
         workers: Workers | None = None,
     ) -> None:
         self._spool = SpoolFolder(folder)
-        self._storage, self._callbacks = storage, callbacks
+        self._storage, self._callbacks, self._uploads = storage, callbacks, uploads
         self._url, self._detector = url.rstrip("/"), detector
         self._workers = workers or Workers("flexml.engine.encode", size=ENCODERS, timeout_s=ENCODE_TIMEOUT_S)
         self._tasks: set[asyncio.Task[Recorded]] = set()
@@ -133,9 +160,13 @@ class Recordings:
         return Recording(plan, str(self._spool.samples(sid)))
 
     async def _reserve(self, account_sid: str, request: RecordingRequest, sid: str) -> StoredFile:
-        if request.external:
-            raise StorageError("external storage is not there yet")
-        return await self._storage.reserve(account_sid, _wanted(request, sid))
+        wanted = _wanted(request, sid)
+        if not request.external:
+            return await self._storage.reserve(account_sid, wanted)
+        if self._uploads is None:
+            raise StorageError("there is nothing that could upload a recording")
+        mime = MIME_TYPES[wanted.format]
+        return StoredFile(sid=sid, container="", account=account_sid, name=wanted.name, format=wanted.format, mime=mime)
 
     async def _spool_for(self, plan: Plan) -> None:
         creating = asyncio.ensure_future(asyncio.to_thread(self._spool.create, plan.sid, _pack(plan)))
@@ -159,17 +190,17 @@ class Recordings:
         return await asyncio.shield(recording.finishing)
 
     async def recover(self) -> int:
-        """Finish what an earlier run left; returns how many. What needs encoding goes on in the background.
+        """Finish what an earlier run left; returns how many. Encoding and uploading go on in the background.
 
         To be called once, before the first recording, when callbacks can be queued.
         """
         plans = [plan for sid, packed in await asyncio.to_thread(self._spool.left) if (plan := self._read(sid, packed))]
-        tasks = [self._begin_finishing(plan) for plan in plans if plan.outcome is not None]
+        quick = [plan.outcome is not None and not plan.to_upload for plan in plans]
+        tasks = [self._begin_finishing(plan) for plan in compress(plans, quick)]
         if tasks:
             await asyncio.wait(tasks)
-        for plan in plans:
-            if plan.outcome is None:
-                self._begin_finishing(plan)
+        for plan in compress(plans, map(not_, quick)):
+            self._begin_finishing(plan)
         return len(plans)
 
     def _read(self, sid: str, packed: bytes) -> Plan | None:
@@ -181,7 +212,10 @@ class Recordings:
             return None
 
     def _begin_finishing(self, plan: Plan, error: str = "") -> asyncio.Task[Recorded]:
-        task = asyncio.create_task(self._finish(plan, error), name=f"recording {plan.sid}")
+        return self._spawn(self._finish(plan, error), plan.sid)
+
+    def _spawn(self, work: Coroutine[Any, Any, Recorded], sid: str) -> asyncio.Task[Recorded]:
+        task = asyncio.create_task(work, name=f"recording {sid}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -196,16 +230,61 @@ class Recordings:
                 if plan.outcome is None:
                     plan = await self._encoded(plan, error)
                 plan = await self._stored(plan)
-            if plan.outcome is not None:
-                await self._call_back(plan.sid, plan.request, plan.facts, plan.outcome)
-            outcome = plan.outcome or Recorded(status="failed")
+        except Exception as failure:
+            return _left(plan, failure)
+        if plan.to_upload:
+            return await self._uploaded_soon(plan)
+        return await self._concluded(plan)
+
+    async def _concluded(self, plan: Plan) -> Recorded:
+        """Tell what became of it, and clean up."""
+        outcome = plan.outcome or Recorded(status="failed")
+        try:
+            await self._call_back(plan.sid, plan.request, plan.facts, outcome)
             clean_up = self._spool.give_up if outcome.status == "failed" else self._spool.remove
             await asyncio.to_thread(clean_up, plan.sid)
         except Exception as failure:
-            log.exception("recording %s is left for the next start", plan.sid)
-            return Recorded(status="failed", error=str(failure))
+            return _left(plan, failure)
         log.info("recording %s: %s, %d s %s", plan.sid, outcome.status, outcome.duration_s, outcome.error)
         return outcome
+
+    async def _uploaded_soon(self, plan: Plan) -> Recorded:
+        """Begin to upload; what came of it, or that it has failed so far: it goes on, but nobody waits for it."""
+        failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        uploading = self._spawn(self._uploaded(plan, failed), plan.sid)
+        await asyncio.wait([uploading, failed], timeout=UPLOAD_WAIT_S, return_when=asyncio.FIRST_COMPLETED)
+        if uploading.done():
+            return uploading.result()
+        so_far = failed.result() if failed.done() else f"not in its cloud after {UPLOAD_WAIT_S:.0f} s"
+        return Recorded(status="failed", sid=plan.sid, error=so_far)
+
+    async def _uploaded(self, plan: Plan, failed: asyncio.Future[str]) -> Recorded:
+        """Upload, for as long as it takes, then conclude."""
+        assert self._uploads is not None  # begin has refused it else
+
+        def tell(error: str) -> None:
+            if not failed.done():
+                failed.set_result(error)
+
+        try:
+            problem = await self._uploads.put(await self._upload(plan), tell)
+            if problem:
+                plan = plan.failed(problem)
+                await asyncio.to_thread(self._spool.write_down, plan.sid, _pack(plan))
+        except Exception as failure:
+            return _left(plan, failure)
+        return await self._concluded(plan)
+
+    async def _upload(self, plan: Plan) -> Upload:
+        return Upload(
+            sid=plan.sid,
+            call_sid=plan.call_sid,
+            name=plan.file.name,
+            mime=plan.file.mime,
+            content=self._spool.content(plan.sid),
+            since=await asyncio.to_thread(self._spool.written, plan.sid),
+            external=plan.request.external,
+        )
 
     async def _encoded(self, plan: Plan, error: str) -> Plan:
         """Make the content, and write down what came of it."""
@@ -214,13 +293,13 @@ class Recordings:
                 raise StorageError(error)
             plan = await self._encode(plan)
         except (PromptError, StorageError) as failure:
-            plan = replace(plan, outcome=Recorded(status="failed", error=str(failure)))
+            plan = plan.failed(str(failure))
         await asyncio.to_thread(self._spool.write_down, plan.sid, _pack(plan))
         return plan
 
     async def _encode(self, plan: Plan) -> Plan:
         request, held, file = plan.request, None, plan.file
-        if request.file_mode == "append" and request.file_sid:
+        if request.file_mode == "append" and request.file_sid and not request.external:
             there, held = await self._storage.content(file.sid)  # others may have added to it meanwhile
             file = replace(file, bytes=there.bytes, duration=there.duration)
         made = await self._workers.run(
@@ -237,19 +316,21 @@ class Recordings:
             return replace(plan, outcome=Recorded(status="absent"))
         length = seconds + (file.duration if held is not None else 0.0)
         url = f"{self._url}/f/{file.sid}"
+        if request.external and self._uploads is not None:
+            url = self._uploads.url(request.external, file.name)
         outcome = Recorded(status="completed", sid=file.sid, url=url, duration_s=int(seconds + 0.5))
         now = await asyncio.to_thread(self._spool.written, plan.sid)
         file = replace(file, bytes=made["bytes"], duration=length, updated=now, created=file.created or now)
         return replace(plan, file=file, outcome=outcome)
 
     async def _stored(self, plan: Plan) -> Plan:
-        """Hand the content over to the storage."""
-        if plan.outcome is None or plan.outcome.status != "completed":
+        """Hand the content over to the storage, if that is where it goes."""
+        if plan.outcome is None or plan.outcome.status != "completed" or plan.to_upload:
             return plan
         try:
             await self._storage.put(plan.file, self._spool.content(plan.sid))
         except StorageError as error:
-            plan = replace(plan, outcome=Recorded(status="failed", error=str(error)))
+            plan = plan.failed(str(error))
             await asyncio.to_thread(self._spool.write_down, plan.sid, _pack(plan))
         return plan
 
@@ -279,6 +360,11 @@ def _wanted(request: RecordingRequest, sid: str) -> Wanted:
         lifecycle_action=request.lifecycle_action,
         lifecycle_ttl=request.lifecycle_ttl,
     )
+
+
+def _left(plan: Plan, failure: Exception) -> Recorded:
+    log.error("recording %s is left for the next start", plan.sid, exc_info=failure)
+    return Recorded(status="failed", error=str(failure))
 
 
 def _pack(plan: Plan) -> bytes:

@@ -16,6 +16,7 @@ FAILED: Final = "failed"
 SAMPLES, SIDECAR, CONTENT, PARTIAL = ".s16", ".json", ".content", ".partial"
 PRIVATE: Final = 0o600
 """Sidecars may hold credentials of the application's."""
+PRIVATE_FOLDER: Final = 0o700
 
 
 class SpoolFolder:
@@ -35,8 +36,9 @@ class SpoolFolder:
 
     def prepare(self) -> None:
         """Make the folders; throw away what an encoder or a sidecar's writer was killed over."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._failed.mkdir(exist_ok=True)
+        for folder in (self._folder, self._failed):
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(PRIVATE_FOLDER)
         for path in self._folder.glob("*" + PARTIAL):
             path.unlink(missing_ok=True)
 

@@ -39,7 +39,7 @@ MAX_NOTES: Final = 1000
 UNCOUNTED: Final = frozenset(
     {
         "RTP quality", "RTP total", "call ended", "call over", "callback queued", "callback attempt",
-        "callback delivered", "callback given up", "message sent", "message failed",
+        "callback delivered", "callback given up", "message sent", "message failed", "uploaded",
     }
 )  # fmt: skip
 """What gets onto the timeline of a call however long that is."""

@@ -122,6 +122,7 @@ LAYERS = [
         "engine.retention",
         "engine.config_entries",
         "engine.recordings",
+        "engine.uploads",
         "engine.trunk_upkeep",
     ),
     ("engine.sip.agent", "engine.sip.negotiation", "engine.sip.trunks"),

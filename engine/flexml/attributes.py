@@ -32,13 +32,14 @@ class Kind(Generic[T]):
     """A type of attribute: `parse` raises ValueError for text that is not `allowed`.
 
     `lenient` kinds fall back to the attribute's default, with a note, where others make a document error.
-    `link` marks URLs, which the document resolves against its own.
+    `link` marks URLs, which the document resolves against its own; of what is `private`, errors do not tell the value.
     """
 
     parse: Callable[[str], T]
     allowed: str
     lenient: bool = False
     link: bool = False
+    private: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -223,6 +224,18 @@ def text(*, filled: bool = False) -> Kind[str]:
         return value.strip()
 
     return Kind(parse=parse, allowed="text that is not empty" if filled else "text")
+
+
+def secret(pattern: str = r"[^\x00-\x1f\x7f]*", allowed: str = "text without control characters") -> Kind[str]:
+    """What opens something of somebody's: text that matches `pattern`, or none, and is never shown."""
+
+    def parse(value: str) -> str:
+        stripped = value.strip()
+        if stripped and not re.fullmatch(pattern, stripped):
+            raise ValueError(value)
+        return stripped
+
+    return Kind(parse=parse, allowed=allowed, private=True)
 
 
 def voice_name() -> Kind[str]:

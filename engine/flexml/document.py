@@ -76,6 +76,8 @@ class _Reader:
         children = self.children(source, declared.name, declared.nests)
         text = self._value(source, declared.name, "", source.text, declared.content)
         element = declared(line=source.line, text=text, children=children, **values)
+        if (wrong := element.contradiction) is not None:
+            raise self._error(source, element.name, wrong.attribute, wrong.found, allowed=wrong.allowed)
         if element.blank:
             self.notes.append(f"{element.name}: empty, skipped (line {element.line})")
             return None
@@ -114,7 +116,8 @@ class _Reader:
             return resolve(self.url, value) if kind.link else value
         except ValueError:
             found = "value" if attribute else "text"
-            raise self._error(source, verb, attribute, found, value=text.strip(), allowed=kind.allowed) from None
+            shown = "" if kind.private else text.strip()
+            raise self._error(source, verb, attribute, found, value=shown, allowed=kind.allowed) from None
 
     def _error(
         self, source: elements.Element, verb: str, attribute: str, found: str, *, value: str = "", allowed: str = ""

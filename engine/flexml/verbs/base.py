@@ -12,6 +12,15 @@ PROMPTS: Final = ("Say", "Play", "Pause", "Wait")
 """What may stand inside Gather and PreAnswer."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contradiction:
+    """Attributes that do not go together: the one to name, what is wrong with it, and what would be right."""
+
+    attribute: str
+    found: str
+    allowed: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Element:
     """One element of a document. `text` has passed `content`, `children` are of the kinds in `nests`."""
@@ -28,6 +37,11 @@ class Element:
     def blank(self) -> bool:
         """True if the element has nothing to do, and is skipped for that (decisions, section 1)."""
         return False
+
+    @property
+    def contradiction(self) -> Contradiction | None:
+        """What is wrong with the attributes taken together, each of which may be right by itself."""
+        return None
 
     @property
     def answers(self) -> bool:

@@ -19,20 +19,32 @@ from ..attributes import (
     keys,
     number,
     seconds,
+    secret,
     subset,
     text,
     url,
+    xml_name,
 )
 from ..verb import Call, Failed, Goto, Method, Outcome
-from .base import Verb, goto
+from . import clouds
+from .base import Contradiction, Verb, goto
 
 BEEP_MS: Final = 500
 FOREVER_S: Final = 366 * 86400.0
 
 
-def _secret(says: str = "") -> Any:
-    """An attribute that opens somebody's cloud storage: never shown, without effect before storage is external."""
-    return attr(text(), effect=False, secret=True, says=says)
+def _secret(says: str, *kind: str) -> Any:
+    """An attribute that opens somebody's cloud storage, which is never shown."""
+    return attr(secret(*kind), secret=True, says=says)
+
+
+BUCKET: Final = (r"[A-Za-z0-9._-]{3,222}", "3 to 222 letters, digits, dots, dashes and underscores")
+ACCOUNT: Final = (r"[a-z0-9]{3,24}", "3 to 24 lower case letters and digits")
+CONTAINER: Final = (r"\$?[a-z0-9-]{3,63}", "3 to 63 lower case letters, digits and dashes")
+UNUSED_IN_CLOUDS: Final = (
+    "container_sid", "file_sid", "lifecycle_ttl", "string_key1", "string_key2", "integer_key1", "integer_key2",
+)  # fmt: skip
+"""What says where and how a file of our own storage is kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,24 +150,36 @@ class Record(Verb):
         default="trim-silence",
         says="Whether silence at the beginning and the end is cut off; 100 ms of it stay.",
     )
-    aws_access_key: str | None = _secret("Amazon S3: the access key.")
-    aws_bucket_name: str | None = _secret("Amazon S3: the bucket.")
+    aws_access_key: str | None = _secret(
+        "Amazon S3: the access key. A recording goes to Amazon S3, Google Cloud Storage or Azure Blob Storage where "
+        "all of that store's attributes are given, and into no file of the account's then."
+    )
+    aws_bucket_name: str | None = _secret("Amazon S3: the bucket.", *BUCKET)
     aws_secret_key: str | None = _secret("Amazon S3: the secret key.")
     gcp_access_token: str | None = _secret(
-        "Google Cloud Storage: an access token, or else the client and the refresh token."
+        "Google Cloud Storage: an access token; or else the refresh token, the client and its secret, which are "
+        "taken where both are given."
     )
-    gcp_bucket_name: str | None = _secret("Google Cloud Storage: the bucket.")
-    gcp_client_id: str | None = _secret("Google Cloud Storage: the client, where there is no access token.")
+    gcp_bucket_name: str | None = _secret("Google Cloud Storage: the bucket.", *BUCKET)
+    gcp_client_id: str | None = _secret("Google Cloud Storage: the client that the refresh token is for.")
     gcp_client_secret: str | None = _secret("Google Cloud Storage: the client's secret.")
-    gcp_project: str | None = _secret("Google Cloud Storage: the project.")
-    gcp_refresh_token: str | None = _secret("Google Cloud Storage: the client's refresh token.")
+    gcp_project: str | None = _secret("Google Cloud Storage: the project, named in each request.")
+    gcp_refresh_token: str | None = _secret("Google Cloud Storage: gets a new access token for each attempt to upload.")
     azure_account_key: str | None = _secret("Azure Blob Storage: the account's key, or else a SAS token.")
-    azure_account_name: str | None = _secret("Azure Blob Storage: the account.")
-    azure_container_name: str | None = _secret("Azure Blob Storage: the container of blobs.")
-    azure_sas_token: str | None = _secret("Azure Blob Storage: a shared access signature, where there is no key.")
+    azure_account_name: str | None = _secret("Azure Blob Storage: the account.", *ACCOUNT)
+    azure_container_name: str | None = _secret("Azure Blob Storage: the container of blobs.", *CONTAINER)
+    azure_sas_token: str | None = _secret(
+        "Azure Blob Storage: a shared access signature that may create and write blobs, where there is no key."
+    )
+
+    @property
+    def contradiction(self) -> Contradiction | None:
+        """Two stores, or one that lacks something."""
+        return clouds.contradiction(self._external())
 
     async def run(self, call: Call) -> Outcome:
         """Record. What cannot be stored, or was not, is a failure; nothing but silence is the next verb's turn."""
+        self._tell_unused(call)
         try:
             if self.record_session:
                 await call.record(self.request())
@@ -195,9 +219,15 @@ class Record(Verb):
         )
 
     def _external(self) -> dict[str, str]:
-        clouds = ("aws_", "gcp_", "azure_")
-        given = {a.field: getattr(self, a.field) for a in attributes(Record) if a.field.startswith(clouds)}
+        """The attributes of the cloud that are filled, by their fields' names."""
+        prefixes = tuple(store.prefix for store in clouds.STORES)
+        given = {a.field: getattr(self, a.field) for a in attributes(Record) if a.field.startswith(prefixes)}
         return {name: value for name, value in given.items() if value}
+
+    def _tell_unused(self, call: Call) -> None:
+        unused = [xml_name(name) for name in UNUSED_IN_CLOUDS if getattr(self, name) not in (None, "")]
+        if unused and self._external():
+            call.note("Record: without effect in a cloud", line=self.line, attributes=", ".join(unused))
 
     async def _message(self, call: Call) -> tuple[Recorded, str]:
         """Record in the foreground; what became of it, and the key that ended it."""
