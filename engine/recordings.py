@@ -267,7 +267,7 @@ class Recordings:
                 failed.set_result(error)
 
         try:
-            problem = await self._uploads.put(await self._upload(plan), tell)
+            problem = await self._uploads.put(self._upload(plan), tell)
             if problem:
                 plan = plan.failed(problem)
                 await asyncio.to_thread(self._spool.write_down, plan.sid, _pack(plan))
@@ -275,14 +275,14 @@ class Recordings:
             return _left(plan, failure)
         return await self._concluded(plan)
 
-    async def _upload(self, plan: Plan) -> Upload:
+    def _upload(self, plan: Plan) -> Upload:
         return Upload(
             sid=plan.sid,
             call_sid=plan.call_sid,
             name=plan.file.name,
             mime=plan.file.mime,
             content=self._spool.content(plan.sid),
-            since=await asyncio.to_thread(self._spool.written, plan.sid),
+            since=plan.file.updated,
             external=plan.request.external,
         )
 

@@ -39,8 +39,12 @@ GOOGLE_TOKENS: Final = "https://oauth2.googleapis.com/token"
 
 _STATUS: Final = re.compile(r"status code: (\d{3})")
 _CODE: Final = re.compile(r"<Code>(\w{1,64})</Code>")
-_SYSTEM: Final = re.compile(r'\bmessage: "([A-Z][A-Za-z ]{1,80})"')
-_KIND: Final = re.compile(r"\bkind: (\w{1,32}),|\bsource: ([A-Z]\w{1,64})\b")
+_REASONS: Final = (
+    re.compile(r'\bmessage: "([A-Z][A-Za-z ]{1,80})"'),
+    re.compile(r"\bkind: (\w{1,32}),"),
+    re.compile(r"\bsource: ([A-Z]\w{1,64})\b"),
+)
+"""Where there was no answer: the operating system's words, else how the connection failed, else obstore's error."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,10 +114,10 @@ def _problem(error: Exception) -> UploadError:
         code = _CODE.search(text)
         refused = 400 <= status < 500 and status not in AWAY
         return UploadError(f"the store answers {status}" + (f" {code[1]}" if code else ""), refused=refused)
-    if isinstance(error, OSError) and error.strerror:
-        return UploadError(f"the content cannot be read: {error.strerror}", refused=False)
-    found = _SYSTEM.search(text) or _KIND.search(text)
-    reason = next((group for group in found.groups() if group), "") if found else type(error).__name__
+    if isinstance(error, OSError):
+        return UploadError(f"the content cannot be read: {type(error).__name__}", refused=False)
+    found = next((found for pattern in _REASONS if (found := pattern.search(text))), None)
+    reason = found[1] if found else type(error).__name__
     sent = "error sending request" in text or "retries: " in text
     return UploadError(f"the store cannot be {'reached' if sent else 'opened'}: {reason}", refused=not sent)
 

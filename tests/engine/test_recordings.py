@@ -23,6 +23,7 @@ from flexml.engine.recording import Recorded, RecordingRequest
 from flexml.engine.recordings import Recording, Recordings
 from flexml.engine.storage.base import StoredFile, Wanted
 from flexml.engine.storage.local import LocalStorage
+from flexml.engine.uploads import Uploads
 from flexml.media.recorder import Recorder, SpoolWriter
 
 T = TypeVar("T")
@@ -78,10 +79,10 @@ class MortalStorage(LocalStorage):
 class World:
     """Everything that there is of recordings in one process."""
 
-    def __init__(self, folder: Path, database: Database, told: Told) -> None:
+    def __init__(self, folder: Path, database: Database, told: Told, uploads: Uploads | None = None) -> None:
         self.folder, self.told = folder, told
         self.storage = MortalStorage(database, folder / "files", clock=lambda: 1000.0)
-        self.recordings = Recordings(folder / "files", self.storage, told, url=URL)
+        self.recordings = Recordings(folder / "files", self.storage, told, uploads, url=URL)
 
     async def record(self, request: RecordingRequest, *frames: float, account: str = ACCOUNT) -> Recording:
         """Begin and record what `say` makes of `frames`."""
@@ -116,10 +117,10 @@ def say(path: str, request: RecordingRequest, *seconds: float) -> None:
 
 
 @contextlib.asynccontextmanager
-async def world(folder: Path, told: Told | None = None) -> AsyncGenerator[World]:
+async def world(folder: Path, told: Told | None = None, uploads: Uploads | None = None) -> AsyncGenerator[World]:
     database = Database(f"sqlite:///{folder / 'db'}")
     await database.start()
-    made = World(folder, database, told or Told())
+    made = World(folder, database, told or Told(), uploads)
     await made.recordings.start()
     try:
         yield made
@@ -276,7 +277,7 @@ async def _refusals(here: World) -> None:
         ({"file_sid": mine.sid, "file_format": "mp3"}, ACCOUNT, "mp3 cannot be appended to wav"),
         ({"container_sid": full.sid}, ACCOUNT, "is full: 100 of 100 bytes"),
         ({"file_sid": held.sid}, ACCOUNT, "is full: 0 of 100 bytes taken, 101 wanted"),
-        ({"external": {"aws_bucket_name": "x"}}, ACCOUNT, "external storage"),
+        ({"external": {"aws_bucket_name": "x"}}, ACCOUNT, "nothing that could upload"),
     ]
     for options, account, why in cases:
         with pytest.raises(StorageError, match=why):

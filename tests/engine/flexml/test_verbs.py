@@ -520,6 +520,6 @@ def test_a_session_is_recorded_beside_what_follows() -> None:
 
 
 def test_credentials_do_not_show() -> None:
-    verb = one('<Record awsAccessKey="AKIA" awsSecretKey="hidden" awsBucketName="b"/>')
+    verb = one('<Record awsAccessKey="AKIA" awsSecretKey="hidden" awsBucketName="bucket"/>')
 
     assert "hidden" not in repr(verb)
