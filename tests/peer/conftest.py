@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the harness modules lie beside
 
 from attribute_table import Call, Scenario
 from baresip import Baresip
+from clouds import Clouds, clouds_missing
 from dial_story import Plan, Stories, Story
 from engine_process import EngineProcess, tracebacks
 from flexml_app import Answer, Application, Line
@@ -35,13 +36,37 @@ def application() -> Iterator[Application]:
 
 
 @pytest.fixture(scope="session")
-def engine_session(application: Application, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+def dids(application: Application) -> Mapping[str, str]:
+    return {number: application.url(f"/{number}/") for number in NUMBERS}
+
+
+@pytest.fixture(scope="session")
+def engine_session(
+    application: Application, dids: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EngineProcess]:
     application.serve("/messages", Answer(status=202))
-    engine = EngineProcess(
-        tmp_path_factory.mktemp("engine"),
-        {number: application.url(f"/{number}/") for number in NUMBERS},
-        sms_route=application.url("/messages"),
-    )
+    engine = EngineProcess(tmp_path_factory.mktemp("engine"), dids, sms_route=application.url("/messages"))
+    engine.start()
+    yield engine
+    assert engine.stop() == 0, engine.log()[-4000:]
+
+
+@pytest.fixture(scope="session")
+def clouds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
+    """Emulators of the three clouds; the test is skipped where they are not installed."""
+    if missing := clouds_missing():
+        pytest.skip(missing)
+    with Clouds(tmp_path_factory.mktemp("clouds")) as clouds:
+        yield clouds
+
+
+@pytest.fixture(scope="session")
+def cloud_engine(
+    dids: Mapping[str, str], clouds: Clouds, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EngineProcess]:
+    """An engine that has the emulators for its clouds, and logs all it can."""
+    folder = tmp_path_factory.mktemp("cloud-engine")
+    engine = EngineProcess(folder, dids, storage=clouds.settings, extra='[log]\nlevel = "debug"\n')
     engine.start()
     yield engine
     assert engine.stop() == 0, engine.log()[-4000:]

@@ -98,12 +98,13 @@ class EngineProcess:
         extra: str = "",
         sip: str = "",
         rtp: str = "",
+        storage: str = "",
         status_url: Mapping[str, str] = {},
         certificate: Certificate | None = None,
     ) -> None:
         """`dids` maps numbers to the URLs (ending in `/`) that tell what to do with calls; DEMO goes to the demo.
 
-        `extra` is more of the configuration, whole sections; `sip` and `rtp` are more of those sections.
+        `extra` is more of the configuration, whole sections; `sip`, `rtp` and `storage` are more of those sections.
         `status_url` says of numbers where their status callbacks go, if not below `url`. With a `certificate` it
         listens for TLS as well.
         """
@@ -126,7 +127,7 @@ class EngineProcess:
         dids_config = "".join(
             _DID.format(number=n, url=url, status_url=status_url.get(n, f"{url}status")) for n, url in urls.items()
         )
-        for name, more in (("sip", sip), ("rtp", rtp)):
+        for name, more in (("sip", sip), ("rtp", rtp), ("storage", storage)):
             config = config.replace(f"[{name}]\n", f"[{name}]\n{more}\n" if more else f"[{name}]\n")
         self.config_path.write_text(config + dids_config + extra)
         self._folder = folder

@@ -207,8 +207,8 @@ class Line:
     def requests(self, at: str = "") -> list[Received]:
         return self.application.requests(self.path(at))
 
-    def wait_for(self, at: str = "", count: int = 1) -> list[Received]:
-        return self.application.wait_for(self.path(at), count)
+    def wait_for(self, at: str = "", count: int = 1, timeout_s: float = WAIT_S) -> list[Received]:
+        return self.application.wait_for(self.path(at), count, timeout_s)
 
     def final_status(self) -> Received:
         """The one status callback."""

@@ -38,7 +38,12 @@ def content(told: Received) -> bytes:
 
 def recording(told: Received) -> Samples:
     """The samples of a recording in a container: at 8 kHz, mono or one column for each side."""
-    samples, rate_hz = soundfile.read(io.BytesIO(content(told)), dtype="float64")
+    return samples_of(content(told))
+
+
+def samples_of(octets: bytes) -> Samples:
+    """The same of a file's content."""
+    samples, rate_hz = soundfile.read(io.BytesIO(octets), dtype="float64")
     assert rate_hz == 8000
     return np.asarray(samples, np.float64)
 

@@ -11,11 +11,8 @@ from flexml.engine.flexml.verbs import NOUNS, VERBS, declarations
 
 LATER: Final = MappingProxyType(
     {
-        "Clouds and transcription come with step 4": (
-            "Record.awsAccessKey", "Record.awsBucketName", "Record.awsSecretKey", "Record.gcpAccessToken",
-            "Record.gcpBucketName", "Record.gcpClientId", "Record.gcpClientSecret", "Record.gcpProject",
-            "Record.gcpRefreshToken", "Record.azureAccountKey", "Record.azureAccountName",
-            "Record.azureContainerName", "Record.azureSasToken", "Record.transcribe", "Record.transcribeCallback",
+        "Transcription comes with step 4": (
+            "Record.transcribe", "Record.transcribeCallback",
             "Record.transcribeLowConfidenceWordReplacement", "Record.transcribeLowConfidenceWordThreshold",
             "Record.transcribeTimeout",
         ),
