@@ -55,7 +55,7 @@ class Uploads:
         backoff: Backoff | None = None,
         note: Note = nowhere,
     ) -> None:
-        self._settings, self._clock, self._note = settings, clock, note
+        self._settings, self._clock, self._notes = settings, clock, note
         self._backoff = backoff or Backoff(total_s=DAY_S, longest_s=LONGEST_WAIT_S)
         self._slots = asyncio.Semaphore(AT_ONCE)
 
@@ -66,7 +66,7 @@ class Uploads:
     async def put(self, upload: Upload, on_failure: Callable[[str], None]) -> str:
         """Upload; return "" once the store has it, or why it was given up. `on_failure` hears why an attempt failed."""
         attempts = 0
-        self._tell(upload, "uploading", url=self.url(upload.external, upload.name))
+        self._note(upload, "uploading", url=self.url(upload.external, upload.name))
         while True:
             attempts += 1
             try:
@@ -75,20 +75,20 @@ class Uploads:
             except UploadError as error:
                 wait_s = self._wait_s(error, attempts, self._clock() - upload.since)
                 again = {} if wait_s is None else {"again_in_s": round(wait_s, 1)}
-                self._tell(upload, "upload failed", attempt=attempts, error=str(error), **again)
+                self._note(upload, "upload failed", attempt=attempts, error=str(error), **again)
                 log.warning("recording %s: attempt %d to upload it failed: %s", upload.sid, attempts, error)
                 on_failure(str(error))
                 if wait_s is None:
                     return str(error)
                 await asyncio.sleep(wait_s)
             else:
-                self._tell(upload, "uploaded", attempts=attempts)
+                self._note(upload, "uploaded", attempts=attempts)
                 return ""
 
     def _wait_s(self, error: UploadError, attempts: int, age_s: float) -> float | None:
         total_s = min(self._backoff.total_s, REFUSED_RETRY_S) if error.refused else self._backoff.total_s
         return replace(self._backoff, total_s=total_s).wait_s(attempts, age_s)
 
-    def _tell(self, upload: Upload, what: str, **details: object) -> None:
+    def _note(self, upload: Upload, what: str, **details: object) -> None:
         at = datetime.fromtimestamp(self._clock(), UTC)
-        self._note(upload.call_sid, at, what, {"recording": upload.sid, **details})
+        self._notes(upload.call_sid, at, what, {"recording": upload.sid, **details})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 import shutil
@@ -91,6 +92,15 @@ def test_every_dependency_is_locked_and_explained() -> None:
     assert len(names) > 15
     assert set(names) <= locked
     assert set(names) <= explained
+
+
+def test_the_lock_of_the_emulators_pins_everything_by_hash_and_names_no_registry() -> None:
+    lock = json.loads((ROOT / "tests/peer/emulators/package-lock.json").read_text(encoding="utf-8"))
+    packages = {name: each for name, each in lock["packages"].items() if name}
+    assert len(packages) > 100
+    for name, each in packages.items():
+        assert each["integrity"].startswith("sha512-"), name
+        assert "resolved" not in each, name
 
 
 def test_every_setting_is_documented() -> None:

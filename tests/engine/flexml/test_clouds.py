@@ -7,6 +7,9 @@ from flexml.engine.errors import DocumentError
 from flexml.engine.flexml.document import parse
 from flexml.engine.flexml.verbs.record import Record
 
+from ..virtual_time import run
+from .fakes import FakeCall
+
 AWS = 'awsAccessKey="AKIA" awsBucketName="bucket" awsSecretKey="hush"'
 GCP = 'gcpBucketName="bucket" gcpProject="project"'
 REFRESH = 'gcpRefreshToken="hush" gcpClientId="client" gcpClientSecret="hush"'
@@ -69,3 +72,23 @@ def test_what_does_not_go_together_is_a_document_error(attributes: str, attribut
     assert (caught.value.verb, caught.value.attribute, caught.value.line) == ("Record", attribute, 2)
     assert says in str(caught.value)
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "notes"),
+    [
+        ("", []),
+        ('fileSid="x" lifecycleTtl="7" integerKey1="0"', ["fileSid, lifecycleTtl, integerKey1"]),
+        ('containerSid="x" stringKey1="y" stringKey2=""', ["containerSid, stringKey1"]),
+    ],
+)
+def test_what_means_nothing_in_a_cloud_is_told(attributes: str, notes: list[str]) -> None:
+    call = FakeCall()
+    run(record(f'{AWS} recordSession="true" {attributes}').run(call))
+    assert call.notes == [f"Record: without effect in a cloud line=2 attributes={names}" for names in notes]
+
+
+def test_in_our_own_storage_all_of_it_means_something() -> None:
+    call = FakeCall()
+    run(record('recordSession="true" fileSid="x" lifecycleTtl="7"').run(call))
+    assert call.notes == []
