@@ -1,0 +1,141 @@
+"""Filters as SQL expressions: never as SQL text, so that no value can be anything but a value.
+
+A bare `null` after `eq` or `ne` is no value at all; in quotes it is a word. What has no value is not equal to any
+value, so `ne` and `notin` find it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from .fields import Field, Kind, find
+from .grammar import Condition, FilterError, Word, parse_filter
+
+Column = sa.ColumnElement[Any]
+Clause = sa.ColumnElement[bool]
+_ESCAPE: Final = "\\"
+
+
+def compile_filter(text: str, fields: dict[str, Field]) -> list[Clause]:
+    """Conditions that all have to hold. Raises FilterError."""
+    return [_clause(condition, fields) for condition in parse_filter(text)]
+
+
+def _clause(condition: Condition, fields: dict[str, Field]) -> Clause:
+    field = find(fields, condition.field.text)
+    if field is None:
+        raise FilterError(f"unknown field {condition.field.text!r}", condition.field.position)
+    operator = condition.operator.text
+    if operator not in field.kind.operators:
+        takes = ", ".join(sorted(field.kind.operators)) or "none: its own fields do"
+        raise FilterError(f"{field.name} does not take {operator}; it takes {takes}", condition.operator.position)
+    if operator in {"eq", "ne"} and _is_null(condition.values[0]):
+        return field.column.is_(None) if operator == "eq" else field.column.is_not(None)
+    values = [_value(word, field) for word in condition.values]
+    if field.kind.span is not None:
+        return _spanning(operator, field.column, field.kind, values)
+    return _EXACT[operator](field.column, values)
+
+
+def _is_null(word: Word) -> bool:
+    return word.text == "null" and not word.quoted
+
+
+def _value(word: Word, field: Field) -> Any:
+    try:
+        return field.kind.read(word.text)
+    except ValueError:
+        found = repr(word.text[:40])
+        raise FilterError(f"found {found} for {field.name}; expected {field.kind.name}", word.position) from None
+
+
+# ---- values as they are kept ----------------------------------------------------------------------------------
+
+
+def _notin(column: Column, values: list[Any]) -> Clause:
+    return sa.or_(column.not_in(values), column.is_(None))
+
+
+def _bit(column: Column, values: list[Any]) -> Clause:
+    return column.bitwise_and(values[0]) == values[0]
+
+
+def _like(column: Column, values: list[Any]) -> Clause:
+    return _SameCaseLike(column, sa.literal(_pattern(values[0])), sa.literal(_glob(values[0])))
+
+
+def _ilike(column: Column, values: list[Any]) -> Clause:
+    return column.ilike(_pattern(values[0]), escape=_ESCAPE)
+
+
+_EXACT: Final[dict[str, Callable[[Column, list[Any]], Clause]]] = {
+    "bit": _bit,
+    "eq": lambda column, values: column == values[0],
+    "ge": lambda column, values: column >= values[0],
+    "gt": lambda column, values: column > values[0],
+    "ilike": _ilike,
+    "in": lambda column, values: column.in_(values),
+    "le": lambda column, values: column <= values[0],
+    "like": _like,
+    "lt": lambda column, values: column < values[0],
+    "ne": lambda column, values: column.is_distinct_from(values[0]),
+    "notin": _notin,
+}
+
+
+class _SameCaseLike(FunctionElement[bool]):
+    """LIKE that heeds case everywhere: SQLite's own does not, but its GLOB does."""
+
+    type = sa.Boolean()
+    inherit_cache = True
+
+
+@compiles(_SameCaseLike)
+def _write_like(element: _SameCaseLike, compiler: SQLCompiler, **how: Any) -> str:
+    column, pattern, _ = element.clauses
+    return f"{compiler.process(column, **how)} LIKE {compiler.process(pattern, **how)} ESCAPE '{_ESCAPE}'"
+
+
+@compiles(_SameCaseLike, "sqlite")
+def _write_glob(element: _SameCaseLike, compiler: SQLCompiler, **how: Any) -> str:
+    column, _, glob = element.clauses
+    return f"{compiler.process(column, **how)} GLOB {compiler.process(glob, **how)}"
+
+
+def _pattern(value: str) -> str:
+    """`%` and `_` stand for others, and nothing takes that from them: an escape is a character like any."""
+    return value.replace(_ESCAPE, _ESCAPE * 2)
+
+
+def _glob(value: str) -> str:
+    special = {"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"}
+    return "".join(special.get(char, char) for char in value)
+
+
+# ---- values that stand for all that is shown alike -------------------------------------------------------------
+
+
+def _spanning(operator: str, column: Column, kind: Kind, values: list[Any]) -> Clause:
+    assert kind.span is not None
+    spans = [kind.span(value) for value in values]
+    low, high = spans[0]
+    among = sa.or_(*(sa.and_(column >= start, column < stop) for start, stop in spans))
+    match operator:
+        case "eq" | "in":
+            return among
+        case "ne" | "notin":
+            return sa.or_(sa.not_(among), column.is_(None))
+        case "ge":
+            return column >= low
+        case "gt":
+            return column >= high
+        case "le":
+            return column < high
+        case _:
+            return column < low

@@ -1,0 +1,103 @@
+"""What a collection says of its fields, and how their values are written in a filter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+_INTEGER: Final = re.compile("-?[0-9]{1,15}")
+"""As far as every JSON reader and every database column goes."""
+_EQUALITY: Final = frozenset({"eq", "ne", "in", "notin"})
+_ORDER: Final = _EQUALITY | {"ge", "gt", "le", "lt"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kind:
+    """A type of fields. `read` takes a value's text and raises ValueError where it is none.
+
+    Where what is shown is coarser than what is kept, `span` gives what is shown alike: from, and up to but without.
+    """
+
+    name: str
+    operators: frozenset[str]
+    read: Callable[[str], Any]
+    span: Callable[[float], tuple[float, float]] | None = None
+
+
+def _text(text: str) -> str:
+    if "\0" in text:
+        raise ValueError
+    return text
+
+
+def _integer(text: str) -> int:
+    if not _INTEGER.fullmatch(text):
+        raise ValueError
+    return int(text)
+
+
+def _boolean(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise ValueError
+    return text == "true"
+
+
+def _time(text: str) -> float:
+    """Unix seconds; a time without a zone is UTC."""
+    read = datetime.fromisoformat(text)
+    try:
+        return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
+    except OverflowError:
+        raise ValueError from None
+
+
+def _millisecond(at: float) -> tuple[float, float]:
+    """All times that are shown so, cut to milliseconds; a microsecond's half lies between two floats for sure."""
+    return at - 5e-7, at + 1e-3 - 5e-7
+
+
+def _second(seconds: float) -> tuple[float, float]:
+    return seconds - 0.5, seconds + 0.5
+
+
+TEXT: Final = Kind(name="text", operators=_ORDER | {"like", "ilike"}, read=_text)
+INTEGER: Final = Kind(name="an integer", operators=_ORDER, read=_integer)
+SECONDS: Final = Kind(name="an integer", operators=_ORDER, read=_integer, span=_second)
+"""Whole seconds, of what is kept more finely."""
+FLAGS: Final = Kind(name="an integer", operators=_ORDER | {"bit"}, read=_integer)
+BOOLEAN: Final = Kind(name="true or false", operators=_EQUALITY, read=_boolean)
+TIME: Final = Kind(
+    name='a time such as "2026-01-31T12:00:00.000Z"', operators=_ORDER, read=_time, span=_millisecond
+)  # fmt: skip
+OBJECT: Final = Kind(name="an object", operators=frozenset(), read=_text)
+"""Takes no operator itself; what lies in it is reached by dots, and compared as text."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Field:
+    """A field of a collection's objects. `column` is what filters and orders go by.
+
+    One that is `extra` is shown only where `include_fields` names it.
+    """
+
+    name: str
+    kind: Kind
+    column: sa.ColumnElement[Any]
+    extra: bool = False
+
+
+def find(fields: dict[str, Field], name: str) -> Field | None:
+    """The field of that name, one within an object included: `attributes.cnam`."""
+    if (field := fields.get(name)) is not None:
+        return field
+    outer, dot, path = name.partition(".")
+    holder = fields.get(outer)
+    if not dot or holder is None or holder.kind is not OBJECT:
+        return None
+    inner = holder.column[tuple(path.split("."))].as_string()
+    return Field(name=name, kind=TEXT, column=sa.cast(inner, sa.Text))

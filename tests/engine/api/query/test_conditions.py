@@ -1,0 +1,149 @@
+"""Filters on rows of a real database."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+from flexml.engine.api.query.conditions import compile_filter
+from flexml.engine.api.query.fields import BOOLEAN, FLAGS, INTEGER, OBJECT, SECONDS, TEXT, TIME, Field
+from flexml.engine.api.query.grammar import FilterError
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+TABLE = sa.Table(
+    "thing",
+    sa.MetaData(),
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String),
+    sa.Column("size", sa.Integer),
+    sa.Column("flags", sa.Integer),
+    sa.Column("on", sa.Boolean),
+    sa.Column("at", sa.Double),
+    sa.Column("left", sa.Double),
+    sa.Column("more", sa.JSON),
+)
+KINDS = {"name": TEXT, "size": INTEGER, "flags": FLAGS, "on": BOOLEAN, "at": TIME, "left": SECONDS, "more": OBJECT}
+FIELDS = {name: Field(name=name, kind=kind, column=TABLE.c[name]) for name, kind in KINDS.items()}
+ROWS = [
+    {"id": 1, "name": "Account A", "size": 5, "flags": 3, "on": True, "at": 1539723558.0945, "left": 9.6,
+     "more": {"cnam": "Desk", "X-Y": "1", "n": 7}},
+    {"id": 2, "name": "account b", "size": 10, "flags": 4, "on": False, "at": 1539723558.095, "left": 10.4, "more": {}},
+    {"id": 3, "name": None, "size": None, "flags": 7, "on": True, "at": None, "left": None, "more": None},
+    {"id": 4, "name": r"100%_[*]?\'", "size": -1, "flags": 0, "on": True, "at": 0.0, "left": 0.0, "more": {"a": "b"}},
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def connection() -> sa.Connection:
+    connection = sa.create_engine("sqlite://").connect()
+    TABLE.create(connection)
+    connection.execute(sa.insert(TABLE), ROWS)
+    return connection
+
+
+def find(connection: sa.Connection, text: str) -> list[int]:
+    query = sa.select(TABLE.c.id).where(*compile_filter(text, FIELDS)).order_by(TABLE.c.id)
+    return list(connection.execute(query).scalars())
+
+
+FOUND = {
+    "": [1, 2, 3, 4],
+    'name eq "Account A"': [1],
+    'name ne "Account A"': [2, 3, 4],
+    'name like "Account%"': [1],
+    'name like "%ount _"': [1, 2],
+    'name ilike "AccOUnt%"': [1, 2],
+    r"name like '%[*]?\%'": [4],
+    r"name ilike '%\%'": [4],
+    'name like "*"': [],
+    'name in ("Account A", "account b")': [1, 2],
+    'name notin ("Account A")': [2, 3, 4],
+    'name gt "B"': [2],
+    "name eq null": [3],
+    "name ne null": [1, 2, 4],
+    'name eq "null"': [],
+    "size ge 5": [1, 2],
+    "size gt 5": [2],
+    "size le 5": [1, 4],
+    "size lt 5": [4],
+    "size eq -1": [4],
+    "size in (5,10)": [1, 2],
+    "flags bit 3": [1, 3],
+    "flags bit 4": [2, 3],
+    "flags bit 7": [3],
+    "on eq false": [2],
+    "on in (true)": [1, 3, 4],
+    "at eq 2018-10-16T20:59:18.094Z": [1],
+    "at ne 2018-10-16T20:59:18.094Z": [2, 3, 4],
+    "at gt 2018-10-16T20:59:18.094Z": [2],
+    "at ge 2018-10-16T20:59:18.094Z": [1, 2],
+    "at le 2018-10-16T20:59:18.094Z": [1, 4],
+    "at lt 2018-10-16T20:59:18.094Z": [4],
+    "at eq 1970-01-01": [4],
+    "at gt 2018-10-16T22:59:18.094+02:00": [2],
+    "at in (1970-01-01, 2018-10-16T20:59:18.095Z)": [2, 4],
+    "left eq 10": [1, 2],
+    "left gt 9": [1, 2],
+    "left lt 10": [4],
+    "left notin (10)": [3, 4],
+    "more.cnam eq Desk": [1],
+    "more.X-Y eq 1": [1],
+    "more.n eq 7": [1],
+    "more.cnam ne Desk": [2, 3, 4],
+    'more.cnam like "D%" and size ge 5': [1],
+    "size ge 5 and size lt 10 and name ne null": [1],
+}
+
+
+@pytest.mark.parametrize("text", FOUND, ids=repr)
+def test_what_a_filter_finds(connection: sa.Connection, text: str) -> None:
+    assert find(connection, text) == FOUND[text]
+
+
+WRONG = {
+    "nothing eq 1": "unknown field 'nothing' at character 1",
+    "name.part eq 1": "unknown field 'name.part' at character 1",
+    "size eq 1 and nothing eq 1": "unknown field 'nothing' at character 15",
+    "size like 1": "size does not take like; it takes eq, ge, gt, in, le, lt, ne, notin at character 6",
+    "name bit 1": "name does not take bit; it takes eq, ge, gt, ilike, in, le, like, lt, ne, notin at character 6",
+    "more eq 1": "more does not take eq; it takes none: its own fields do at character 6",
+    "size eq five": "found 'five' for size; expected an integer at character 9",
+    "size eq 1_0": "found '1_0' for size; expected an integer at character 9",
+    "size in (1, 99999999999999999999)": "found '99999999999999999999' for size; expected an integer at character 13",
+    "on eq yes": "found 'yes' for on; expected true or false at character 7",
+    "at gt soon": "found 'soon' for at; expected a time such as \"2026-01-31T12:00:00.000Z\" at character 7",
+    "at in (1970-01-01, null)": (
+        "found 'null' for at; expected a time such as \"2026-01-31T12:00:00.000Z\" at character 20"
+    ),
+    "name eq '\0'": "found '\\x00' for name; expected text at character 9",
+}
+
+
+@pytest.mark.parametrize("text", WRONG, ids=repr)
+def test_what_a_filter_may_not_say(text: str) -> None:
+    with pytest.raises(FilterError) as raised:
+        compile_filter(text, FIELDS)
+    assert str(raised.value) == WRONG[text]
+
+
+NAMES = st.sampled_from([*FIELDS, "more.cnam", "more.x-y", "other"])
+OPERATORS = st.sampled_from(["bit", "eq", "ge", "gt", "ilike", "in", "le", "like", "lt", "ne", "notin"])
+PLAIN = st.text(st.characters(exclude_characters='"', exclude_categories=["Cs"]), max_size=20)
+TIMES = st.datetimes().map(lambda at: at.isoformat())
+VALUES = st.one_of(PLAIN, st.integers().map(str), TIMES, st.sampled_from(["null", "true", "%", "_", "[", "\\"]))
+
+
+@given(NAMES, OPERATORS, st.lists(VALUES, min_size=1, max_size=3))
+@example("at", "ge", ["0001-01-01T00:00:00+14:00"])
+@example("at", "le", ["9999-12-31T23:59:59-14:00"])
+@example("name", "like", ["\\"])
+def test_every_filter_that_compiles_runs(
+    connection: sa.Connection, name: str, operator: str, values: list[str]
+) -> None:
+    quoted = [f'"{value}"' for value in values]
+    text = f"{name} {operator} " + (f"({','.join(quoted)})" if operator in {"in", "notin"} else quoted[0])
+    try:
+        found = find(connection, text)
+    except FilterError:
+        return
+    assert set(found) <= {1, 2, 3, 4}
