@@ -19,14 +19,18 @@ from fastapi import APIRouter
 from ..codecs.catalog import BY_NAME
 from . import config_entries, retention
 from .api import server
+from .api.accounts import accounts_router
 from .api.authentication import Authentication
 from .api.calls import calls_router
+from .api.collection import Reader
 from .api.demo import demo_router
+from .api.dids import dids_router
 from .api.files import files_router
 from .api.server import Health
 from .api.trunks import trunks_router
 from .audio import Audio
 from .call_services import Services
+from .changes import Changes
 from .config import Config
 from .db import Account, Database
 from .directory import Directory
@@ -90,7 +94,7 @@ async def serve(config: Config) -> None:
 
 async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> Lives:
     database = await stack.enter_async_context(_running(Database(config.database.url)))
-    await database.sync_config(config_entries.accounts(config), config_entries.dids(config))
+    await database.sync_config(config_entries.accounts(config), config_entries.dids(config), now=time.time())
     timeline = await stack.enter_async_context(_running(Timeline(database)))
     purging = asyncio.ensure_future(retention.keep(database, config.database.keep_days, time.time))
     stack.push_async_callback(_cancel, purging)
@@ -173,7 +177,7 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
     routers = [
         files_router(storage),
         trunks_router(trunks.states),
-        calls_router(outbound, database, Authentication(directory), time.time),
+        *_api(outbound, database, directory),
     ]
     await _start_http(config, stack, lives, agent, media, routers)
     agent.start()
@@ -182,6 +186,17 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
     await stack.enter_async_context(_running(TrunkUpkeep(trunks, agent, clock=time.time, spread=random.random)))
     await stack.enter_async_context(_running(outbound))
     return lives
+
+
+def _api(outbound: Outbound, database: Database, directory: Directory) -> list[APIRouter]:
+    """The routes of `/flexml/v1`."""
+    authentication, reader = Authentication(directory), Reader(database, time.time)
+    changes = Changes(database, directory)
+    return [
+        accounts_router(reader, changes, authentication),
+        calls_router(outbound, database, reader, authentication),
+        dids_router(reader, changes, authentication),
+    ]
 
 
 def _webhook(config: Config) -> Webhook:

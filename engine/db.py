@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.schema import CreateColumn
 
 from .errors import ConfigError
+from .numbering import shown_formats
 from .password import hash_password, verify_password
 from .tables import account_table, call_table, callback_table, did_table, metadata
 
@@ -168,25 +169,26 @@ class Database:
             await self._engine.dispose()
             self._engine = None
 
-    async def sync_config(self, accounts: Sequence[AccountEntry], dids: Sequence[DidEntry]) -> None:
-        """Make the rows of what the configuration names equal to it; sids stay, other rows stay untouched.
+    async def sync_config(
+        self, accounts: Sequence[AccountEntry], dids: Sequence[DidEntry], *, now: float = 0.0
+    ) -> None:
+        """Put what the configuration says into the rows of what it names; sids stay, other rows stay untouched.
 
+        What it said already when it was read last is left as it is: that may have been changed since, by the API.
         Raises ConfigError when a number names an account that exists neither there nor in the database.
         """
         async with self.begin() as connection:
             for entry in accounts:
-                await _put(connection, account_table, await _account_row(connection, entry))
+                await _put(connection, account_table, await _account_row(connection, entry, now))
             sids: dict[str, str] = {a.login: a.sid for a in await _select(connection, account_table, Account)}
             problems = [
                 f"did {d.phonenumber}: there is no account {d.account!r}" for d in dids if d.account not in sids
             ]
             if problems:
                 raise ConfigError(problems)
-            known = {d.phonenumber: d.sid for d in await _select(connection, did_table, Did)}
             for entry in dids:
-                row = asdict(entry) | {"account": sids[entry.account]}
-                row["sid"] = known.setdefault(entry.phonenumber, str(uuid.uuid4()))
-                await _put(connection, did_table, row)
+                await _put(connection, did_table, await _did_row(connection, entry, sids[entry.account]))
+            await _write_formats(connection)
 
     async def load_accounts(self) -> list[Account]:
         """Every account, by login."""
@@ -281,18 +283,46 @@ async def _claim(connection: AsyncConnection, sid: str) -> bool:
     return claimed.rowcount == 1
 
 
-async def _account_row(connection: AsyncConnection, entry: AccountEntry) -> dict[str, Any]:
-    """The row for an entry: with the sid it has, and the hash it has while the password is the same."""
-    found = await _select(connection, account_table, Account, where=account_table.c.login == entry.login)
-    row = asdict(entry)
-    password: str = row.pop("password")
-    row["sid"] = found[0].sid if found else str(uuid.uuid4())
-    row["caller_ids"] = list(entry.caller_ids)
-    if found and await asyncio.to_thread(verify_password, password, found[0].password_hash):
-        row["password_hash"] = found[0].password_hash
-    else:
-        row["password_hash"] = await asyncio.to_thread(hash_password, password)
+async def _account_row(connection: AsyncConnection, entry: AccountEntry, now: float) -> dict[str, Any]:
+    """What to write for an entry: with the sid it has, and the hash it has while the password is the same."""
+    known = await _known(connection, account_table, account_table.c.login == entry.login)
+    said = asdict(entry) | {"caller_ids": list(entry.caller_ids)}
+    del said["password"]
+    row = _news(known, said)
+    if not known or not known["created"]:
+        row["created"] = now
+    if not known or not await asyncio.to_thread(verify_password, entry.password, known["password_hash"]):
+        row["password_hash"] = await asyncio.to_thread(hash_password, entry.password)
     return row
+
+
+async def _did_row(connection: AsyncConnection, entry: DidEntry, account: str) -> dict[str, Any]:
+    """What to write for an entry of that account's, with the sid it has."""
+    known = await _known(connection, did_table, did_table.c.phonenumber == entry.phonenumber)
+    return _news(known, asdict(entry) | {"account": account})
+
+
+async def _known(
+    connection: AsyncConnection, table: sa.Table, where: sa.ColumnElement[bool]
+) -> Mapping[str, Any] | None:
+    found = (await connection.execute(sa.select(table).where(where))).mappings().first()
+    return None if found is None else dict(found)
+
+
+def _news(known: Mapping[str, Any] | None, said: dict[str, Any]) -> dict[str, Any]:
+    """What the configuration says that it had not said before."""
+    if known is None:
+        return said | {"sid": str(uuid.uuid4()), "configured": said}
+    before: dict[str, Any] = known["configured"] or {}
+    news = {name: value for name, value in said.items() if name not in before or before[name] != value}
+    return news | {"sid": known["sid"], "configured": said}
+
+
+async def _write_formats(connection: AsyncConnection) -> None:
+    """Keep how numbers are shown, of those that are new: so that lists can be filtered by it."""
+    new = sa.select(did_table.c.sid, did_table.c.phonenumber).where(did_table.c.international_format == "")
+    for sid, phonenumber in (await connection.execute(new)).all():
+        await connection.execute(sa.update(did_table).where(did_table.c.sid == sid).values(shown_formats(phonenumber)))
 
 
 async def _select(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .db import Account, Did
 from .sip.address import normalise_number
@@ -38,12 +38,24 @@ class Directory:
     def __init__(self, region: str) -> None:
         self.region = region
         self._accounts: dict[str, Account] = {}
+        self._by_login: dict[str, Account] = {}
         self._routes: dict[str, Route] = {}
 
     def load(self, accounts: Sequence[Account], dids: Sequence[Did]) -> None:
         """Take all accounts and numbers, instead of what was there."""
         self._accounts = {account.sid: account for account in accounts}
+        self._by_login = {account.login: account for account in accounts}
         self._routes = {did.phonenumber: Route(did=did, account=self._accounts[did.account]) for did in dids}
+
+    def put_account(self, account: Account) -> None:
+        """Take an account as it is now; calls from now on go by it."""
+        self._accounts[account.sid] = self._by_login[account.login] = account
+        mine = {n: replace(r, account=account) for n, r in self._routes.items() if r.account.sid == account.sid}
+        self._routes.update(mine)
+
+    def put_did(self, did: Did) -> None:
+        """Take a number as it is now; calls from now on go by it."""
+        self._routes[did.phonenumber] = Route(did=did, account=self._accounts[did.account])
 
     def number(self, written: str) -> str:
         """`written` as E.164 without the plus, where it is a number."""
@@ -64,7 +76,7 @@ class Directory:
 
     def of_login(self, login: str) -> Account | None:
         """The account that logs in so."""
-        return next((account for account in self._accounts.values() if account.login == login), None)
+        return self._by_login.get(login)
 
     def of_account(self, sid: str, dialled: str) -> Route | None:
         """The number, where it is the account's own."""

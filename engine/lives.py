@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, cast
 
 from .call import Call
+from .course import Course
 from .db import Account, CallRecord, Database
 from .errors import SipError
 from .flexml import interpreter
@@ -49,6 +50,32 @@ class Case:
     """The order that an outbound call was placed by."""
 
 
+class _Life:
+    """A call that lives, what it is about, and where its documents have got to."""
+
+    def __init__(self, call: Call, case: Case, fetcher: Fetcher) -> None:
+        self.call, self.case = call, case
+        self._fetcher, self._cookies = fetcher, fetcher.cookies()
+        self.course = Course(self._carry_out, case.application)
+
+    def facts(self) -> CallFacts:
+        """What requests say of the call by now."""
+        return replace(self.case.facts, storage=dict(self.call.storage), results=dict(self.call.results))
+
+    def move(self, url: str, method: str) -> bool:
+        """Go on with that document; False where nothing goes on any more."""
+        application = replace(self.case.application, url=url, method=cast("Method", method))
+        if self.call.over or not self.course.move(application):
+            return False
+        self.call.note("moved", url=url, method=method)
+        self.case = replace(self.case, order={**(self.case.order or {}), "url": url, "method": method})
+        self.call.changed()
+        return True
+
+    async def _carry_out(self, application: Application) -> None:
+        await interpreter.run(self.call, self._fetcher, application, self.facts, cookies=self._cookies)
+
+
 class Lives:
     """Lives calls, from `begin` to their end."""
 
@@ -68,7 +95,7 @@ class Lives:
         self._agent, self._fetcher, self._outbox = agent, fetcher, outbox
         self._database, self._timeline = database, timeline
         self._tasks: set[asyncio.Task[None]] = set()
-        self._by_sid: dict[str, Call] = {}
+        self._by_sid: dict[str, _Life] = {}
 
     def application(self, account: Account, *, url: str, method: str, fallback_url: str) -> Application:
         """Where a call's documents come from, with what the account says of errors."""
@@ -86,35 +113,39 @@ class Lives:
 
     def begin(self, call: Call, case: Case) -> None:
         """Live `call` in a task of its own."""
-        self._by_sid[call.sid] = call
-        task = asyncio.ensure_future(self._live(call, case))
+        life = self._by_sid[call.sid] = _Life(call, case, self._fetcher)
+        task = asyncio.ensure_future(self._live(life))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def find(self, sid: str) -> Call | None:
         """The live call of that sid."""
-        return self._by_sid.get(sid)
+        life = self._by_sid.get(sid)
+        return None if life is None else life.call
 
-    async def _live(self, call: Call, case: Case) -> None:
+    def move(self, sid: str, *, url: str, method: str) -> bool:
+        """Let a live call go on with that document, at once; False where it does not live, or is ending."""
+        life = self._by_sid.get(sid)
+        return life is not None and life.move(url, method)
+
+    async def _live(self, life: _Life) -> None:
+        call = life.call
         call_id.set(call.sid)
         saving: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         saving.set_result(None)
 
-        def current() -> CallFacts:
-            return replace(case.facts, storage=dict(call.storage), results=dict(call.results))
-
         def save() -> None:
             nonlocal saving
-            record = _record(call, case, callback=_callback(call, current(), case, LOST))
+            record = _record(call, life.case, callback=_callback(call, life.facts(), life.case, LOST))
             saving = asyncio.ensure_future(self._save(record, after=saving))
 
-        call.told = lambda: request_data(current(), request_url=case.application.url)
+        call.told = lambda: request_data(life.facts(), request_url=life.case.application.url)
         call.changed = save
         try:
             save()
-            outcome = await call.live(lambda: interpreter.run(call, self._fetcher, case.application, current))
+            outcome = await call.live(life.course.run)
             await saving
-            await self._conclude(call, outcome, current(), case)
+            await self._conclude(call, outcome, life.facts(), life.case)
         except Exception:
             log.exception("the call could not be concluded")
         finally:
@@ -145,8 +176,8 @@ class Lives:
     async def drain(self, timeout_s: float) -> None:
         """Refuse new calls, hang up those that live, and wait until all are concluded."""
         self.registry.draining = True
-        for call in list(self._by_sid.values()):
-            call.end()
+        for life in list(self._by_sid.values()):
+            life.call.end()
         for dialog in list(self.registry.calls):
             try:
                 self._agent.hang_up(dialog)

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Final, cast
 
 from .call_services import Services
+from .changes import change_scheduled_call
 from .db import Account, CallRecord, Database
 from .dial import Destination
 from .directory import Directory, Route
@@ -69,25 +70,30 @@ class Outbound:
             raise OrderError("cause", "the engine is stopping")
         now = self._clock()
         case = replace(self._case(account, order), created=now)
-        url, method = self._told(account, order)
-        record = CallRecord(
-            sid=case.facts.sid,
-            account=account.sid,
-            direction="outbound",
-            from_number=case.facts.from_,
-            to_number=case.facts.to,
-            state="scheduled" if delay_s > 0 else "live",
-            started=now,
-            created=now,
-            due=now + delay_s,
-            callback=status_callback(url, method, case.facts, case, LOST),
-            order=case.order,
-        )
+        record = self._record(order, case, state="scheduled" if delay_s > 0 else "live", started=now, due=now + delay_s)
         await self._database.save_call(record)
         if record.state == "live":
             self._place(order, case)
         self._news.set()
         return record
+
+    async def change(self, account: Account, record: CallRecord, order: CallOrder, *, delay_s: float | None) -> bool:
+        """Let a scheduled call be as `order` says, `delay_s` from now on; None leaves when it is due.
+
+        False where it is scheduled no more. Raises OrderError where it could never be placed so.
+        """
+        case = replace(self._case(account, order, record.sid), created=record.created)
+        due = record.due if delay_s is None else self._clock() + delay_s
+        changed = self._record(order, case, state="scheduled", started=record.started, due=due)
+        if not await change_scheduled_call(self._database, changed):
+            return False
+        self._news.set()
+        return True
+
+    def move(self, account: Account, sid: str, *, url: str, method: str) -> bool:
+        """Let a live call of the account go on with that document; False where it does not live, or not here."""
+        call = self._lives.find(sid)
+        return call is not None and call.account == account.sid and self._lives.move(sid, url=url, method=method)
 
     async def end(self, account: Account, sid: str) -> bool:
         """Cancel a scheduled call of the account, hang up a live one; False where it has none of that sid."""
@@ -99,6 +105,23 @@ class Outbound:
         if record is None or record.account != account.sid:
             return False
         return await self._database.cancel_scheduled_call(sid, self._clock())
+
+    def _record(self, order: CallOrder, case: Case, *, state: str, started: float, due: float | None) -> CallRecord:
+        """The row of a call that is not placed yet, with the callback that is due should it be lost once it is."""
+        url, method = self._told(case.account, order)
+        return CallRecord(
+            sid=case.facts.sid,
+            account=case.account.sid,
+            direction="outbound",
+            from_number=case.facts.from_,
+            to_number=case.facts.to,
+            state=state,
+            started=started,
+            created=case.created or started,
+            due=due,
+            callback=status_callback(url, method, case.facts, case, LOST),
+            order=case.order,
+        )
 
     # ---- what is due ------------------------------------------------------------------------------------------
 

@@ -23,6 +23,8 @@ account_table: Final = sa.Table(
     sa.Column("detector", sa.String(16), nullable=False, server_default=""),
     sa.Column("no_answer", sa.String(16), nullable=False, server_default="noanswer"),
     sa.Column("sms_route", sa.Text, nullable=False, server_default=""),
+    sa.Column("created", sa.Double, nullable=False, server_default="0"),
+    sa.Column("configured", sa.JSON),  # what the configuration said when it was read last
 )
 did_table: Final = sa.Table(
     "did",
@@ -35,6 +37,10 @@ did_table: Final = sa.Table(
     sa.Column("status_callback_url", sa.Text),
     sa.Column("status_callback_method", sa.String(8), nullable=False),
     sa.Column("fallback_url", sa.Text),
+    sa.Column("country_code", sa.String(3)),
+    sa.Column("in_country_format", sa.String(64), nullable=False, server_default=""),
+    sa.Column("international_format", sa.String(64), nullable=False, server_default=""),
+    sa.Column("configured", sa.JSON),  # as with accounts
 )
 call_table: Final = sa.Table(
     "call",

@@ -14,31 +14,35 @@ import hmac
 import secrets
 from typing import Final
 
-from fastapi import HTTPException, Request
+from fastapi import Request
+from fastapi.openapi.models import HTTPBase
+from fastapi.security.base import SecurityBase
 
 from ..db import Account
 from ..directory import Directory
 from ..password import verify_password
+from .problem import unauthenticated
 
-REALM: Final = 'Basic realm="flexml", charset="UTF-8"'
 MOST: Final = 10_000
 """Passwords that are remembered at most."""
 
 
-class Authentication:
-    """Finds the account of a request."""
+class Authentication(SecurityBase):
+    """Finds the account of a request; FastAPI depends on it, and tells of it in its description of the API."""
 
     def __init__(self, directory: Directory) -> None:
+        self.model = HTTPBase(scheme="basic", description="Login and password of an account.")
+        self.scheme_name = "account"
         self._directory = directory
         self._key = secrets.token_bytes(32)
         self._right: set[bytes] = set()
 
-    async def account(self, request: Request) -> Account:
-        """The account whose credentials the request has. Raises HTTPException 401."""
+    async def __call__(self, request: Request) -> Account:
+        """The account whose credentials the request has. Raises Problem 401."""
         login, password = _credentials(request.headers.get("authorization", ""))
         account = self._directory.of_login(login)
         if account is None or not await self._is_right(password, account):
-            raise HTTPException(401, "authentication required", headers={"WWW-Authenticate": REALM})
+            raise unauthenticated()
         return account
 
     async def _is_right(self, password: str, account: Account) -> bool:

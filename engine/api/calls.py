@@ -1,123 +1,147 @@
-"""`/flexml/v1/calls`: place a call, look at one, end it (reference, section Calls; decisions, section 6)."""
+"""`/flexml/v1/calls`: place, change, end, look at calls (reference, section Calls; decisions, section 6).
+
+A scheduled call may be changed in everything that it was ordered with; a live one only in the document that it
+follows; one that is over in nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
 
 from ..db import Account, CallRecord, Database
 from ..errors import OrderError
 from ..order import CallOrder
 from ..outbound import Outbound
+from ..storage.base import canonical_sid
 from ..timeline import load_timeline
 from .authentication import Authentication
-from .server import error_response
+from .body import checked, merged, read_object
+from .call_collection import CALLS, STATES, select
+from .collection import Reader, Row, chosen
+from .description import AFTER, FIELDS, WRITING, body, errors, parameter
+from .objects import CallChange, CallMove, CallObject, Steps
+from .problem import Fault, Problem, conflict, invalid, missing
+from .routes import add_change, add_list, add_one
+from .times import shown_time
+from .updates import replaces_nested
 
 PREFIX: Final = "/flexml/v1/calls"
-MOST_DELAY_S: Final = 366 * 86400
-MethodName = Literal["POST", "GET"]
+STOPPING: Final = "cause"
+"""The field of an OrderError that is nobody's fault."""
 
 
-class NewCall(BaseModel):
-    """A call to be placed."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    called_did: str = Field(min_length=1, description="Whom to call: a number, or a SIP URI.")
-    calling_did: str = Field(min_length=1, description="As whom: a DID of the account.")
-    url: str | None = Field(None, description="The document that runs on answer; without it the DID's or account's.")
-    method: MethodName = Field("POST", description="How that is requested.")
-    status_callback_url: str | None = Field(None, description="Told how the call ended; without it the DID's.")
-    status_callback_method: MethodName = Field("POST", description="How that is sent.")
-    delay: float = Field(0, ge=0, le=MOST_DELAY_S, allow_inf_nan=False, description="Seconds until it is placed.")
-    attributes: dict[str, Any] = Field(
-        default_factory=dict,
-        description="`cnam` is the name shown, `sip_header_X-…` are headers of the INVITE; others are kept.",
-    )
-
-
-def calls_router(
-    outbound: Outbound, database: Database, authentication: Authentication, clock: Callable[[], float]
-) -> APIRouter:
+def calls_router(outbound: Outbound, database: Database, reader: Reader, authentication: Authentication) -> APIRouter:
     """The routes. Everybody sees the calls of their account only."""
     router = APIRouter(prefix=PREFIX, tags=["calls"])
+    asking = Depends(authentication)
 
-    async def create(request: Request, body: NewCall) -> Response:
-        account = await authentication.account(request)
-        order = CallOrder(**body.model_dump(exclude={"delay"}))
+    async def create(request: Request, account: Account = asking) -> JSONResponse:
+        """Place a call, at once or after `delay` seconds."""
+        chosen(request.query_params, CALLS)
+        change = checked(CallChange, await read_object(request), CALLS.by_name)
         try:
-            record = await outbound.order(account, order, delay_s=body.delay)
+            record = await outbound.order(account, _order(change), delay_s=change.delay)
         except OrderError as error:
-            return _refused(error)
-        return JSONResponse(shown(record, clock()))
+            raise _refused(error) from None
+        return JSONResponse(await reader.one(CALLS, request, account, record.sid))
 
-    async def get(request: Request, call_sid: str) -> dict[str, object]:
-        return shown(await _call(request, call_sid), clock())
+    async def update(request: Request, sid: str, account: Account = asking) -> JSONResponse:
+        """Change a call that waits; with PATCH of `url` (and `method`), let a live one go on with that document."""
+        chosen(request.query_params, CALLS)
+        row = await reader.row(CALLS, account, sid)
+        sent = await read_object(request)
+        if row["state"] == "scheduled":
+            await _reschedule(outbound, account, row, request, sent)
+        elif row["state"] == "live" and request.method == "PATCH":
+            _move(outbound, account, row, sent)
+        else:
+            raise conflict(None, "the call is live; PATCH its url" if row["state"] == "live" else "the call is over")
+        return JSONResponse(await reader.one(CALLS, request, account, row["sid"]))
 
-    async def timeline(request: Request, call_sid: str) -> dict[str, object]:
-        record = await _call(request, call_sid)
-        entries = await load_timeline(database, record.sid)
-        return {"items": [{"at": _time(e.at), "what": e.what, "details": e.details} for e in entries]}
-
-    async def end(request: Request, call_sid: str) -> Response:
-        account = await authentication.account(request)
-        if not await outbound.end(account, _dashed(call_sid)):
-            raise HTTPException(404, "cannot find call")
+    async def end(sid: str, account: Account = asking) -> Response:
+        """Cancel a call that waits or rings, hang up a live one."""
+        if not await outbound.end(account, canonical_sid(sid)):
+            raise missing(CALLS.noun)
         return Response(status_code=204)
 
-    async def _call(request: Request, call_sid: str) -> CallRecord:
-        account = await authentication.account(request)
-        record = await database.load_call(_dashed(call_sid))
-        if record is None or not _is_of(record, account):
-            raise HTTPException(404, "cannot find call")
-        return record
+    async def timeline(sid: str, account: Account = asking) -> JSONResponse:
+        """What has happened on the call so far."""
+        row = await reader.row(CALLS, account, sid)
+        entries = await load_timeline(database, row["sid"])
+        items = [{"at": shown_time(one.at), "what": one.what, "details": one.details} for one in entries]
+        return JSONResponse({"items": items})
 
-    router.add_api_route("", create, methods=["POST"])
-    router.add_api_route("/{call_sid}", get, methods=["GET"])
-    router.add_api_route("/{call_sid}", end, methods=["DELETE"], status_code=204)
-    router.add_api_route("/{call_sid}/timeline", timeline, methods=["GET"])
+    state = parameter("state", "Which calls; those that wait to be placed where it is missing.", enum=list(STATES))
+    add_list(router, reader, authentication, CALLS, CallObject, select=select, parameters=[*AFTER, state])
+    router.add_api_route(
+        "",
+        create,
+        methods=["POST"],
+        summary="Place a call",
+        operation_id="create-call",
+        responses={200: {"model": CallObject}, **errors(400, 401, 413, 415, 422, 503)},
+        openapi_extra={"parameters": FIELDS, "requestBody": body(CallChange)},
+    )
+    add_one(router, reader, authentication, CALLS, CallObject)
+    add_change(router, CALLS, CallObject, CallChange, update, nested=True, statuses=(*WRITING, 409))
+    router.add_api_route(
+        "/{sid}",
+        end,
+        methods=["DELETE"],
+        status_code=204,
+        response_class=Response,
+        summary="End a call",
+        operation_id="delete-call",
+        responses=errors(401, 404),
+    )
+    router.add_api_route(
+        "/{sid}/timeline",
+        timeline,
+        methods=["GET"],
+        summary="Show what happened on a call",
+        operation_id="get-call-timeline",
+        responses={200: {"model": Steps}, **errors(401, 404)},
+    )
     return router
 
 
-def shown(record: CallRecord, now: float) -> dict[str, object]:
-    """The Call object; `delay` is what is left of it."""
-    order = record.order or {}
-    scheduled = record.state == "scheduled" and record.due is not None
-    return {
-        "account_sid": record.account,
-        "attributes": order.get("attributes", {}),
-        "call_sid": record.sid,
-        "called_did": record.to_number,
-        "calling_did": record.from_number,
-        "date_created": _time(record.created),
-        "delay": max(0, round((record.due or now) - now)) if scheduled else 0,
-        "method": order.get("method", "POST"),
-        "status_callback_method": order.get("status_callback_method", "POST"),
-        "status_callback_url": order.get("status_callback_url"),
-        "url": order.get("url"),
-    }
+async def _reschedule(outbound: Outbound, account: Account, row: Row, request: Request, sent: dict[str, Any]) -> None:
+    """Change a scheduled call. Raises Problem."""
+    replaces = replaces_nested(request.query_params)
+    wanted = sent
+    if request.method == "PATCH":
+        before = dict(row["order"])
+        wanted = {**before, **sent}
+        if isinstance(attributes := sent.get("attributes"), dict):
+            wanted["attributes"] = merged(before["attributes"], attributes, replace=replaces)
+    change = checked(CallChange, wanted, CALLS.by_name)
+    keeps_time = request.method == "PATCH" and "delay" not in sent
+    record = CallRecord(**row)
+    try:
+        if not await outbound.change(account, record, _order(change), delay_s=None if keeps_time else change.delay):
+            raise conflict(None, "the call is being placed")
+    except OrderError as error:
+        raise _refused(error) from None
 
 
-def _is_of(record: CallRecord, account: Account) -> bool:
-    return record.account == account.sid
+def _move(outbound: Outbound, account: Account, row: Row, sent: dict[str, Any]) -> None:
+    """Let a live call go on with another document. Raises Problem."""
+    settable = CallChange.model_fields.keys() - CallMove.model_fields.keys()
+    if fixed := [name for name in sent if name in settable]:
+        raise conflict(fixed[0], "the call is live; only url and method can be changed")
+    move = checked(CallMove, sent, CALLS.by_name)
+    if not outbound.move(account, row["sid"], url=move.url, method=move.method):
+        raise conflict(None, "the call is ending")
 
 
-def _refused(error: OrderError) -> JSONResponse:
-    if error.field == "cause":
-        return error_response(503, error.message, headers={"Retry-After": "10"})
-    return error_response(422, "object validation error", field=error.field, detail=error.message)
+def _order(change: CallChange) -> CallOrder:
+    return CallOrder(**change.model_dump(exclude={"delay"}))
 
 
-def _dashed(sid: str) -> str:
-    """A sid as it is kept; it may be written without dashes."""
-    plain = sid.replace("-", "").lower()
-    return f"{plain[:8]}-{plain[8:12]}-{plain[12:16]}-{plain[16:20]}-{plain[20:]}" if len(plain) == 32 else sid
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _refused(error: OrderError) -> Problem:
+    if error.field == STOPPING:
+        return Problem(503, error.message, [Fault(STOPPING, error.message)], headers={"Retry-After": "10"})
+    return invalid(Fault(error.field, error.message))

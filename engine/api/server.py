@@ -14,11 +14,13 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 import uvicorn
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+
+from .problem import Problem, show_problem, show_unexpected, show_validation
 
 _BACKLOG: Final = 1024
 _SHUTDOWN_S: Final = 3
@@ -54,9 +56,10 @@ def create_app(*, health: Callable[[], Health], routers: Sequence[APIRouter] = (
     app.add_middleware(
         CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"], expose_headers=_EXPOSED
     )
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(Exception, _unexpected_error)
+    for kind in (Problem, HTTPException):
+        app.add_exception_handler(kind, show_problem)
+    app.add_exception_handler(RequestValidationError, show_validation)
+    app.add_exception_handler(Exception, show_unexpected)
 
     def tell_health() -> JSONResponse:
         now = health()
@@ -67,14 +70,6 @@ def create_app(*, health: Callable[[], Health], routers: Sequence[APIRouter] = (
     for router in routers:
         app.include_router(router)
     return app
-
-
-def error_response(
-    status: int, message: str, *, field: str | None = None, detail: str = "", headers: dict[str, str] | None = None
-) -> JSONResponse:
-    """An error in the reference's form; `detail` is the inner message where it says more than `message`."""
-    inner = {"field": field, "message": detail or message, "reference_sid": None}
-    return JSONResponse({"message": message, "errors": [inner]}, status_code=status, headers=headers)
 
 
 async def run(app: FastAPI, host: str, port: int, *, on_listening: Callable[[str, int], None] | None = None) -> None:
@@ -127,24 +122,3 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.close()
         raise OSError(error.errno, f"http cannot listen on {host}:{port}: {error.strerror}") from error
     return listener
-
-
-def _http_error(_request: Request, error: Exception) -> JSONResponse:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
-    detail = str(error.detail) if isinstance(error, HTTPException) else ""
-    return error_response(status, detail.lower(), headers=headers)
-
-
-def _validation_error(_request: Request, error: Exception) -> JSONResponse:
-    """422 naming each field that FastAPI found wanting."""
-    found = error.errors() if isinstance(error, RequestValidationError) else []
-    errors = [
-        {"field": ".".join(map(str, one["loc"][1:])) or None, "message": one["msg"], "reference_sid": None}
-        for one in found
-    ]
-    return JSONResponse({"message": "object validation error", "errors": errors}, status_code=422)
-
-
-def _unexpected_error(_request: Request, _error: Exception) -> JSONResponse:
-    return error_response(500, "internal server error")

@@ -1,0 +1,106 @@
+"""Calls as a collection: their fields, how a row is shown, and which of them a list is of."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import sqlalchemy as sa
+from fastapi import Request
+
+from ..tables import call_table
+from .collection import NOW, Collection, Object, Row, Selection
+from .problem import bad_query
+from .query.fields import INTEGER, OBJECT, SECONDS, TEXT, TIME, Field
+from .query.paging import Order
+from .times import shown_time
+
+STATES: Final = ("scheduled", "live", "ended", "all")
+_columns = call_table.c
+_delay: sa.ColumnElement[float] = sa.case((_columns.state == "scheduled", _columns.due - NOW), else_=0.0)
+
+
+def _ordered(name: str, default: str | None = None) -> sa.ColumnElement[Any]:
+    """A field of the order; calls that came in have none, and are shown with the default."""
+    column = _columns.order[name].as_string()
+    return column if default is None else sa.func.coalesce(column, default)
+
+
+_CREATED: Final = Field(name="date_created", kind=TIME, column=_columns.created)
+_DELAY: Final = Field(name="delay", kind=SECONDS, column=_delay)
+_FIELDS: Final = (
+    Field(name="account_sid", kind=TEXT, column=_columns.account),
+    Field(name="attributes", kind=OBJECT, column=_columns.order["attributes"]),
+    Field(name="call_sid", kind=TEXT, column=_columns.sid),
+    Field(name="called_did", kind=TEXT, column=_columns.to_number),
+    Field(name="calling_did", kind=TEXT, column=_columns.from_number),
+    _CREATED,
+    _DELAY,
+    Field(name="method", kind=TEXT, column=_ordered("method", "POST")),
+    Field(name="status_callback_method", kind=TEXT, column=_ordered("status_callback_method", "POST")),
+    Field(name="status_callback_url", kind=TEXT, column=_ordered("status_callback_url")),
+    Field(name="url", kind=TEXT, column=_ordered("url")),
+    Field(name="state", kind=TEXT, column=_columns.state, extra=True),
+    Field(name="status", kind=TEXT, column=sa.func.nullif(_columns.status, ""), extra=True),
+    Field(name="direction", kind=TEXT, column=_columns.direction, extra=True),
+    Field(name="duration", kind=INTEGER, column=_columns.duration_s, extra=True),
+    Field(name="date_answered", kind=TIME, column=_columns.answered, extra=True),
+    Field(name="date_ended", kind=TIME, column=_columns.ended, extra=True),
+)
+
+
+def _show(row: Row, now: float) -> Object:
+    order = row["order"] or {}
+    return {
+        "account_sid": row["account"],
+        "attributes": order.get("attributes", {}),
+        "call_sid": row["sid"],
+        "called_did": row["to_number"],
+        "calling_did": row["from_number"],
+        "date_created": shown_time(row["created"]),
+        "delay": _left(row, now),
+        "method": order.get("method", "POST"),
+        "status_callback_method": order.get("status_callback_method", "POST"),
+        "status_callback_url": order.get("status_callback_url"),
+        "url": order.get("url"),
+    }
+
+
+def _left(row: Row, now: float) -> int:
+    """Whole seconds until the call is placed; at least 1 while it waits."""
+    if row["state"] != "scheduled" or row["due"] is None or row["due"] <= now:
+        return 0
+    return max(1, round(row["due"] - now))
+
+
+def _show_extra(row: Row) -> Object:
+    return {
+        "state": row["state"],
+        "status": row["status"] or None,
+        "direction": row["direction"],
+        "duration": row["duration_s"],
+        "date_answered": row["answered"] and shown_time(row["answered"]),
+        "date_ended": row["ended"] and shown_time(row["ended"]),
+    }
+
+
+CALLS: Final = Collection(
+    noun="call",
+    table=call_table,
+    sid=_columns.sid,
+    owner=_columns.account,
+    fields=_FIELDS,
+    order=(Order(_DELAY),),
+    show=_show,
+    show_extra=_show_extra,
+)
+
+
+def select(request: Request) -> Selection:
+    """Calls that wait to be placed; those of another `state` change too fast to be counted. Raises Problem 400."""
+    state = request.query_params.get("state") or "scheduled"
+    if state not in STATES:
+        raise bad_query("state", f"found {state[:40]!r}; expected one of {', '.join(STATES)}")
+    if state == "scheduled":
+        return Selection(where=(_columns.state == state, _columns.due > NOW))
+    where = () if state == "all" else (_columns.state == state,)
+    return Selection(where=where, uncountable=True, order=(Order(_CREATED, descending=True),))

@@ -1,0 +1,218 @@
+"""Collections of the REST API: a declaration each, and one place that lists and finds their objects.
+
+Every query is bound to the account that asks, here and nowhere else, so no route can show what is another's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+from fastapi import Request
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ..db import Account, Database
+from ..storage.base import canonical_sid
+from .problem import bad_query, missing
+from .query.conditions import Clause, compile_filter
+from .query.fields import Field
+from .query.grammar import FilterError
+from .query.paging import Order, Page, by_offset, by_sid, read_page
+
+NOW: Final = sa.bindparam("now", type_=sa.Double)
+"""Unix time of the request, for fields that depend on it."""
+Row = Mapping[str, Any]
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Collection:
+    """What a list of objects is: whose rows, which fields, how a row is shown.
+
+    `show` takes a row of `table` and the time, and gives every field that is not `extra`, in the reference's order;
+    `show_extra` gives those. `sid` and `owner` are columns: the object's own, and its account's. A list that is not
+    asked for in any order is in that of `order`, of which the first field decides in lists without a total.
+    """
+
+    noun: str
+    table: sa.Table
+    sid: sa.Column[str]
+    owner: sa.Column[str]
+    fields: tuple[Field, ...]
+    order: tuple[Order, ...]
+    show: Callable[[Row, float], Object]
+    show_extra: Callable[[Row], Object] = lambda _: {}
+
+    @property
+    def by_name(self) -> dict[str, Field]:
+        """The fields by name."""
+        return {field.name: field for field in self.fields}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """Which part of a collection a list is of; an `uncountable` one has no total, and `order` is its own."""
+
+    where: tuple[Clause, ...] = ()
+    uncountable: bool = False
+    order: tuple[Order, ...] = ()
+
+
+class Reader:
+    """Reads collections; `clock` gives Unix seconds."""
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database, self._clock = database, clock
+
+    async def row(self, collection: Collection, account: Account, sid: str) -> Row:
+        """The row of that sid (with dashes or without), if it is the account's. Raises Problem 404."""
+        where = sa.and_(collection.sid == canonical_sid(sid), collection.owner == account.sid)
+        async with self._database.begin() as connection:
+            found = (await connection.execute(sa.select(collection.table).where(where))).mappings().first()
+        if found is None:
+            raise missing(collection.noun)
+        return _named(found)
+
+    async def one(self, collection: Collection, request: Request, account: Account, sid: str) -> Object:
+        """That object, as far as the request wants it. Raises Problem."""
+        wanted = chosen(request.query_params, collection)
+        return self.shown(collection, await self.row(collection, account, sid), wanted)
+
+    def shown(self, collection: Collection, row: Row, wanted: Sequence[str] | None = None) -> Object:
+        """A row as clients see it: the fields `wanted`, without that all but the extra ones."""
+        usual = collection.show(row, self._clock())
+        if wanted is None:
+            return usual
+        everything = usual | collection.show_extra(row)
+        return {name: everything[name] for name in wanted}
+
+    async def many(
+        self, collection: Collection, request: Request, account: Account, selection: Selection | None = None
+    ) -> Object:
+        """A page of the list, in the reference's frame. Raises Problem 400."""
+        selection, params = selection or Selection(), request.query_params
+        fields = collection.by_name
+        wanted = chosen(params, collection)
+        query = _Query(
+            collection=collection,
+            owner=account.sid,
+            page=read_page(params, fields, selection.order or collection.order, uncountable=selection.uncountable),
+            where=(*selection.where, *_filter(params.get("filter", ""), fields)),
+            now={"now": self._clock()},
+        )
+        page = query.page
+        async with self._database.begin() as connection:
+            rows = await _rows(connection, query)
+            total = None if selection.uncountable else await _count(connection, query)
+        more, rows = len(rows) > page.limit, rows[: page.limit]
+        if page.before:
+            rows = rows[::-1]
+        pagination = _around(request, collection, selection, page, rows, more=more)
+        return {
+            "count": len(rows),
+            "has_more": bool(pagination),
+            "items": [self.shown(collection, row, wanted) for row in rows],
+            "limit": page.limit,
+            "offset": page.offset,
+            "pagination": pagination,
+            "total": total,
+        }
+
+
+def chosen(params: Mapping[str, str], collection: Collection) -> list[str] | None:
+    """The fields that `include_fields` and `exclude_fields` leave; None for the usual ones. Raises Problem 400."""
+    fields = collection.by_name
+    named = {name: _names(params.get(name, ""), name, fields) for name in ("include_fields", "exclude_fields")}
+    if not any(named.values()):
+        return None
+    included = named["include_fields"] or {name for name, field in fields.items() if not field.extra}
+    return [name for name in fields if name in included - named["exclude_fields"]]
+
+
+def _names(text: str, parameter: str, fields: Mapping[str, Field]) -> set[str]:
+    names = {name.strip() for name in text.split(",") if name.strip()}
+    if unknown := sorted(names - fields.keys()):
+        raise bad_query(parameter, f"unknown field {unknown[0][:40]!r}")
+    return names
+
+
+def _filter(text: str, fields: dict[str, Field]) -> list[Clause]:
+    try:
+        return compile_filter(text, fields)
+    except FilterError as error:
+        raise bad_query("filter", str(error)) from None
+
+
+# ---- queries --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Query:
+    """What is looked for: `owner` is the account's sid, `now` the value of NOW."""
+
+    collection: Collection
+    owner: str
+    page: Page
+    where: tuple[Clause, ...]
+    now: Mapping[str, float]
+
+    @property
+    def mine(self) -> Clause:
+        """What holds for the account's own rows."""
+        return self.collection.owner == self.owner
+
+
+async def _rows(connection: AsyncConnection, query: _Query) -> list[Row]:
+    """The rows of the page and one more where there is one; backwards from an object that they are `before`."""
+    page, collection = query.page, query.collection
+    beyond = [await _beyond(connection, query)] if page.after or page.before else []
+    order = [_sorted(one.field, one.descending != bool(page.before)) for one in page.order]
+    last = _towards(collection.sid, page.order[0].descending != bool(page.before))
+    select = sa.select(collection.table).where(query.mine, *query.where, *beyond).order_by(*order, last)
+    found = await connection.execute(select.limit(page.limit + 1).offset(page.offset), query.now)
+    return [_named(row) for row in found.mappings()]
+
+
+def _named(row: sa.RowMapping) -> Row:
+    """A row by the names of its columns."""
+    return {str(name): value for name, value in row.items()}
+
+
+async def _beyond(connection: AsyncConnection, query: _Query) -> Clause:
+    """What lies after, or before, the object that the page names."""
+    page, collection = query.page, query.collection
+    (order,) = page.order
+    column, sid = order.field.column, canonical_sid(page.after or page.before)
+    anchor = sa.select(column).where(query.mine, collection.sid == sid)
+    found = (await connection.execute(anchor, query.now)).first()
+    if found is None:
+        raise bad_query("after" if page.after else "before", f"cannot find {collection.noun}")
+    if order.descending == bool(page.before):
+        return sa.or_(column > found[0], sa.and_(column == found[0], collection.sid > sid))
+    return sa.or_(column < found[0], sa.and_(column == found[0], collection.sid < sid))
+
+
+async def _count(connection: AsyncConnection, query: _Query) -> int:
+    select = sa.select(sa.func.count()).select_from(query.collection.table).where(query.mine, *query.where)
+    return (await connection.execute(select, query.now)).scalar_one()
+
+
+def _sorted(field: Field, descending: bool) -> sa.ColumnElement[Any]:
+    """What has no value comes last, in every database."""
+    ordered = _towards(field.column, descending)
+    return ordered.nulls_last() if getattr(field.column, "nullable", True) else ordered
+
+
+def _towards(column: sa.ColumnElement[Any], descending: bool) -> sa.UnaryExpression[Any]:
+    return column.desc() if descending else column.asc()
+
+
+def _around(
+    request: Request, collection: Collection, selection: Selection, page: Page, rows: Sequence[Row], *, more: bool
+) -> dict[str, str]:
+    steady = len(page.order) == 1 and bool(selection.order) and page.order[0].field is selection.order[0].field
+    if selection.uncountable and steady:
+        return by_sid(request, page, [row[collection.sid.name] for row in rows], more=more)
+    return by_offset(request, page, len(rows), more=more)

@@ -1,0 +1,113 @@
+"""Routes that every collection has alike: its list, its objects, and their update."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+from ..db import Account
+from .authentication import Authentication
+from .collection import Collection, Reader, Selection, chosen
+from .description import FIELDS, LIST, NESTED, READING, WRITING, Listing, body, errors
+from .updates import changes
+
+Save = Callable[[Account, str, dict[str, Any]], Awaitable[None]]
+Select = Callable[[Request], Selection]
+
+
+def add_list(
+    router: APIRouter,
+    reader: Reader,
+    authentication: Authentication,
+    collection: Collection,
+    model: type[BaseModel],
+    *,
+    select: Select = lambda _: Selection(),
+    parameters: list[dict[str, Any]] | None = None,
+) -> None:
+    """`GET` of the collection; `select` says which part of it a request means, by `parameters` of its own."""
+    asking = Depends(authentication)
+
+    async def listing(request: Request, account: Account = asking) -> JSONResponse:
+        return JSONResponse(await reader.many(collection, request, account, select(request)))
+
+    router.add_api_route(
+        "",
+        listing,
+        methods=["GET"],
+        summary=f"List {collection.noun}s",
+        operation_id=f"list-{collection.noun}s",
+        responses={200: {"model": Listing[model]}, **errors(400, 401)},
+        openapi_extra={"parameters": [*LIST, *(parameters or [])]},
+    )
+
+
+def add_one(
+    router: APIRouter, reader: Reader, authentication: Authentication, collection: Collection, model: type[BaseModel]
+) -> None:
+    """`GET` of an object."""
+    asking = Depends(authentication)
+
+    async def one(request: Request, sid: str, account: Account = asking) -> JSONResponse:
+        return JSONResponse(await reader.one(collection, request, account, sid))
+
+    router.add_api_route(
+        "/{sid}",
+        one,
+        methods=["GET"],
+        summary=f"Show a {collection.noun}",
+        operation_id=f"get-{collection.noun}",
+        responses={200: {"model": model}, **errors(*READING)},
+        openapi_extra={"parameters": FIELDS},
+    )
+
+
+def add_update(
+    router: APIRouter,
+    reader: Reader,
+    authentication: Authentication,
+    collection: Collection,
+    model: type[BaseModel],
+    change: type[BaseModel],
+    save: Save,
+) -> None:
+    """`PATCH` and `PUT` of an object without nested ones; `save` takes the account, the object's sid, the changes."""
+    asking = Depends(authentication)
+
+    async def update(request: Request, sid: str, account: Account = asking) -> JSONResponse:
+        chosen(request.query_params, collection)  # wrong now is better than wrong once it is done
+        row = await reader.row(collection, account, sid)
+        own_sid = row[collection.sid.name]
+        await save(account, own_sid, await changes(request, change, collection.by_name))
+        return JSONResponse(await reader.one(collection, request, account, own_sid))
+
+    add_change(router, collection, model, change, update)
+
+
+def add_change(
+    router: APIRouter,
+    collection: Collection,
+    model: type[BaseModel],
+    change: type[BaseModel],
+    endpoint: Callable[..., Any],
+    *,
+    nested: bool = False,
+    statuses: tuple[int, ...] = WRITING,
+) -> None:
+    """`PATCH` and `PUT` of an object by an endpoint of the collection's own."""
+    for method, verb in (("PATCH", "Change"), ("PUT", "Replace")):
+        partly = method == "PATCH"
+        parameters = [*FIELDS, *([NESTED] if nested and partly else [])]
+        router.add_api_route(
+            "/{sid}",
+            endpoint,
+            methods=[method],
+            summary=f"{verb} a {collection.noun}",
+            operation_id=f"{verb.lower()}-{collection.noun}",
+            responses={200: {"model": model}, **errors(*statuses)},
+            openapi_extra={"parameters": parameters, "requestBody": body(change, partly=partly)},
+        )

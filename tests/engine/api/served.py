@@ -1,0 +1,199 @@
+"""The API over a real socket, on a real database, in a thread of its own; a client for it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import http.client
+import json
+import threading
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+from flexml.engine.api.accounts import accounts_router
+from flexml.engine.api.authentication import Authentication
+from flexml.engine.api.calls import calls_router
+from flexml.engine.api.collection import Reader
+from flexml.engine.api.dids import dids_router
+from flexml.engine.api.server import Health, create_app, run
+from flexml.engine.changes import Changes
+from flexml.engine.db import AccountEntry, Database, DidEntry
+from flexml.engine.directory import Directory
+from flexml.engine.lives import Lives
+from flexml.engine.outbound import Outbound
+from flexml.engine.outbox import Outbox
+from flexml.engine.registry import Registry
+from flexml.engine.timeline import Timeline
+from flexml.engine.webhook import Webhook
+
+from ..fakes_sip import FakeAgent, services
+
+T = TypeVar("T")
+HEALTHY = Health(version="1.2.3", uptime_s=5.5, live_calls=2, workers=1)
+ACCOUNTS = [
+    AccountEntry(login="flexml_user_123", password="qwerty123", name="John Smith", caller_ids=("15162065300",)),
+    AccountEntry(login="other", password="secret", name="Other"),
+]
+DIDS = [
+    DidEntry(phonenumber="15162065319", account="flexml_user_123", url="http://127.0.0.1:9/"),
+    DidEntry(phonenumber="15162065399", account="other", url="http://127.0.0.1:9/"),
+]
+NOW = 1_800_000_000.0
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back; `body` is the JSON of it, None where there is none."""
+
+    status: int
+    body: Any
+    headers: dict[str, str]
+
+
+class Client:
+    """Asks as one account."""
+
+    def __init__(self, address: tuple[str, int], login: str | None, prefix: str = "/flexml/v1") -> None:
+        self._address, self._login, self._prefix = address, login, prefix
+
+    def ask(
+        self, method: str, path: str, body: object = None, *, headers: dict[str, str] | None = None, **query: object
+    ) -> Reply:
+        sent = dict(headers or {})
+        if self._login is not None:
+            sent["Authorization"] = "Basic " + base64.b64encode(self._login.encode()).decode()
+        if body is not None and not isinstance(body, bytes):
+            body, sent = json.dumps(body).encode(), {"Content-Type": "application/json", **sent}
+        where = path if path.startswith("http") else f"{self._prefix}{path}"
+        parts = urlsplit(where)
+        target = parts.path + (f"?{parts.query or urlencode(query)}" if parts.query or query else "")
+        connection = http.client.HTTPConnection(*self._address, timeout=10)
+        try:
+            connection.request(method, target, body, sent)
+            response = connection.getresponse()
+            text = response.read()
+            is_json = response.headers.get_content_type() == "application/json"
+            return Reply(response.status, json.loads(text) if is_json else None, dict(response.headers))
+        finally:
+            connection.close()
+
+    def get(self, path: str, **query: object) -> Reply:
+        return self.ask("GET", path, None, headers=None, **query)
+
+    def all_pages(self, path: str, **query: object) -> list[list[dict[str, Any]]]:
+        """Every page from this one on, by `pagination.next`."""
+        pages: list[list[dict[str, Any]]] = []
+        reply = self.get(path, **query)
+        while True:
+            assert reply.status == 200, reply.body
+            pages.append(reply.body["items"])
+            if "next" not in reply.body["pagination"]:
+                return pages
+            reply = self.get(reply.body["pagination"]["next"])
+
+
+class Served:
+    """A served API: its parts, clients, and a way into its loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, database: Database, directory: Directory) -> None:
+        self._loop, self.database, self.directory = loop, database, directory
+        self.now = NOW
+        self.lives: Lives | None = None
+        self.address = ("", 0)
+        self.me = self.other = self.nobody = Client(self.address, None)
+
+    def clock(self) -> float:
+        return self.now
+
+    def listening(self, host: str, port: int) -> None:
+        self.address = (host, port)
+        self.me = Client(self.address, "flexml_user_123:qwerty123")
+        self.other = Client(self.address, "other:secret")
+        self.nobody = Client(self.address, None)
+
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run something in the server's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+
+
+@contextlib.asynccontextmanager
+async def _serving(folder: Path) -> AsyncGenerator[Served]:
+    database = Database(f"sqlite:///{folder}/flexml.db")
+    await database.start()
+    directory = Directory("US")
+    served = Served(asyncio.get_running_loop(), database, directory)
+    await database.sync_config(ACCOUNTS, DIDS, now=NOW)
+    directory.load(await database.load_accounts(), await database.load_dids())
+    reader, changes, who = Reader(database, served.clock), Changes(database, directory), Authentication(directory)
+    timeline = Timeline(database)
+    await timeline.start()
+    registry, agent, webhook = Registry(), FakeAgent(), Webhook(secret="", clock=served.clock)
+    outbox = Outbox(database, webhook, clock=served.clock)
+    lives = served.lives = Lives(
+        registry=registry, agent=agent, fetcher=webhook, outbox=outbox, database=database, timeline=timeline
+    )
+    noting = services(agent)
+    noting.note = timeline.note
+    outbound = Outbound(lives=lives, directory=directory, services=noting, database=database, clock=served.clock)
+    routers = [
+        accounts_router(reader, changes, who),
+        calls_router(outbound, database, reader, who),
+        dids_router(reader, changes, who),
+    ]
+    app = create_app(health=lambda: HEALTHY, routers=routers)
+    listening = asyncio.Event()
+
+    def on_listening(host: str, port: int) -> None:
+        served.listening(host, port)
+        listening.set()
+
+    server = asyncio.create_task(run(app, "127.0.0.1", 0, on_listening=on_listening))
+    await listening.wait()
+    try:
+        yield served
+    finally:
+        server.cancel()
+        await asyncio.gather(server, return_exceptions=True)
+        await timeline.close()
+        await database.close()
+
+
+@contextlib.contextmanager
+def serving(folder: Path) -> Generator[Served]:
+    """Serve in a thread until the end of the block."""
+    ready, stop = threading.Event(), asyncio.Event()
+    found: list[Served] = []
+    failures: list[BaseException] = []
+
+    async def main() -> None:
+        async with _serving(folder) as served:
+            found.append(served)
+            ready.set()
+            await stop.wait()
+
+    def work() -> None:
+        try:
+            asyncio.run(main())
+        except BaseException as error:
+            failures.append(error)
+            ready.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    ready.wait(20)
+    try:
+        assert found, failures
+        yield found[0]
+    finally:
+        if found:
+            found[0].do(_set(stop.set))
+        thread.join(20)
+        assert not failures, failures
+
+
+async def _set(act: Callable[[], None]) -> None:
+    act()
