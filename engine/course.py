@@ -42,7 +42,7 @@ class Course:
         if self._over or (self._running is not None and self._running.done() and not self._moved):
             return False
         self.application = application
-        if self._running is not None:
+        if self._running is not None and not self._moved:  # what is stopping is not to be disturbed at it
             self._moved = True
             self._running.cancel()
         return True

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from flexml.engine.db import AccountEntry, Callback, CallRecord, Database, DidEntry
 from flexml.engine.errors import ConfigError
 from flexml.engine.password import hash_password, verify_password
+from flexml.engine.tables import account_table, did_table
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -33,6 +34,33 @@ async def opened(path: Path) -> AsyncGenerator[Database]:
         yield database
     finally:
         await database.close()
+
+
+def test_what_was_changed_since_stays_until_the_configuration_says_something_else(tmp_path: Path) -> None:
+    async def change(database: Database, **values: str | None) -> None:
+        async with database.begin() as connection:
+            for table in (account_table, did_table):
+                await connection.execute(sa.update(table).values(values))
+
+    async def urls(database: Database) -> tuple[str | None, str | None, str, str]:
+        (account,), (did,) = await database.load_accounts(), await database.load_dids()
+        return account.url, did.url, account.method, did.method
+
+    async def run() -> None:
+        async with opened(tmp_path / "flexml.db") as database:
+            await database.sync_config([ACCOUNT], [DID], now=5)
+            await change(database, url="http://changed/", method="GET")
+        async with opened(tmp_path / "flexml.db") as database:
+            await database.sync_config([ACCOUNT], [DID], now=6)
+            assert await urls(database) == ("http://changed/", "http://changed/", "GET", "GET")
+            await database.sync_config([replace(ACCOUNT, url="http://b/")], [replace(DID, url="http://c/")])
+            assert await urls(database) == ("http://b/", "http://c/", "GET", "GET")
+            await database.sync_config([ACCOUNT], [DID])
+            assert await urls(database) == ("http://a/", None, "GET", "GET")
+            async with database.begin() as connection:
+                assert (await connection.execute(sa.select(account_table.c.created))).scalar() == 5
+
+    asyncio.run(run())
 
 
 def test_config_is_stored_and_sids_survive_restarts_and_changes(tmp_path: Path) -> None:

@@ -1,0 +1,64 @@
+"""Requests made of the API's own description: none breaks the server, and answers are as described."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hypothesis
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase
+
+from .served import Served
+
+EXAMPLES = 60
+"""Requests of each operation."""
+
+
+def test_no_request_of_the_description_breaks_the_server(api: Served) -> None:
+    schema = schemathesis.openapi.from_url("http://{}:{}/openapi.json".format(*api.address))
+    operations = [result.ok() for result in schema.get_all_operations()]
+    labels = {operation.label for operation in operations if operation.path.startswith("/flexml/v1")}
+    assert len(labels) >= 14, sorted(labels)
+    sids = {
+        "accounts": api.me.get("/accounts").body["items"][0]["account_sid"],
+        "dids": api.me.get("/dids").body["items"][0]["did_sid"],
+        "calls": api.me.ask(
+            "POST", "/calls", {"calling_did": "15162065319", "called_did": "15162065318", "delay": 1000}
+        ).body["call_sid"],
+    }
+    for operation in operations:
+        if operation.path.startswith("/flexml/v1"):
+            try_out(operation, sids)
+
+
+def try_out(operation: Any, sids: dict[str, str]) -> None:
+    collection = operation.path.split("/")[3]
+
+    @hypothesis.settings(
+        max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @hypothesis.given(case=operation.as_strategy(), exists=hypothesis.strategies.booleans())
+    def check(case: Any, exists: bool) -> None:
+        if exists and "sid" in case.path_parameters:
+            case.path_parameters["sid"] = sids[collection]
+        response = case.call(auth=("flexml_user_123", "qwerty123"))
+        assert response.status_code < 500, (case.as_curl_command(), response.text)
+        case.validate_response(response, checks=CHECKS)
+
+    check()
+
+
+CHECKS = [schemathesis.checks.CHECKS.get_one(name) for name in ("status_code_conformance", "response_schema_conformance")]
+
+
+@pytest.mark.parametrize("path", ["/accounts/{sid}", "/calls", "/calls/{sid}", "/calls/{sid}/timeline", "/dids"])
+def test_every_field_is_described(api: Served, path: str) -> None:
+    document = api.nobody.get("http:///openapi.json").body
+    models = document["components"]["schemas"]
+    named = [name for name in models if not name.startswith(("HTTPValidation", "ValidationError"))]
+    bare = [f"{name}.{field}" for name in named for field, said in models[name].get("properties", {}).items()
+            if "description" not in said]  # fmt: skip
+    assert bare == []
+    assert f"/flexml/v1{path}" in document["paths"]
