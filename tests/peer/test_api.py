@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import urllib.error
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def bob() -> Iterator[Answering]:
         yield party
 
 
-def ask(engine: EngineProcess, method: str, path: str, body: dict[str, object]) -> tuple[int, dict[str, Any]]:
+def ask(engine: EngineProcess, method: str, path: str, body: Mapping[str, object]) -> tuple[int, dict[str, Any]]:
     """Status and body of a request."""
     try:
         return 200, engine.post(path, body, method=method)
