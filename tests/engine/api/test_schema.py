@@ -9,6 +9,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
 from .served import Served
@@ -20,7 +21,7 @@ CHECKS = [status_code_conformance, response_schema_conformance]
 
 def test_no_request_of_the_description_breaks_the_server(api: Served) -> None:
     schema = schemathesis.openapi.from_url("http://{}:{}/openapi.json".format(*api.address))
-    operations = [result.ok() for result in schema.get_all_operations()]
+    operations = [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]
     labels = {operation.label for operation in operations if operation.path.startswith("/flexml/v1")}
     assert len(labels) >= 14, sorted(labels)
     sids = {
@@ -40,7 +41,7 @@ def try_out(operation: Any, sids: dict[str, str]) -> None:
 
     @hypothesis.settings(
         max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
     )  # fmt: skip
     @hypothesis.given(case=operation.as_strategy(), exists=st.booleans())
     def check(case: Any, exists: bool) -> None:
