@@ -17,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # the harness modules lie beside
 from attribute_table import Call, Scenario
 from baresip import Baresip
 from clouds import Clouds, clouds_missing
-from dial_story import Plan, Stories, Story
+from dial_stories import Stories
+from dial_story import Plan, Story
 from engine_process import EngineProcess, tracebacks
 from flexml_app import Answer, Application, Line
 from rtp_endpoint import RtpEndpoint

@@ -1,30 +1,17 @@
-"""What may happen once a called party has answered: who hangs up when, holds, moves; on the wire, at both ends."""
+"""Called parties that answer: well, badly or twice, and who hangs up when; on the wire, at both ends."""
 
 from __future__ import annotations
 
-import time
+import threading
 
 import pytest
-from called import Called, Script, hung_up
-from dial_story import ANSWERED, CALLER_HZ, PARTY_HZ, Acts, Stories, Story, on_dial, steps
+from called import Called, hung_up
+from dial_stories import Stories
+from dial_story import ANSWERED, ASKED_HZ, CALLER_HZ, PARTY_HZ, TONE_AFTER, Story, about, of, on_dial
 from phone import Phone
-from sipp import Message
-from sounds import tone
 from uas import TALK, quiet
 
-DIRECTIONS = {"sendrecv", "sendonly", "recvonly", "inactive"}
-ASKED_HZ, MOVED_HZ = 600, 1500
-TONE_AFTER = {"dialled": f"<Play>/sounds/tone-{ASKED_HZ}-500.wav</Play><Hangup/>"}
 CONFIRM = f'confirmKey="1" confirmSound="/sounds/tone-{ASKED_HZ}-500.wav"'
-
-
-def about(seconds: float) -> object:
-    return pytest.approx(seconds, abs=0.3)
-
-
-def of(hz: int, found: list[tuple[int, float]]) -> float:
-    """For how long that tone was heard, in however many pieces."""
-    return sum(length for one, length in found if one == hz)
 
 
 # ---- who hangs up -----------------------------------------------------------------------------------------------
@@ -118,215 +105,92 @@ def test_both_hang_up_at_once(story: Story) -> None:
     assert story.asked() == ["INVITE", "ACK", "BYE"]
 
 
-def deaf_to_bye(party: Called) -> None:
-    """It answers nothing any more; its audio is not taken any more either."""
-    party.accept()
-    party.expect("BYE")
-    time.sleep(0.3)
-    heard = len(party.rtp.packets)
-    party.collect(5.0)
-    assert len(party.rtp.packets) == heard
+# ---- answers ----------------------------------------------------------------------------------------------------
 
 
-@on_dial(deaf_to_bye, dial='timeLimit="2"', serve=TONE_AFTER)
-def test_a_dial_does_not_wait_for_the_answer_to_bye(story: Story) -> None:
-    assert story.outcome == ("completed", 2, 0)
-    assert story.told.at - story.phone.at("SIP/2.0 200") < 3.0
-    assert of(ASKED_HZ, story.steps) == about(0.5)
-    assert set(story.asked()) == {"INVITE", "ACK", "BYE"}
+def unforthcoming(party: Called) -> None:
+    """It answers an offer with nothing (RFC 3261 section 13.2.1 has it describe itself)."""
+    invite = party.expect("INVITE")
+    party.respond(invite, "180 Ringing")
+    party.respond(invite, "200 OK")
+    party.expect("ACK")
+    party.be_hung_up(2.0)
 
 
-@on_dial(deaf_to_bye, caller=((3.0, Phone.leave),))
-def test_a_status_callback_does_not_wait_for_the_answer_to_bye(story: Story) -> None:
-    assert story.status == "completed"
-    assert story.line.final_status().at - story.ended_at < 1.5
-    assert story.line.requests("dialled") == []
+@on_dial(unforthcoming)
+def test_an_answer_without_a_description_is_hung_up(story: Story) -> None:
+    assert story.outcome == ("failed", 0, 0)
+    assert story.asked() == ["INVITE", "ACK", "BYE"]
 
 
-# ---- the party changes the session ------------------------------------------------------------------------------
-
-
-def answered_direction(message: Message) -> str:
-    """The direction that a description says."""
-    said = [
-        line[2:] for line in message.body.splitlines() if line[2:] in {"sendrecv", "sendonly", "recvonly", "inactive"}
-    ]
-    return said[0] if said else ""
-
-
-def heard_meanwhile(party: Called, seconds: float) -> int:
-    """How many packets come in the last of so many seconds."""
-    party.quiet(seconds - 0.5)
-    before = len(party.rtp.packets)
-    party.quiet(0.5)
-    return len(party.rtp.packets) - before
-
-
-def hold(*lines: str, answer: str, method: str = "INVITE", address: str = "127.0.0.1") -> Script:
-    """A party that puts the caller on hold after a second, for two seconds, and talks on for another."""
-
-    def party(party: Called) -> None:
-        party.accept()
-        party.quiet(1.0)
-        held = party.offer(party.sdp(*lines, address=address), method=method)
-        assert answered_direction(held) == answer
-        assert heard_meanwhile(party, 2.0) == 0
-        again = party.offer(party.sdp("a=sendrecv"), method=method)
-        assert answered_direction(again) == "sendrecv"
-        assert heard_meanwhile(party, 1.0) > 20
-        party.hang_up()
-
-    return party
-
-
-HOLD_MUSIC = [
-    hold("a=sendonly", answer="recvonly"),
-    hold("a=sendonly", answer="recvonly", method="UPDATE"),
-    hold(address="0.0.0.0", answer="recvonly"),
-]
-
-
-@on_dial(HOLD_MUSIC[0])
-def test_on_hold_the_caller_goes_on_hearing_the_party(story: Story) -> None:
-    held(story)
-    assert story.steps == [(PARTY_HZ, about(4.0))]
-
-
-@on_dial(HOLD_MUSIC[1])
-def test_on_hold_by_update(story: Story) -> None:
-    held(story)
-    assert story.steps == [(PARTY_HZ, about(4.0))]
-
-
-@on_dial(HOLD_MUSIC[2])
-def test_on_hold_as_rfc_2543_had_it(story: Story) -> None:
-    held(story)
-    assert of(PARTY_HZ, story.steps) == about(4.0)
-
-
-@on_dial(hold("a=inactive", answer="inactive"))
-def test_on_hold_with_nothing_either_way(story: Story) -> None:
-    held(story)
-    assert story.steps == [(PARTY_HZ, about(1.0)), (PARTY_HZ, about(1.0))]
-
-
-def held(story: Story) -> None:
-    """What every hold comes to: the party hears nothing meanwhile, and the caller stays."""
-    assert story.outcome == ("completed", 4, 0)
-    assert story.party_steps() == [(CALLER_HZ, about(1.0)), (CALLER_HZ, about(1.0))]
-    assert story.responses == [180, 200]
-
-
-def moving(party: Called) -> None:
-    """It goes on at another port and with another codec: it was transferred, behind its exchange."""
-    party.accept()
-    party.quiet(1.5)
-    party.move(8, tone(MOVED_HZ, 10.0))
-    answer = party.offer(party.sdp())
-    assert " RTP/AVP 8 101" in answer.body
-    party.quiet(1.5)
-    party.hang_up()
-
-
-@on_dial(moving)
-def test_a_party_that_goes_on_elsewhere_with_another_codec(story: Story) -> None:
-    assert story.outcome == ("completed", 3, 0)
-    assert story.steps == [(PARTY_HZ, about(1.5)), (MOVED_HZ, about(1.5))]
-    party = story.called()
-    assert steps(party.before.heard()) == [(CALLER_HZ, about(1.5))]
-    assert steps(party.rtp.heard()) == [(CALLER_HZ, about(1.5))]
-    assert {packet.payload_type for packet in party.rtp.packets} == {8}
-
-
-def asking_for_an_offer(party: Called) -> None:
-    party.accept()
+def misunderstanding(party: Called) -> None:
+    """It answers with a codec that nobody has offered."""
+    invite = party.expect("INVITE")
+    party.respond(invite, "200 OK", body=party.sdp().replace("RTP/AVP 0 101", "RTP/AVP 18 101"))
+    party.respond(next(one for one in (party.take(), party.take()) if one.start.startswith("BYE ")), "200 OK")
     party.quiet(1.0)
-    offered = party.offer(answer=party.sdp())
-    assert "m=audio" in offered.body
+
+
+@on_dial(misunderstanding)
+def test_an_answer_that_cannot_be_used_is_hung_up(story: Story) -> None:
+    """The stack does so by itself, and happens to send the ACK behind the BYE."""
+    assert story.outcome == ("failed", 0, 0)
+    assert sorted(story.asked()) == ["ACK", "BYE", "INVITE"]
+
+
+TOGETHER = threading.Barrier(2)
+
+
+def together(party: Called) -> None:
+    """It answers at the same moment as the other one, so that a CANCEL may cross that."""
+    invite = party.expect("INVITE")
+    party.respond(invite, "180 Ringing")
+    party.listen()
+    TOGETHER.wait(10.0)
+    party.respond(invite, "200 OK", body=party.sdp())
+    while not (message := party.take()).start.startswith("BYE "):
+        if message.start.startswith("CANCEL "):
+            party.respond(message, "200 OK")
+    party.respond(message, "200 OK")
     party.quiet(1.0)
-    party.hang_up()
 
 
-@on_dial(asking_for_an_offer)
-def test_a_reinvite_without_a_description_gets_our_offer(story: Story) -> None:
-    assert story.outcome == ("completed", 2, 0)
-    assert story.steps == [(PARTY_HZ, about(2.0))]
-    assert story.party_steps() == [(CALLER_HZ, about(2.0))]
-
-
-def demanding(party: Called) -> None:
-    """It wants what we do not have, and stays with what there is."""
-    party.accept()
-    party.quiet(1.0)
-    refusal = party.ask("INVITE", party.sdp().replace("RTP/AVP 0 101", "RTP/AVP 18 101"))
-    assert refusal.start.startswith("SIP/2.0 488 ")
-    party.acknowledge_refusal()
-    party.quiet(1.0)
-    party.hang_up()
-
-
-@on_dial(demanding)
-def test_a_reinvite_that_cannot_be_taken_leaves_the_conversation_as_it_is(story: Story) -> None:
-    assert story.outcome == ("completed", 2, 0)
+@on_dial(together, together, dial='timeLimit="2"')
+def test_of_two_that_answer_at_once_one_is_hung_up(story: Story) -> None:
+    assert story.outcome[:2] == ("completed", 2)
+    for index in (0, 1):
+        assert [method for method in story.asked(index) if method != "CANCEL"] == ["INVITE", "ACK", "BYE"]
+    assert sorted(len(story.party_steps(index)) for index in (0, 1)) == [0, 1]
+    assert min(story.called(index).rtp.elapsed_s for index in (0, 1)) < 1.0, "not only when the other one hangs up"
     assert story.steps == [(PARTY_HZ, about(2.0))]
 
 
-# ---- the caller changes the session -----------------------------------------------------------------------------
+def deaf_to_ack(party: Called) -> None:
+    """The ACK is lost three times, so that the 200 comes again (RFC 3261 section 13.3.1.4)."""
+    invite = party.expect("INVITE")
+    party.respond(invite, "180 Ringing")
+    party.listen()
+    party.respond(invite, "200 OK", body=party.sdp())
+    acks = [party.expect("ACK")]
+    for wait_s in (0.5, 1.0, 2.0):
+        party.quiet(wait_s)
+        party.again()
+        acks.append(party.expect("ACK"))
+    assert len({ack.text for ack in acks}) == 1
+    party.be_hung_up()
 
 
-def patient(party: Called) -> None:
-    party.accept()
-    party.quiet(4.0)
-    party.hang_up()
-
-
-def holding(*lines: str) -> Acts:
-    """A caller who holds for about two seconds of the four."""
-    return (
-        (1.3, lambda phone: phone.offer(phone.sdp(*lines))),
-        (3.3, lambda phone: phone.offer(phone.sdp("a=sendrecv"))),
-    )
-
-
-@on_dial(patient, caller=holding("a=inactive"))
-def test_a_caller_who_holds_the_call(story: Story) -> None:
+@on_dial(deaf_to_ack, dial='timeLimit="4"')
+def test_a_lost_ack_is_sent_again_with_each_200(story: Story) -> None:
     assert story.outcome == ("completed", 4, 0)
-    assert len(story.party_steps()) == len(story.steps) == 2
-    assert of(CALLER_HZ, story.party_steps()) == about(2.0)
-    assert of(PARTY_HZ, story.steps) == about(2.0)
-    assert story.asked() == ["INVITE", "ACK"], "the party is not bothered"
-
-
-@on_dial(patient, caller=holding("a=sendonly"))
-def test_a_caller_who_plays_music_meanwhile(story: Story) -> None:
-    assert story.party_steps() == [(CALLER_HZ, about(4.0))]
-    assert of(PARTY_HZ, story.steps) == about(2.0)
-
-
-def move(phone: Phone) -> None:
-    phone.move(8, tone(MOVED_HZ, 10.0))
-    phone.offer(phone.sdp())
-
-
-@on_dial(patient, caller=((2.3, move),))
-def test_a_caller_who_goes_on_elsewhere_with_another_codec(story: Story) -> None:
-    assert story.outcome == ("completed", 4, 0)
-    assert [hz for hz, _ in story.party_steps()] == [CALLER_HZ, MOVED_HZ]
-    assert [hz for hz, _ in steps(story.phone.before.heard())] == [PARTY_HZ]
-    assert [hz for hz, _ in story.steps] == [PARTY_HZ]
-    assert {packet.payload_type for packet in story.phone.rtp.packets} == {8}
-
-
-@on_dial(patient, caller=((2.3, lambda phone: phone.offer(answer=phone.sdp())),))
-def test_a_caller_who_asks_for_our_offer(story: Story) -> None:
-    assert story.outcome == ("completed", 4, 0)
-    assert story.party_steps() == [(CALLER_HZ, about(4.0))]
-    assert story.steps == [(PARTY_HZ, about(4.0))]
+    assert [what for what, _ in story.timeline].count("bridged") == 1
+    assert [what for what, _ in story.timeline].count("< 200") == 1
+    assert story.steps == [(PARTY_HZ, pytest.approx(4.0, abs=0.4))]
 
 
 # ---- in the end -------------------------------------------------------------------------------------------------
 
 
 def test_nothing_is_left(stories: Stories) -> None:
-    """No call, no dialog, no RTP port, and nobody was told twice; not even of parties that answer nothing."""
+    """No call, no dialog, no RTP port, and nobody was told twice."""
     assert stories.left() == ([], [])

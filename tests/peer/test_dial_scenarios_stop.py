@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from called import Called, cancelled, crossing, hung_up
-from dial_story import Plan, Stories, Story, wait_until
+from dial_stories import Stories, wait_until
+from dial_story import Plan, Story
 from engine_process import EngineProcess
 from flexml_app import Application, Line
 
