@@ -8,13 +8,12 @@ import socket
 import subprocess
 import time
 import wave
-from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 import numpy as np
-from engine_process import free_port
+from engine_process import free_port, free_sip_port
 from flexml_app import tone, wav
 from g711 import Samples
 from hearing import RATE_HZ
@@ -40,17 +39,6 @@ module_app account.so
 module_app menu.so
 module_app ctrl_tcp.so
 """
-
-
-def free_sip_port(address: str = "127.0.0.1") -> int:
-    """A port that is free for UDP and for TCP, the next one too: baresip takes that for TLS, or does not start."""
-    for _ in range(100):
-        port = free_port(socket.SOCK_STREAM)
-        with ExitStack() as probes, suppress(OSError, OverflowError):
-            for kind, wanted in ((socket.SOCK_DGRAM, port), (socket.SOCK_STREAM, port), (socket.SOCK_STREAM, port + 1)):
-                probes.enter_context(socket.socket(socket.AF_INET, kind)).bind((address, wanted))
-            return port
-    raise AssertionError("no port is free for UDP and TCP")
 
 
 class Baresip:

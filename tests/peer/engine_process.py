@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Generator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,6 +69,17 @@ def free_port(kind: int = socket.SOCK_DGRAM) -> int:
         return probe.getsockname()[1]
 
 
+def free_sip_port(address: str = "127.0.0.1") -> int:
+    """A port that is free for UDP and for TCP, and the next one for TCP: baresip takes that for TLS."""
+    for _ in range(100):
+        port = free_port(socket.SOCK_STREAM)
+        with ExitStack() as probes, suppress(OSError, OverflowError):
+            for kind, wanted in ((socket.SOCK_DGRAM, port), (socket.SOCK_STREAM, port), (socket.SOCK_STREAM, port + 1)):
+                probes.enter_context(socket.socket(socket.AF_INET, kind)).bind((address, wanted))
+            return port
+    raise AssertionError("no port is free for UDP and TCP")
+
+
 def free_block(count: int) -> int:
     """An even port from which on `count` are free: SIPp binds RTP and RTCP for audio and for video in a row."""
     for _ in range(100):
@@ -109,7 +120,7 @@ class EngineProcess:
         listens for TLS as well.
         """
         folder.mkdir(exist_ok=True)
-        self.sip_port, self.http_port = free_port(), free_port(socket.SOCK_STREAM)
+        self.sip_port, self.http_port = free_sip_port(), free_port(socket.SOCK_STREAM)
         self.tls_port = free_port(socket.SOCK_STREAM)
         if certificate:
             sip += f'\ntls_certificate = "{certificate.path}"\ntls_private_key = "{certificate.key}"'
