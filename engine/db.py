@@ -161,7 +161,7 @@ class Database:
             event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
         async with self._engine.begin() as connection:
             await connection.run_sync(metadata.create_all)
-            await connection.run_sync(_add_missing_columns)
+            await connection.run_sync(_add_what_is_missing)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -367,7 +367,7 @@ def _async_url(url: str) -> URL:
     return parsed.set(drivername=ASYNC_DRIVERS[parsed.drivername])
 
 
-def _add_missing_columns(connection: sa.Connection) -> None:
+def _add_what_is_missing(connection: sa.Connection) -> None:
     """Bring tables of an earlier version up to date: what has come since has a default in the database."""
     known = sa.inspect(connection)
     for table in metadata.sorted_tables:
@@ -377,6 +377,8 @@ def _add_missing_columns(connection: sa.Connection) -> None:
                 definition = CreateColumn(column).compile(dialect=connection.dialect)
                 name = connection.dialect.identifier_preparer.format_table(table)
                 connection.execute(sa.DDL(f"ALTER TABLE {name} ADD COLUMN {definition}"))
+        for index in table.indexes:
+            index.create(connection, checkfirst=True)
 
 
 def _make_parent(database: str) -> None:

@@ -57,6 +57,9 @@ class _Life:
         self.call, self.case = call, case
         self._fetcher, self._cookies = fetcher, fetcher.cookies()
         self.course = Course(self._carry_out, case.application)
+        self.saving: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done once the call's row says what is known of it."""
+        self.saving.set_result(None)
 
     def facts(self) -> CallFacts:
         """What requests say of the call by now."""
@@ -123,28 +126,31 @@ class Lives:
         life = self._by_sid.get(sid)
         return None if life is None else life.call
 
-    def move(self, sid: str, *, url: str, method: str) -> bool:
-        """Let a live call go on with that document, at once; False where it does not live, or is ending."""
+    async def move(self, sid: str, *, url: str, method: str) -> bool:
+        """Let a live call go on with that document, at once; False where it does not live, or is ending.
+
+        Returns when the call's row says so.
+        """
         life = self._by_sid.get(sid)
-        return life is not None and life.move(url, method)
+        if life is None or not life.move(url, method):
+            return False
+        await asyncio.wait({life.saving})
+        return True
 
     async def _live(self, life: _Life) -> None:
         call = life.call
         call_id.set(call.sid)
-        saving: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        saving.set_result(None)
 
         def save() -> None:
-            nonlocal saving
             record = _record(call, life.case, callback=_callback(call, life.facts(), life.case, LOST))
-            saving = asyncio.ensure_future(self._save(record, after=saving))
+            life.saving = asyncio.ensure_future(self._save(record, after=life.saving))
 
         call.told = lambda: request_data(life.facts(), request_url=life.case.application.url)
         call.changed = save
         try:
             save()
             outcome = await call.live(life.course.run)
-            await saving
+            await life.saving
             await self._conclude(call, outcome, life.facts(), life.case)
         except Exception:
             log.exception("the call could not be concluded")

@@ -90,10 +90,12 @@ class Outbound:
         self._news.set()
         return True
 
-    def move(self, account: Account, sid: str, *, url: str, method: str) -> bool:
+    async def move(self, account: Account, sid: str, *, url: str, method: str) -> bool:
         """Let a live call of the account go on with that document; False where it does not live, or not here."""
         call = self._lives.find(sid)
-        return call is not None and call.account == account.sid and self._lives.move(sid, url=url, method=method)
+        if call is None or call.account != account.sid:
+            return False
+        return await self._lives.move(sid, url=url, method=method)
 
     async def end(self, account: Account, sid: str) -> bool:
         """Cancel a scheduled call of the account, hang up a live one; False where it has none of that sid."""

@@ -41,6 +41,7 @@ did_table: Final = sa.Table(
     sa.Column("in_country_format", sa.String(64), nullable=False, server_default=""),
     sa.Column("international_format", sa.String(64), nullable=False, server_default=""),
     sa.Column("configured", sa.JSON),  # as with accounts
+    sa.Index("did_by_phonenumber", "account", "phonenumber"),  # as the API lists them
 )
 call_table: Final = sa.Table(
     "call",
@@ -60,6 +61,7 @@ call_table: Final = sa.Table(
     sa.Column("duration_s", sa.Integer, nullable=False),
     sa.Column("callback", sa.JSON),
     sa.Column("order", sa.JSON),
+    sa.Index("call_by_created", "account", "created", "sid"),  # as the API lists them
 )
 callback_table: Final = sa.Table(
     "callback",

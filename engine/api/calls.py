@@ -56,7 +56,7 @@ def calls_router(outbound: Outbound, database: Database, reader: Reader, authent
         if row["state"] == "scheduled":
             await _reschedule(outbound, account, row, request, sent)
         elif row["state"] == "live" and request.method == "PATCH":
-            _move(outbound, account, row, sent)
+            await _move(outbound, account, row, sent)
         else:
             raise conflict(None, "the call is live; PATCH its url" if row["state"] == "live" else "the call is over")
         return JSONResponse(await reader.one(CALLS, request, account, row["sid"]))
@@ -127,13 +127,13 @@ async def _reschedule(outbound: Outbound, account: Account, row: Row, request: R
         raise _refused(error) from None
 
 
-def _move(outbound: Outbound, account: Account, row: Row, sent: dict[str, Any]) -> None:
+async def _move(outbound: Outbound, account: Account, row: Row, sent: dict[str, Any]) -> None:
     """Let a live call go on with another document. Raises Problem."""
     settable = CallChange.model_fields.keys() - CallMove.model_fields.keys()
     if fixed := [name for name in sent if name in settable]:
         raise conflict(fixed[0], "the call is live; only url and method can be changed")
     move = checked(CallMove, sent, CALLS.by_name)
-    if not outbound.move(account, row["sid"], url=move.url, method=move.method):
+    if not await outbound.move(account, row["sid"], url=move.url, method=move.method):
         raise conflict(None, "the call is ending")
 
 

@@ -178,7 +178,7 @@ def test_unknown_database_is_a_configuration_error(url: str) -> None:
         Database(url)
 
 
-def test_a_database_of_an_earlier_version_gets_the_columns_that_have_come_since(tmp_path: Path) -> None:
+def test_a_database_of_an_earlier_version_gets_the_columns_and_indexes_that_have_come_since(tmp_path: Path) -> None:
     async def main() -> None:
         url = f"sqlite:///{tmp_path}/old.db"
         old = Database(url)
@@ -187,11 +187,14 @@ def test_a_database_of_an_earlier_version_gets_the_columns_that_have_come_since(
         async with old.begin() as connection:
             await connection.execute(sa.text("ALTER TABLE account DROP COLUMN detector"))
             await connection.execute(sa.text("ALTER TABLE account DROP COLUMN sms_route"))
+            await connection.execute(sa.text("DROP INDEX call_by_created"))
         await old.close()
         new = Database(url)
         await new.start()
         (account,) = await new.load_accounts()
         assert (account.login, account.detector, account.sms_route) == ("me", "", "")
+        async with new.begin() as connection:
+            await connection.execute(sa.text("DROP INDEX call_by_created"))
         await new.close()
 
     asyncio.run(main())

@@ -153,7 +153,7 @@ def test_what_else_cannot_be_changed_of_a_live_call(served: EngineProcess, line:
     ):
         found, error = ask(served, method, path, body)
         assert (found, error["errors"][0]["field"]) == (status, field), body
-    live = served.post(f"{CALLS}?state=live", {}, method="GET")
+    live = served.post(f"{CALLS}?state=live&filter=call_sid+eq+{sid}", {}, method="GET")
     assert ([call["call_sid"] for call in live["items"]], live["total"]) == ([sid], None)
     assert "moved" not in timeline(served, sid)
     assert ask(served, "DELETE", path, {})[0] == 200
