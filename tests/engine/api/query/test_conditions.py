@@ -9,6 +9,7 @@ from flexml.engine.api.query.fields import BOOLEAN, FLAGS, INTEGER, OBJECT, SECO
 from flexml.engine.api.query.grammar import FilterError
 from hypothesis import example, given
 from hypothesis import strategies as st
+from sqlalchemy.dialects import postgresql
 
 TABLE = sa.Table(
     "thing",
@@ -147,3 +148,18 @@ def test_every_filter_that_compiles_runs(
     except FilterError:
         return
     assert set(found) <= {1, 2, 3, 4}
+
+
+WRITTEN = {
+    'name like "a%"': "thing.name LIKE ",
+    'name ilike "a%"': "thing.name ILIKE ",
+    "name ne a": "thing.name IS DISTINCT FROM ",
+    "flags bit 2": "thing.flags & ",
+    "more.cnam eq x": "thing.more #>> ",
+}
+
+
+@pytest.mark.parametrize("text", WRITTEN, ids=repr)
+def test_how_a_filter_is_written_for_postgresql(text: str) -> None:
+    (clause,) = compile_filter(text, FIELDS)
+    assert WRITTEN[text] in str(clause.compile(dialect=postgresql.dialect()))
