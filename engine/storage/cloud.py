@@ -250,7 +250,7 @@ class _Azure:
     def _credential(self) -> Any:
         if key := self.given.get("azure_account_key"):
             return {"access_key": key, "expires_at": None}
-        return {"sas_token": self.given["azure_sas_token"].removeprefix("?"), "expires_at": None}
+        return {"sas_token": self.given["azure_sas_token"], "expires_at": None}
 
 
 _CLOUDS: Final = {"aws_": _Amazon, "gcp_": _Google, "azure_": _Azure}

@@ -63,8 +63,8 @@ class Process:
             time.sleep(0.05)
 
     def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait(10)
+        self._process.kill()  # azurite waits for connections to close before it ends by itself
+        self._process.wait()
 
 
 class S3(Process):
