@@ -114,7 +114,10 @@ class RtpEndpoint:
 
     def speak(self, samples: Samples, at: float = 0.0) -> None:
         """Say `samples`, `at` seconds into the audio; what is not said is silence."""
-        octets = encode(samples, self.codec)
+        self.speak_octets(encode(samples, self.codec), at)
+
+    def speak_octets(self, octets: bytes, at: float = 0.0) -> None:
+        """Say what `octets` are in the codec, which no encoder need ever make."""
         octets += SILENT_OCTET[self.codec] * (-len(octets) % FRAME)
         first = round(at / FRAME_S)
         with self._news:
