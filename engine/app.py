@@ -50,6 +50,8 @@ from .sip.agent import Agent, AgentSettings
 from .sip.trunks import Trunks
 from .speech.polly_voices import PollySettings
 from .speech.service import Speech, SpeechSettings
+from .speech.transcribe import Transcriptions
+from .speech.transcribe_engines import TranscriptionSettings
 from .storage.cloud import CloudSettings
 from .storage.local import LocalStorage
 from .supervisor import Supervisor, WorkerSettings, spare_cores
@@ -111,9 +113,14 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
     directory = Directory(config.sip.default_region)
     directory.load(accounts, await database.load_dids())
     uploads = _uploads(config, timeline)
-    recordings = await stack.enter_async_context(_running(_recordings(config, storage, outbox, uploads, accounts)))
+    transcriptions = await stack.enter_async_context(_running(_transcriptions(config, outbox, timeline)))
+    recordings = await stack.enter_async_context(
+        _running(_recordings(config, storage, outbox, uploads, accounts, transcriptions))
+    )
     if left := await recordings.recover():
         log.warning("%d recordings had been left unfinished when the last run ended; finishing them", left)
+    if left := await transcriptions.recover():
+        log.warning("%d recordings had not been transcribed when the last run ended; going on", left)
     sweeping = asyncio.ensure_future(_sweep(storage))
     stack.push_async_callback(_cancel, sweeping)
     registry = Registry()
@@ -237,8 +244,26 @@ def _uploads(config: Config, timeline: Timeline) -> Uploads:
     return Uploads(settings, clock=time.time, backoff=backoff, note=timeline.note)
 
 
+def _transcriptions(config: Config, outbox: Outbox, timeline: Timeline) -> Transcriptions:
+    speech = config.speech
+    settings = TranscriptionSettings(
+        processes=speech.transcription_processes,
+        longest_s=speech.transcription_longest_s,
+        timeout_s=speech.transcription_timeout_s,
+        whisper_model=speech.whisper_model,
+        url=speech.transcription_url,
+        key=speech.transcription_key,
+    )
+    return Transcriptions(Path(config.storage.path), outbox, settings, clock=time.time, note=timeline.note)
+
+
 def _recordings(
-    config: Config, storage: LocalStorage, outbox: Outbox, uploads: Uploads, accounts: Sequence[Account]
+    config: Config,
+    storage: LocalStorage,
+    outbox: Outbox,
+    uploads: Uploads,
+    accounts: Sequence[Account],
+    transcriptions: Transcriptions,
 ) -> Recordings:
     detectors = {account.sid: account.detector for account in accounts}
     return Recordings(
@@ -248,6 +273,7 @@ def _recordings(
         uploads,
         url=_files_url(config),
         detector=lambda account: detectors.get(account) or config.media.detector,
+        transcriber=transcriptions,
     )
 
 

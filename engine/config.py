@@ -128,7 +128,7 @@ class Webhook:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Speech:
-    """[speech]: synthesis, in processes of its own."""
+    """[speech]: synthesis, and texts of recordings, in processes of their own."""
 
     processes: int = setting(kinds.integer(1, 64), 1)
     man: str = setting(kinds.choice("auto", "espeak", "piper"), "auto")
@@ -138,6 +138,12 @@ class Speech:
     polly_access_key_id: str = setting(kinds.TEXT, "")
     polly_secret_access_key: str = setting(kinds.TEXT, "", secret=True)
     polly_endpoint: str = setting(kinds.optional(kinds.URL), "")
+    transcription_processes: int = setting(kinds.integer(1, 64), 1)
+    transcription_longest_s: int = setting(kinds.integer(1, 86400), 3600)
+    transcription_timeout_s: int = setting(kinds.integer(1, 604800), 3600)
+    whisper_model: str = setting(kinds.optional(kinds.PATH), "")
+    transcription_url: str = setting(kinds.optional(kinds.URL), "")
+    transcription_key: str = setting(kinds.TEXT, "", secret=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,7 +21,18 @@ PORTS_PER_LEG: Final = 2
 
 def check(config: Config) -> Iterator[Finding]:
     """Everything that does not fit together."""
-    for one in (_duplicates, _references, _tls, _certificates, _http, _addresses, _ports, _trunks, _sms_routes):
+    for one in (
+        _duplicates,
+        _references,
+        _tls,
+        _certificates,
+        _http,
+        _addresses,
+        _ports,
+        _trunks,
+        _sms_routes,
+        _transcription,
+    ):
         yield from one(config)
 
 
@@ -157,3 +168,13 @@ def _is(host: str, what: str) -> bool:
         return bool(getattr(ipaddress.ip_address(host), what))
     except ValueError:
         return False
+
+
+def _transcription(config: Config) -> Iterator[Finding]:
+    speech = config.speech
+    if speech.whisper_model and speech.transcription_url:
+        yield "[speech] whisper_model and transcription_url: one engine transcribes; name one", (
+            "speech", 0, "transcription_url",
+        )  # fmt: skip
+    if speech.transcription_key and not speech.transcription_url:
+        yield "[speech] transcription_key needs transcription_url", ("speech", 0, "transcription_key")

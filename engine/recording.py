@@ -11,6 +11,21 @@ Direction = Literal["any", "in", "out"]
 FileFormat = Literal["wav", "mp3", "ul"]
 FileMode = Literal["append", "overwrite"]
 RecordingStatus = Literal["completed", "failed", "absent"]
+TranscriptionStatus = Literal["pending", "completed", "failed", "timeout"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TranscriptionRequest:
+    """A text of what was said, as Record asks for it: `callback_url` gets it, `timeout_s` after it was asked for.
+
+    A word that is understood with less confidence than `threshold` (0 to 1) is replaced by `replacement`. Without
+    `timeout_s` the engine's own limit holds.
+    """
+
+    callback_url: str
+    replacement: str = "_"
+    threshold: float = 0.01
+    timeout_s: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,19 +53,23 @@ class RecordingRequest:
     status_callback_url: str = ""
     status_callback_method: Literal["POST", "GET"] = "POST"
     status_callback_events: tuple[str, ...] = ("completed", "failed")
-    transcribe: bool = False
+    transcription: TranscriptionRequest | None = None
     external: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recorded:
-    """What became of a recording: `sid` and `url` of its file; `duration_s` in whole seconds; `error` if it failed."""
+    """What became of a recording: `sid` and `url` of its file; `duration_s` in whole seconds; `error` if it failed.
+
+    `transcription` is the sid of the transcription that follows, where one was asked for.
+    """
 
     status: RecordingStatus
     sid: str = ""
     url: str = ""
     duration_s: int = 0
     error: str = ""
+    transcription: str = ""
 
     def data(self) -> dict[str, object]:
         """The fields that action requests and callbacks carry (reference: Record, Callback Returned Data)."""
@@ -60,4 +79,15 @@ class Recorded:
             "RecordingFileSid": self.sid,
             "RecordingStatus": self.status,
             "RecordingUrl": self.url,
+            **(transcription_data(self.transcription, "pending") if self.transcription else {}),
         }
+
+
+def transcription_data(sid: str, status: TranscriptionStatus, text: str = "") -> dict[str, object]:
+    """The fields about a transcription (the same section); `TranscriptionUrl` is a placeholder there."""
+    return {
+        "TranscriptionSid": sid,
+        "TranscriptionStatus": status,
+        "TranscriptionText": text,
+        "TranscriptionUrl": "",
+    }

@@ -25,7 +25,7 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from .errors import PromptError, StorageError
-from .recording import Recorded, RecordingRequest
+from .recording import Recorded, RecordingRequest, TranscriptionRequest
 from .spool import SpoolFolder
 from .storage.base import MIME_TYPES, Storage, StoredFile, Wanted
 from .uploads import Upload, Uploads
@@ -54,6 +54,23 @@ class Callbacks(Protocol):
 
     async def put(self, url: str, method: str, data: Mapping[str, object], *, sid: str = "") -> str:
         """Queue a callback, once for a sid."""
+        ...
+
+
+class Transcriber(Protocol):
+    """What is needed of `speech.transcribe.Transcriptions`."""
+
+    async def take(
+        self,
+        sid: str,
+        call_sid: str,
+        request: TranscriptionRequest,
+        facts: Mapping[str, object],
+        samples: Path,
+        channels: int,
+        /,
+    ) -> None:
+        """Take the samples of a recording that is finished, and tell what was said. Never raises."""
         ...
 
 
@@ -114,10 +131,12 @@ class Recordings:
         url: str,
         detector: Callable[[str], str] = lambda account: "energy",
         workers: Workers | None = None,
+        transcriber: Transcriber | None = None,
     ) -> None:
         self._spool = SpoolFolder(folder)
         self._storage, self._callbacks, self._uploads = storage, callbacks, uploads
         self._url, self._detector = url.rstrip("/"), detector
+        self._transcriber = transcriber
         self._workers = workers or Workers("flexml.engine.encode", size=ENCODERS, timeout_s=ENCODE_TIMEOUT_S)
         self._tasks: set[asyncio.Task[Recorded]] = set()
         self._files: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -241,6 +260,7 @@ class Recordings:
         outcome = plan.outcome or Recorded(status="failed")
         try:
             await self._call_back(plan.sid, plan.request, plan.facts, outcome)
+            await self._transcribe(plan, outcome)
             clean_up = self._spool.give_up if outcome.status == "failed" else self._spool.remove
             await asyncio.to_thread(clean_up, plan.sid)
         except Exception as failure:
@@ -318,7 +338,10 @@ class Recordings:
         url = f"{self._url}/f/{file.sid}"
         if request.external and self._uploads is not None:
             url = self._uploads.url(request.external, file.name)
-        outcome = Recorded(status="completed", sid=file.sid, url=url, duration_s=int(seconds + 0.5))
+        text = _derived(plan.sid, "transcription") if request.transcription and self._transcriber else ""
+        outcome = Recorded(
+            status="completed", sid=file.sid, url=url, duration_s=int(seconds + 0.5), transcription=text
+        )  # fmt: skip
         now = await asyncio.to_thread(self._spool.written, plan.sid)
         file = replace(file, bytes=made["bytes"], duration=length, updated=now, created=file.created or now)
         return replace(plan, file=file, outcome=outcome)
@@ -333,6 +356,16 @@ class Recordings:
             plan = plan.failed(str(error))
             await asyncio.to_thread(self._spool.write_down, plan.sid, _pack(plan))
         return plan
+
+    async def _transcribe(self, plan: Plan, outcome: Recorded) -> None:
+        """Hand the samples on to where texts are made of them, if that is wanted: they are of no more use here."""
+        request = plan.request.transcription
+        if request is not None and outcome.transcription and self._transcriber is not None:
+            facts = {**plan.facts, **outcome.data()}
+            samples = self._spool.samples(plan.sid)
+            await self._transcriber.take(
+                outcome.transcription, plan.call_sid, request, facts, samples, plan.channels
+            )  # fmt: skip
 
     async def _call_back(
         self, sid: str, request: RecordingRequest, facts: Mapping[str, object], outcome: Recorded

@@ -1,8 +1,8 @@
 """The folder of what is being recorded: samples, sidecars and contents, each recording's named by its sid.
 
 `spool/SID.s16` are the samples, `SID.json` the sidecar, `SID.content` the encoded file before it is moved to its
-place. A sidecar is written first and deleted last, so that where there is none there is nothing to finish. Blocking
-functions, for a thread.
+place. A sidecar is written first and deleted last, so that where there is none there is nothing to finish. What is to
+be transcribed lies in `transcribe/` in the same way. Blocking functions, for a thread.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 SPOOL: Final = "spool"
+TRANSCRIBE: Final = "transcribe"
 FAILED: Final = "failed"
 SAMPLES, SIDECAR, CONTENT, PARTIAL = ".s16", ".json", ".content", ".partial"
 PRIVATE: Final = 0o600
@@ -20,10 +21,10 @@ PRIVATE_FOLDER: Final = 0o700
 
 
 class SpoolFolder:
-    """`spool/` and `failed/` below the folder of the storage."""
+    """`spool/`, or one of another name, and `failed/` below the folder of the storage."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder / SPOOL
+    def __init__(self, folder: Path, name: str = SPOOL) -> None:
+        self._folder = folder / name
         self._failed = folder / FAILED
 
     def samples(self, sid: str) -> Path:
@@ -51,6 +52,19 @@ class SpoolFolder:
             with contextlib.suppress(OSError):
                 self.remove(sid)
             raise
+
+    def adopt(self, sid: str, sidecar: bytes, samples: Path) -> bool:
+        """Take over samples from elsewhere on the file system, with a sidecar. Can be done again. Raises OSError.
+
+        False, and nothing done, where there are none any more: then all has been done and removed before.
+        """
+        own = self.samples(sid)
+        if not samples.exists() and not own.exists():
+            return False
+        if samples.exists():
+            samples.replace(own)
+        self.write_down(sid, sidecar)
+        return True
 
     def write_down(self, sid: str, sidecar: bytes) -> None:
         """Write or replace a sidecar, in one step."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MAX_LINE: Final = 1024 * 1024
 MEMORY: Final = 2 * 1024**3
-"""Address space of a worker, in octets: what hostile input can take."""
+"""Address space of a worker, in octets, unless it asks for another: what hostile input can take."""
 NICENESS: Final = 10
 """Workers give way to the media tick."""
 PROGRESS_S: Final = 0.02
@@ -212,14 +212,14 @@ class Exchange:
         self._answers.write(json.dumps(message).encode() + b"\n")
 
 
-def serve(handle: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+def serve(handle: Callable[[dict[str, Any]], dict[str, Any]], *, memory: int = MEMORY) -> None:
     """Be a worker: answer requests until the input ends. A PromptError or any other failure is an answer too."""
-    serve_exchange(lambda request, exchange: handle(request))
+    serve_exchange(lambda request, exchange: handle(request), memory=memory)
 
 
-def serve_exchange(handle: Callable[[dict[str, Any], Exchange], dict[str, Any]]) -> None:
-    """Be a worker that tells and is told more while it works."""
-    _confine()
+def serve_exchange(handle: Callable[[dict[str, Any], Exchange], dict[str, Any]], *, memory: int = MEMORY) -> None:
+    """Be a worker that tells and is told more while it works; `memory` is its address space in octets."""
+    _confine(memory)
     exchange = Exchange()
     while (request := exchange.hear()) is not None:
         try:
@@ -231,11 +231,11 @@ def serve_exchange(handle: Callable[[dict[str, Any], Exchange], dict[str, Any]])
         exchange.tell(**answer)
 
 
-def _confine() -> None:
+def _confine(memory: int) -> None:
     """Limit what the process can take, and tie its life to its parent's."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(sys.argv[1]):  # it died before the line above
         sys.exit("the parent has gone")
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(NICENESS)

@@ -62,7 +62,7 @@ FORBIDDEN = [
     (
         ("engine",),
         ("numpy",),
-        ("engine.decode", "engine.mono", "engine.encode", "engine.speech.sound"),
+        ("engine.decode", "engine.mono", "engine.encode", "engine.speech.sound", "engine.speech.transcribe_sound"),
         "control never touches samples; its worker processes do",
     ),
     (("engine",), ("media",), ("media.protocol", "media.channel"), "only messages and their channel are shared"),

@@ -176,6 +176,11 @@ WRONG = [
     ),
     (TRUNK.replace("sip:c", "sips:c"), "FILE:3: [[trunk]] uri: goes by tls, for which [sip] listen has no listener"),
     ('[sip]\nlisten = ["tcp:127.0.0.1:5060"]\n' + TRUNK, "FILE:5: [[trunk]] uri: goes by udp, for which"),
+    (
+        '[speech]\nwhisper_model = "m"\ntranscription_url = "http://a/"',
+        "FILE:3: [speech] whisper_model and transcription_url: one engine transcribes; name one",
+    ),
+    ('[speech]\ntranscription_key = "k"', "FILE:2: [speech] transcription_key needs transcription_url"),
     (TRUNK + 'inbound_username = "u"', "FILE:1: [[trunk]] inbound_username and inbound_password go together"),
     (TRUNK + INWARD + TRUNK.replace('"t"', '"s"') + INWARD, 'FILE:9: [[trunk]] inbound_username: "u" is there already'),
     (TRUNK + 'addresses = ["10.0.0.1/8"]', "FILE:4: [[trunk]] addresses: found ['10.0.0.1/8']; allowed: a list"),

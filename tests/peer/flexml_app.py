@@ -147,7 +147,8 @@ class Application:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        data: dict[str, object] = {**request.query, **(json.loads(body) if body else {})}
+        is_audio = request.content_type.startswith("audio/")
+        data: dict[str, object] = {**request.query, **(json.loads(body) if body and not is_audio else {})}
         received = Received(method=request.method, path=request.path, headers=dict(request.headers), data=data)
         with self._news:
             self._received.append(received)

@@ -1,12 +1,14 @@
 """Sounds for the peers to play and to say: tones, stairs of tones, noise, recordings. 8 kHz, -1..1."""
 
 import io
+import subprocess
 import wave
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import soundfile
+import soxr
 from g711 import Samples
 
 RATE_HZ: Final = 8000
@@ -47,6 +49,14 @@ def named(name: str) -> Samples:
     if kind == "stairs":
         return stairs(values[0])
     raise ValueError(f"no sound is called {name}")
+
+
+def spoken(text: str, folder: Path) -> Samples:
+    """`text` as eSpeak NG says it, which the engine needs anyway."""
+    path = folder / "spoken.wav"
+    subprocess.run(["espeak-ng", "-v", "en-us", "-s", "140", "-w", path, text], check=True)
+    samples, rate_hz = soundfile.read(path, dtype="float64")
+    return np.asarray(soxr.resample(samples, rate_hz, RATE_HZ), np.float64)
 
 
 def load(path: Path) -> Samples:

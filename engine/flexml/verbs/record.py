@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, cast
 
 from ...errors import PromptError, StorageError
-from ...recording import Channels, Direction, FileFormat, FileMode, Recorded, RecordingRequest
+from ...recording import (
+    Channels,
+    Direction,
+    FileFormat,
+    FileMode,
+    Recorded,
+    RecordingRequest,
+    TranscriptionRequest,
+)
 from ..attributes import (
     KEYS,
     attr,
@@ -136,15 +144,25 @@ class Record(Verb):
     string_key1: str | None = attr(text(), says="A text of yours, kept with the file as `string_key_1`.")
     string_key2: str | None = attr(text(), says="Another one, `string_key_2`.")
     timeout: int = attr(seconds(1), default=5, says="So long a silence ends the recording, one at its beginning too.")
-    transcribe: bool = attr(boolean(), default=False, effect=False, says="Make a text of what was said.")
-    transcribe_callback: str | None = attr(url(), effect=False, says="Where the text is sent.")
+    transcribe: bool = attr(
+        boolean(), default=False, says="Make a text of what was said. Nothing comes of it without `transcribeCallback`."
+    )
+    transcribe_callback: str | None = attr(
+        url(),
+        says="Gets one POST with the text once it is ready, or with status `failed` or `timeout`; its answer is not "
+        "looked at. Nothing is sent where the recording is not `completed`.",
+    )
     transcribe_low_confidence_word_replacement: str = attr(
-        text(), default="_", effect=False, says="What stands in the text for a word that was not understood."
+        text(), default="_", says="What stands in the text for a word that was not understood."
     )
     transcribe_low_confidence_word_threshold: float = attr(
-        number(0, 1), default=0.01, effect=False, says="Below this confidence a word counts as not understood."
+        number(0, 1), default=0.01, says="Below this confidence a word counts as not understood."
     )
-    transcribe_timeout: int | None = attr(seconds(), effect=False, says="How long to wait for the text.")
+    transcribe_timeout: int | None = attr(
+        seconds(),
+        says="How long to wait for the text after the recording; then its status is `timeout`. Without it, with 0 and "
+        "at most `[speech] transcription_timeout_s`.",
+    )
     trim: str = attr(
         choice("trim-silence", "do-not-trim"),
         default="trim-silence",
@@ -180,6 +198,8 @@ class Record(Verb):
     async def run(self, call: Call) -> Outcome:
         """Record. What cannot be stored, or was not, is a failure; nothing but silence is the next verb's turn."""
         self._tell_unused(call)
+        if self.transcribe and not self.transcribe_callback:
+            call.note("Record: nothing is transcribed, transcribeCallback is missing", line=self.line)
         try:
             if self.record_session:
                 await call.record(self.request())
@@ -214,8 +234,18 @@ class Record(Verb):
             status_callback_url=self.recording_status_callback or "",
             status_callback_method=self.recording_status_callback_method,
             status_callback_events=self.recording_status_callback_event,
-            transcribe=self.transcribe,
+            transcription=self._transcription(),
             external=self._external(),
+        )
+
+    def _transcription(self) -> TranscriptionRequest | None:
+        if not self.transcribe or not self.transcribe_callback:
+            return None
+        return TranscriptionRequest(
+            callback_url=self.transcribe_callback,
+            replacement=self.transcribe_low_confidence_word_replacement,
+            threshold=self.transcribe_low_confidence_word_threshold,
+            timeout_s=self.transcribe_timeout or None,
         )
 
     def _external(self) -> dict[str, str]:

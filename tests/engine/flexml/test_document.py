@@ -121,11 +121,6 @@ def test_unknown_attributes_and_voices_are_noted() -> None:
     )
 
 
-def test_attributes_without_effect_are_noted_only_where_used() -> None:
-    assert read("<Play>a.wav</Play>").notes == ()
-    assert read('<Record transcribe="true"/>').notes == ("Record: attribute transcribe has no effect in this version",)
-
-
 @pytest.mark.parametrize(
     ("reference", "resolved"),
     [

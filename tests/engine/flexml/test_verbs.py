@@ -11,7 +11,7 @@ from flexml.engine.flexml.verb import Call, End, Failed, Goto, Outcome
 from flexml.engine.flexml.verbs import BY_NAME
 from flexml.engine.flexml.verbs.base import Verb
 from flexml.engine.flexml.verbs.reject import quoted
-from flexml.engine.recording import Recorded
+from flexml.engine.recording import Recorded, TranscriptionRequest
 
 from ..virtual_time import run
 from .fakes import BASE, FakeCall
@@ -517,6 +517,42 @@ def test_a_session_is_recorded_beside_what_follows() -> None:
     )
     (request,) = call.requested
     assert (request.direction, request.trim, request.file_format) == ("in", False, "mp3")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "wanted"),
+    [
+        ('transcribe="true" transcribeCallback="text"', TranscriptionRequest(callback_url="http://app.example/text")),
+        (
+            'transcribe="true" transcribeCallback="/t" transcribeLowConfidenceWordReplacement="?"'
+            ' transcribeLowConfidenceWordThreshold="0.5" transcribeTimeout="60"',
+            TranscriptionRequest(callback_url="http://app.example/t", replacement="?", threshold=0.5, timeout_s=60),
+        ),
+        (
+            'transcribe="true" transcribeCallback="/t" transcribeTimeout="0"',
+            TranscriptionRequest(callback_url="http://app.example/t"),
+        ),
+        ('transcribeCallback="/t"', None),
+    ],
+)
+def test_a_transcription_is_asked_for(attributes: str, wanted: TranscriptionRequest | None) -> None:
+    call = FakeCall(answered=True)
+
+    perform(f'<Record recordSession="true" {attributes}/>', call)
+
+    (request,) = call.requested
+    assert request.transcription == wanted
+    assert call.notes == []
+
+
+def test_a_text_that_nobody_would_get_is_not_asked_for() -> None:
+    call = FakeCall(answered=True)
+
+    perform('<Record recordSession="true" transcribe="true"/>', call)
+
+    (request,) = call.requested
+    assert request.transcription is None
+    assert call.notes == ["Record: nothing is transcribed, transcribeCallback is missing line=1"]
 
 
 def test_credentials_do_not_show() -> None:
