@@ -511,7 +511,8 @@ class Agent:
         if call.confirmed and by == "remote":
             status = 200
         contact = refusal.header("contact") if refusal and refusal.status < 400 else ""
-        self.tell(Ended(dialog=call.dialog, status=status, reason=reason, by=by, contact=contact))
+        said = received.header("reason") if received and not received.status else ""
+        self.tell(Ended(dialog=call.dialog, status=status, reason=said or reason, by=by, contact=contact))
 
     # ---- to pjsip ---------------------------------------------------------------------------------------------
 

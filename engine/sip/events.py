@@ -73,8 +73,9 @@ class DigitInfo:
 class Ended:
     """The dialog is over, whatever ended it; the last event of a dialog.
 
-    `status` is the final SIP status (200 for an answered call that was hung up); `by` whose act ended it; `contact`
-    where a redirection (3xx) leads, which is not followed.
+    `status` is the final SIP status (200 for an answered call that was hung up); `by` whose act ended it; `reason` the
+    status's words, or what the peer gave as its Reason (RFC 3326) for a BYE or CANCEL; `contact` where a redirection
+    (3xx) leads, which is not followed.
     """
 
     dialog: int

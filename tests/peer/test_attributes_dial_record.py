@@ -51,9 +51,9 @@ def test_from_when_on_it_is_recorded(call: Call, early_s: float) -> None:
     told = call.asked("told")
     spans = tones(recording(told))
     heard = {hz: sum(span.length for span in spans if span.hz == hz) for hz in (EARLY_HZ, PARTY_HZ)}
-    assert heard[EARLY_HZ] == pytest.approx(early_s, abs=0.2)
-    assert heard[PARTY_HZ] == pytest.approx(TALK_S - 0.1, abs=0.2)
-    assert seconds(told) == pytest.approx(early_s + TALK_S, abs=0.2)
+    assert heard[EARLY_HZ] == pytest.approx(early_s, abs=0.35)
+    assert heard[PARTY_HZ] == pytest.approx(TALK_S - 0.1, abs=0.35)
+    assert seconds(told) == pytest.approx(early_s + TALK_S, abs=0.35)
 
 
 @shows("Dial.record")
