@@ -150,6 +150,7 @@ LISTENERS = {
     "background": play(layer="background"),
     "aside": play(layer="aside"),
     "play at 16 kHz": play(rate_hz=16000),
+    "aside at 16 kHz": play(layer="aside", rate_hz=16000),
     "tone": Listener(
         lambda leg, folder: [StartTone(leg=leg, job=1, tone="comfort-noise")], lambda leg: [StopPlay(leg=leg, job=1)]
     ),
