@@ -27,7 +27,7 @@ from sipp import Sipp
 Wanted = TypeVar("Wanted")
 
 FIRST_NUMBER = 15550001000
-NUMBERS = [str(FIRST_NUMBER + offset) for offset in range(400)]
+NUMBERS = [str(FIRST_NUMBER + offset) for offset in range(900)]
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from sounds import noise, spoken
 
 SENTENCE: Final = "I would like to order a number of things. I would like to speak to somebody about my account."
 WORTH_HEARING: Final = {"would", "like", "order", "number", "things", "somebody", "about", "my", "account"}
-NUMBER: Final = "15550003000"
+NUMBER: Final = "15550008100"
 SAYS: Final = [("hello", 0.9), ("their", 0.2), ("crewel", 0.005), ("world", 0.6)]
 SERVICE: Final = Answer(
     body=json.dumps({"words": [{"word": word, "confidence": confidence} for word, confidence in SAYS]}),

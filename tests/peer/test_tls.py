@@ -18,7 +18,7 @@ from phone import Phone
 from rtp_endpoint import loud_part, share_at
 from sounds import tone
 
-NUMBERS = [str(15550005000 + offset) for offset in range(8)]
+NUMBERS = [str(15550008000 + offset) for offset in range(8)]
 PARTY = "15550002001"
 UNVERIFIED = "503 SSL certificate verification error (PJSIP_TLS_ECERTVERIF)"
 CONFIG = """
