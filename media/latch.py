@@ -3,8 +3,8 @@
 Behind a NAT the address a peer signals is not the one its packets come from. So each time signalling
 changes the address, the leg latches once: to the source of the first packet with a negotiated payload
 type. From then on every other source is refused, so that nobody can inject audio into a call, or draw
-it away, by guessing a port. The source from before a change counts for GRACE_S longer but cannot be
-latched to: its last packets are still on the way when the change takes effect.
+it away, by guessing a port. The source from before a change counts until the new one is heard, for GRACE_S
+at most, but cannot be latched to: its last packets are still on the way when the change takes effect.
 """
 
 from __future__ import annotations
@@ -89,6 +89,7 @@ class Latch:
             if not self._heard[row]:
                 self._heard[row], self._free[row] = True, False
                 self._heard_from[row] = sources[index]
+                self._until_s[row] = 0.0  # two sources in turn would be none that can be understood
                 heard.append((row, sources[index]))
         return Accepted(mask, self._known[rows] & ~(mask & negotiated), heard)
 

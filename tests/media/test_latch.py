@@ -86,7 +86,7 @@ def test_the_same_address_signalled_again_keeps_the_source() -> None:
     assert accepted.heard == []
 
 
-def test_after_a_change_the_old_source_still_counts_briefly_but_does_not_latch() -> None:
+def test_after_a_change_the_old_source_counts_until_the_new_one_is_heard_but_does_not_latch() -> None:
     latch = latch_for(0)
     push(latch, Packet(0, AUDIO, PUBLIC))
     assert latch.set_remote(0, ("10.0.0.2", 5000), latch=True, now_s=10.0)
@@ -94,7 +94,17 @@ def test_after_a_change_the_old_source_still_counts_briefly_but_does_not_latch()
     assert (accepted.mask.tolist(), accepted.heard) == ([True], [])
     accepted = push(latch, Packet(0, AUDIO, STRANGER), Packet(0, AUDIO, PUBLIC), now_s=10.2)
     assert (accepted.mask.tolist(), accepted.heard) == ([True, True], [(0, STRANGER)])
-    assert push(latch, Packet(0, AUDIO, PUBLIC), now_s=10.6).mask.tolist() == [False]
+    assert push(latch, Packet(0, AUDIO, PUBLIC), now_s=10.3).mask.tolist() == [False]
+
+
+def test_after_a_change_the_old_source_counts_no_longer_than_the_grace() -> None:
+    latch = latch_for(0, latch=False)
+    push(latch, Packet(0, AUDIO, SIGNALLED))
+    latch.set_remote(0, ("10.0.0.2", 5000), latch=False, now_s=10.0)
+    assert [push(latch, Packet(0, AUDIO, SIGNALLED), now_s=now).mask.tolist() for now in (10.4, 10.6)] == [
+        [True],
+        [False],
+    ]
 
 
 def test_a_peer_that_keeps_its_source_over_a_change_is_latched_again_after_the_grace() -> None:
