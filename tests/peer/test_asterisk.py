@@ -97,7 +97,8 @@ def test_a_call_survives_whatever_asterisk_does_with_it(place: Place, line: Line
         phone.rtp.speak(tone(1000, 20.0))
         assert phone.call().by == "them"
         carrier.finish(5)
-        assert [span.hz for span in tones(phone.rtp.heard())] == [700, 900]
+        heard = tones(phone.rtp.heard())
+        assert [span.hz for span in heard] == [700, 900], heard
         assert min(share_at(one.heard(), 1000) for one in (early, direct)) > 0.8
     assert [proof(one) for one in carrier.requests("INVITE")] == ["", "first", "second"]
     assert line.wait_for("dialled")[0].data["CallStatus"] == "completed"
