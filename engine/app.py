@@ -311,6 +311,7 @@ def _worker_settings(config: Config) -> WorkerSettings:
         capacity=config.media.legs_per_worker,
         jitter_ms=config.rtp.jitter_ms,
         silent_after_s=config.rtp.silence_timeout_s or NEVER_S,
+        io_uring=config.media.io_uring,
     )
 
 

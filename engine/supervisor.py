@@ -33,12 +33,14 @@ class WorkerSettings:
     jitter_ms: int = 40
     silent_after_s: float = 10.0
     report_s: float = 10.0
+    io_uring: bool = True
 
     def arguments(self) -> list[str]:
         """The worker's command line."""
         return [
             "--capacity", str(self.capacity), "--jitter-ms", str(self.jitter_ms),
             "--silent-after", str(self.silent_after_s), "--report", str(self.report_s),
+            *([] if self.io_uring else ["--no-io-uring"]),
         ]  # fmt: skip
 
 

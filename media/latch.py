@@ -5,6 +5,8 @@ changes the address, the leg latches once: to the source of the first packet wit
 type. From then on every other source is refused, so that nobody can inject audio into a call, or draw
 it away, by guessing a port. The source from before a change counts until the new one is heard, for GRACE_S
 at most, but cannot be latched to: its last packets are still on the way when the change takes effect.
+
+Once a source is heard its socket is connected to it, and the kernel refuses the others.
 """
 
 from __future__ import annotations
@@ -76,22 +78,29 @@ class Latch:
     def step(
         self, rows: NDArray[np.intp], payload_type: NDArray[np.integer[Any]], sources: list[Address], now_s: float
     ) -> Accepted:
-        """Judge a batch, in the order the packets came; latch what may be latched."""
-        key = np.fromiter((hash(source[:2]) for source in sources), np.int64, len(sources))
+        """Judge a batch, in the order the packets came; latch what may be latched.
+
+        `sources` are those of the first packets; the packets after them came on connected sockets, from whom is right.
+        """
+        count = len(sources)
         negotiated = (payload_type == self.audio_type[rows]) | (payload_type == self.event_type[rows])
-        old = (key == self._previous[rows]) & (now_s < self._until_s[rows])
-        self._latch(np.flatnonzero(self._free[rows] & negotiated & ~old), rows, key)
-        right = key == self._source[rows]
-        mask = self._known[rows] & (right | old)
+        right, old = np.ones(rows.size, np.bool_), np.zeros(rows.size, np.bool_)
+        if count:
+            own, key = rows[:count], np.fromiter((hash(source[:2]) for source in sources), np.int64, count)
+            old[:count] = (key == self._previous[own]) & (now_s < self._until_s[own])
+            self._latch(np.flatnonzero(self._free[own] & negotiated[:count] & ~old[:count]), own, key)
+            right[:count] = key == self._source[own]
+        known = self._known[rows]
+        mask = known & (right | old)
         heard: list[tuple[int, Address]] = []
-        for index in np.flatnonzero(mask & right & negotiated & ~self._heard[rows]).tolist():
+        for index in np.flatnonzero((mask & right & negotiated)[:count] & ~self._heard[rows[:count]]).tolist():
             row = int(rows[index])
             if not self._heard[row]:
                 self._heard[row], self._free[row] = True, False
                 self._heard_from[row] = sources[index]
                 self._until_s[row] = 0.0  # two sources in turn would be none that can be understood
                 heard.append((row, sources[index]))
-        return Accepted(mask, self._known[rows] & ~(mask & negotiated), heard)
+        return Accepted(mask, known & ~(mask & negotiated), heard)
 
     def _latch(self, candidates: NDArray[np.intp], rows: NDArray[np.intp], key: NDArray[np.int64]) -> None:
         for index in candidates.tolist():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import compress
 from typing import Final
 
 import msgspec
@@ -141,16 +142,18 @@ class Pipeline:
         stages, legs = self._stages, self._stages.legs
         for packet in received.control:
             self._receive_control(packet, now_s)
-        if not received.sources:
+        if not received.rows.size:
             return
         stages.srtp.unprotect(received, now_s)
-        batch, broken = rtp.parse_batch(received.data, received.lengths, received.rows)
-        sources = [received.sources[index] for index in batch.index.tolist()]
+        batch, good = rtp.parse_batch(received.data, received.lengths, received.rows, received.slots)
+        sources = list(compress(received.sources, good.tolist())) if received.sources else received.sources
         accepted = stages.latch.step(batch.rows, batch.payload_type, sources, now_s)
         for row, source in accepted.heard:
-            stages.transport.aim(row, source)
+            stages.transport.connect(row, source)
             self._events.append(LegHeard(leg=legs.leg[row], address=source[0], port=source[1]))
-        np.add.at(legs.invalid, broken[legs.flowing[broken]], 1)
+        if not good.all():
+            broken = received.rows[~good]
+            np.add.at(legs.invalid, broken[legs.flowing[broken]], 1)
         np.add.at(legs.invalid, batch.rows[accepted.foreign], 1)
         if not accepted.mask.all():
             batch = batch.where(accepted.mask)

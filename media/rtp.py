@@ -72,23 +72,27 @@ class RtpBatch:
         )
 
 
-def parse_batch(data: Octets, lengths: NDArray[np.int32], rows: Indices) -> tuple[RtpBatch, Indices]:
-    """Read the packets `data[i, :lengths[i]]` that came on `rows[i]`.
+def parse_batch(
+    data: Octets, lengths: NDArray[np.int32], rows: Indices, slots: Indices | None = None
+) -> tuple[RtpBatch, Flags]:
+    """Read the packets `data[slots[i], :lengths[i]]` that came on `rows[i]`; without `slots` they lie in order.
 
-    Return the well-formed ones, and the rows of the others: a row for each packet. Any octets will do.
+    Return the well-formed ones, and which those are: bool[n]. Any octets will do.
     """
-    head = np.ascontiguousarray(data[: lengths.size, :HEADER]).view(_FIXED)[:, 0]
+    index = np.arange(lengths.size) if slots is None else slots
+    head = np.ascontiguousarray(data[: lengths.size, :HEADER] if slots is None else data[slots, :HEADER])
+    head = head.view(_FIXED)[:, 0]
     whole = lengths.astype(np.int64)
     first, second = head["first"], head["second"]
     good = (whole >= HEADER) & (whole <= data.shape[1]) & (first >> 6 == _VERSION)
     good &= (second < _RTCP_FIRST) | (second > _RTCP_LAST)
     start = HEADER + 4 * (first & 0x0F).astype(np.int64)
-    _skip_extension(data, first, start, whole, good)
+    _skip_extension(data, index, first, start, whole, good)
     length = whole - start
-    _strip_padding(data, first, whole, length, good)
+    _strip_padding(data, index, first, whole, length, good)
     good &= length >= 0
     batch = RtpBatch(
-        index=np.arange(lengths.size),
+        index=index,
         rows=rows,
         payload_type=second & np.uint8(0x7F),
         marker=second >= _MARKER,
@@ -99,9 +103,7 @@ def parse_batch(data: Octets, lengths: NDArray[np.int32], rows: Indices) -> tupl
         length=length,
         data=data,
     )
-    if good.all():
-        return batch, rows[:0]
-    return batch.where(good), rows[~good]
+    return batch if good.all() else batch.where(good), good
 
 
 def build_batch(payload: Octets, payload_type: Any, marker: Any, sequence: Any, timestamp: Any, ssrc: Any) -> Octets:
@@ -146,7 +148,7 @@ def rounds(rows: Indices) -> Iterator[Indices]:
         yield order[turn == number]
 
 
-def _skip_extension(data: Octets, first: Octets, start: Integers, whole: Integers, good: Flags) -> None:
+def _skip_extension(data: Octets, index: Indices, first: Octets, start: Integers, whole: Integers, good: Flags) -> None:
     # Section 5.3.1: two octets of profile, two of length in 32-bit words, not counting these four octets.
     extended = np.flatnonzero(good & (first & _EXTENSION != 0))
     if not extended.size:
@@ -155,15 +157,15 @@ def _skip_extension(data: Octets, first: Octets, start: Integers, whole: Integer
     fits = at + 4 <= whole[extended]
     good[extended[~fits]] = False
     extended, at = extended[fits], at[fits]
-    words = data[extended, at + 2].astype(np.int64) << 8 | data[extended, at + 3]
+    words = data[index[extended], at + 2].astype(np.int64) << 8 | data[index[extended], at + 3]
     start[extended] += 4 + 4 * words
 
 
-def _strip_padding(data: Octets, first: Octets, whole: Integers, length: Integers, good: Flags) -> None:
+def _strip_padding(data: Octets, index: Indices, first: Octets, whole: Integers, length: Integers, good: Flags) -> None:
     # Section 5.1: the last octet says how much padding there is, itself included.
     padded = np.flatnonzero(good & (first & _PADDING != 0))
     if not padded.size:
         return
-    count = data[padded, whole[padded] - 1].astype(np.int64)
+    count = data[index[padded], whole[padded] - 1].astype(np.int64)
     good[padded[count == 0]] = False
     length[padded] -= count

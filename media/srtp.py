@@ -135,7 +135,8 @@ class Srtp:
         base, stride = data.ctypes.data, data.strides[0]
         for index in np.flatnonzero(self._tag[received.rows]).tolist():
             row = int(received.rows[index])
-            lengths[index] = self._open(row, base + index * stride, int(lengths[index]), now_s)
+            slot = index if received.slots is None else int(received.slots[index])
+            lengths[index] = self._open(row, base + slot * stride, int(lengths[index]), now_s)
 
     def protect(self, rows: Indices, packets: Packets) -> list[tuple[Indices, Packets]]:
         """Return what is to be sent for `packets` uint8[n, L] of `rows`; those of rows with keys are longer."""

@@ -28,7 +28,8 @@ from .haste import EARLY_S, LEAST_S
 from .pipeline import JITTER_MS, REPORT_S, SILENT_AFTER_S, Pipeline
 from .protocol import Beat, Command, Drain
 from .rows import FRAME_MS
-from .transport import UdpTransport
+from .sockets import UdpTransport
+from .uring import best_transport
 
 COMMANDS_AT_ONCE: Final = 16
 """Carried out between two looks at the clock; the slowest, OpenLeg, takes a tenth of a millisecond."""
@@ -172,12 +173,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jitter-ms", type=int, default=JITTER_MS, help="delay to even out arrival with, at first")
     parser.add_argument("--silent-after", type=float, default=SILENT_AFTER_S, help="seconds without packets to tell of")
     parser.add_argument("--report", type=float, default=REPORT_S, help="seconds between two reports of a leg")
+    parser.add_argument("--no-io-uring", dest="io_uring", action="store_false", help="move packets one by one")
     options = parser.parse_args(arguments)
     setproctitle(f"flexml: {options.name}")
     control = channel.worker_end(options.fd)
     pipeline = Pipeline(
         options.capacity,
-        UdpTransport(options.capacity),
+        (best_transport if options.io_uring else UdpTransport)(options.capacity),
         control.send,
         randomness=random.SystemRandom(),
         silent_after_s=options.silent_after,

@@ -73,8 +73,8 @@ def parse(packets: Sequence[tuple[int, bytes]]) -> rtp.RtpBatch:
     for slot, (_, packet) in zip(data, packets, strict=True):
         slot[: len(packet)] = np.frombuffer(packet, np.uint8)
     lengths = np.array([len(packet) for _, packet in packets], np.int32)
-    batch, broken = rtp.parse_batch(data, lengths, np.array([row for row, _ in packets], np.intp))
-    assert broken.size == 0
+    batch, good = rtp.parse_batch(data, lengths, np.array([row for row, _ in packets], np.intp))
+    assert good.all()
     return batch
 
 

@@ -19,8 +19,8 @@ def parse(*packets: bytes, rows: list[int] | None = None) -> tuple[RtpBatch, lis
         data[at, : len(packet)] = np.frombuffer(packet, np.uint8)
     lengths = np.array([len(packet) for packet in packets], np.int32)
     numbers = np.array(rows if rows is not None else range(len(packets)), np.intp)
-    batch, invalid = parse_batch(data, lengths, numbers)
-    return batch, invalid.tolist()
+    batch, good = parse_batch(data, lengths, numbers)
+    return batch, numbers[~good].tolist()
 
 
 def payload(batch: RtpBatch, at: int) -> bytes:

@@ -1,15 +1,28 @@
-"""Real sockets on the loopback, and the fake network that stands in for them."""
+"""Real sockets on the loopback, moved by calls of their own and by io_uring, and the fake network in their place."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from flexml.media.transport import ROUNDS, Address, ControlPacket, FakeNetwork, UdpTransport
+from flexml.media.sockets import ROUNDS, UdpTransport
+from flexml.media.transport import Address, ControlPacket, FakeNetwork, Received
+from flexml.media.uring import LOOK_AGAIN, UringTransport
 
 HERE = "127.0.0.1"
+Make = Callable[[int], UdpTransport]
+
+
+@pytest.fixture(params=[UdpTransport, UringTransport])
+def make(request: pytest.FixtureRequest) -> Make:
+    kind: Make = request.param
+    try:
+        kind(1)
+    except OSError as error:
+        pytest.skip(f"no {request.param.__name__} here: {error}")
+    return kind
 
 
 def free_pair() -> int:
@@ -34,13 +47,19 @@ def peer() -> Iterator[socket.socket]:
         yield end
 
 
+def packets_of(received: Received) -> list[tuple[int, bytes]]:
+    slots = range(received.rows.size) if received.slots is None else received.slots.tolist()
+    octets = [received.data[slot, :length].tobytes() for slot, length in zip(slots, received.lengths, strict=True)]
+    return list(zip(received.rows.tolist(), octets, strict=True))
+
+
 def address_of(end: socket.socket) -> Address:
     host, port = end.getsockname()
     return str(host), int(port)
 
 
-def test_packets_go_out_from_the_rtp_port_and_come_in_by_row(peer: socket.socket) -> None:
-    transport, ports = UdpTransport(4), [free_pair(), free_pair()]
+def test_packets_go_out_from_the_rtp_port_and_come_in_by_row(make: Make, peer: socket.socket) -> None:
+    transport, ports = make(4), [free_pair(), free_pair()]
     for row, port in zip((0, 2), ports, strict=True):
         transport.open(row, HERE, port)
         transport.aim(row, address_of(peer))
@@ -53,17 +72,15 @@ def test_packets_go_out_from_the_rtp_port_and_come_in_by_row(peer: socket.socket
     peer.sendto(b"first to row 0", (HERE, ports[0]))
     peer.sendto(b"second to row 0", (HERE, ports[0]))
     received = transport.receive()
-    octets = [data[:size].tobytes() for data, size in zip(received.data, received.lengths, strict=True)]
-    taken = sorted(zip(received.rows.tolist(), octets, strict=True))
-    assert taken == [(0, b"first to row 0"), (0, b"second to row 0"), (2, b"to row 2")]
+    assert sorted(packets_of(received)) == [(0, b"first to row 0"), (0, b"second to row 0"), (2, b"to row 2")]
     assert received.sources == [address_of(peer)] * 3
     assert transport.receive().rows.size == 0
     for row in (0, 2):
         transport.close(row)
 
 
-def test_rtcp_has_the_next_port(peer: socket.socket) -> None:
-    transport, port = UdpTransport(1), free_pair()
+def test_rtcp_has_the_next_port(make: Make, peer: socket.socket) -> None:
+    transport, port = make(1), free_pair()
     transport.open(0, HERE, port)
     transport.aim_control(0, address_of(peer))
     transport.send_control(0, b"report")
@@ -75,20 +92,20 @@ def test_rtcp_has_the_next_port(peer: socket.socket) -> None:
     transport.close(0)
 
 
-def test_a_burst_is_taken_in_parts_and_none_of_it_is_lost(peer: socket.socket) -> None:
-    transport, port = UdpTransport(1), free_pair()
+def test_a_burst_is_taken_in_parts_and_none_of_it_is_lost(make: Make, peer: socket.socket) -> None:
+    transport, port = make(1), free_pair()
     transport.open(0, HERE, port)
     for number in range(2 * ROUNDS + 1):
         peer.sendto(bytes([number]), (HERE, port))
-    taken = [transport.receive().data[:, 0].tolist() for _ in range(3)]
+    taken = [packets_of(transport.receive()) for _ in range(3)]
     assert [len(part) for part in taken] == [ROUNDS, ROUNDS, 1]
-    assert sum(taken, []) == list(range(2 * ROUNDS + 1))  # noqa: RUF017
+    assert [octets[0] for part in taken for _, octets in part] == list(range(2 * ROUNDS + 1))
     transport.close(0)
 
 
 @pytest.mark.parametrize("offset", [0, 1])
-def test_a_port_that_is_taken_is_named_and_nothing_stays_bound(offset: int) -> None:
-    transport, port = UdpTransport(1), free_pair()
+def test_a_port_that_is_taken_is_named_and_nothing_stays_bound(make: Make, offset: int) -> None:
+    transport, port = make(1), free_pair()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind((HERE, port + offset))
         with pytest.raises(OSError, match=rf"127\.0\.0\.1:{port + offset} cannot be bound: Address already in use"):
@@ -97,16 +114,16 @@ def test_a_port_that_is_taken_is_named_and_nothing_stays_bound(offset: int) -> N
     transport.close(0)
 
 
-def test_closed_ports_are_free_again_and_closing_twice_is_harmless() -> None:
-    transport, port = UdpTransport(1), free_pair()
+def test_closed_ports_are_free_again_and_closing_twice_is_harmless(make: Make) -> None:
+    transport, port = make(1), free_pair()
     for _ in range(3):
         transport.open(0, HERE, port)
         transport.close(0)
         transport.close(0)
 
 
-def test_a_destination_that_does_not_exist_disturbs_nobody(peer: socket.socket) -> None:
-    transport, ports = UdpTransport(2), [free_pair(), free_pair()]
+def test_a_destination_that_does_not_exist_disturbs_nobody(make: Make, peer: socket.socket) -> None:
+    transport, ports = make(2), [free_pair(), free_pair()]
     for row, port in enumerate(ports):
         transport.open(row, HERE, port)
     transport.aim(0, (HERE, free_pair()))  # nobody listens: answered by ICMP
@@ -119,8 +136,8 @@ def test_a_destination_that_does_not_exist_disturbs_nobody(peer: socket.socket) 
         transport.close(row)
 
 
-def test_ipv6_works_alike() -> None:
-    transport, port = UdpTransport(1), free_pair()
+def test_ipv6_works_alike(make: Make) -> None:
+    transport, port = make(1), free_pair()
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as end:
         end.bind(("::1", 0))
         end.settimeout(5)
@@ -129,6 +146,128 @@ def test_ipv6_works_alike() -> None:
         transport.send(np.array([0]), np.ones((1, 12), np.uint8))
         assert end.recvfrom(100)[1][:2] == ("::1", port)
         transport.close(0)
+
+
+def connected(make: Make, peer: socket.socket) -> tuple[UdpTransport, int]:
+    """Return a transport whose row 0 has been connected to `peer` and found empty, and its port."""
+    transport, port = make(2), free_pair()
+    transport.open(0, HERE, port)
+    transport.connect(0, address_of(peer))
+    assert transport.receive().rows.size == 0
+    return transport, port
+
+
+def test_a_connected_row_is_spoken_to_and_hears_its_peer_only(make: Make, peer: socket.socket) -> None:
+    transport, port = connected(make, peer)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.sendto(b"injected", (HERE, port))
+    peer.sendto(b"one", (HERE, port))
+    received = transport.receive()
+    assert (packets_of(received), received.sources) == ([(0, b"one")], [])
+    transport.send(np.array([0, 1]), np.arange(24, dtype=np.uint8).reshape(2, 12))
+    assert peer.recvfrom(100) == (bytes(range(12)), (HERE, port))
+    transport.close(0)
+
+
+def test_what_came_before_a_row_was_connected_is_told_with_its_source(make: Make, peer: socket.socket) -> None:
+    transport, port = make(1), free_pair()
+    transport.open(0, HERE, port)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.bind((HERE, 0))
+        for _ in range(ROUNDS + 1):  # more than one look finds
+            stranger.sendto(b"injected", (HERE, port))
+        transport.connect(0, address_of(peer))
+        peer.sendto(b"one", (HERE, port))
+        first, second = transport.receive(), transport.receive()
+        assert first.sources + second.sources == [*[address_of(stranger)] * (ROUNDS + 1), address_of(peer)]
+    peer.sendto(b"two", (HERE, port))
+    third = transport.receive()
+    assert (packets_of(third), third.sources) == ([(0, b"two")], [])
+    transport.close(0)
+
+
+def test_a_row_that_is_aimed_anew_hears_anybody_again(make: Make, peer: socket.socket) -> None:
+    transport, port = connected(make, peer)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind((HERE, 0))
+        other.settimeout(5)
+        transport.aim(0, address_of(other))
+        transport.send(np.array([0]), np.ones((1, 12), np.uint8))
+        assert other.recvfrom(100) == (b"\x01" * 12, (HERE, port))
+        peer.sendto(b"the last of the old", (HERE, port))
+        other.sendto(b"the first of the new", (HERE, port))
+        received = transport.receive()
+        assert received.sources == [address_of(peer), address_of(other)]
+        transport.connect(0, address_of(other))
+        transport.receive()
+        peer.sendto(b"too late", (HERE, port))
+        other.sendto(b"as before", (HERE, port))
+        assert packets_of(transport.receive()) == [(0, b"as before")]
+    transport.close(0)
+
+
+@pytest.mark.parametrize("each", [1, 2, 3])
+def test_a_connected_row_is_caught_up_with(make: Make, peer: socket.socket, each: int) -> None:
+    """However many packets a peer sends in a tick, all are taken in order, and none waits for long."""
+    transport, port = connected(make, peer)
+    taken: list[int] = []
+    for tick in range(4 * LOOK_AGAIN):
+        for number in range(each * tick, each * tick + each):
+            peer.sendto(bytes([number]), (HERE, port))
+        taken += [octets[0] for _, octets in packets_of(transport.receive())]
+        if tick > LOOK_AGAIN:
+            assert len(taken) == each * tick + each
+    assert taken == list(range(4 * LOOK_AGAIN * each))
+    transport.close(0)
+
+
+def test_a_packet_that_comes_late_does_not_keep_the_next_one_waiting(make: Make, peer: socket.socket) -> None:
+    transport, port = connected(make, peer)
+    for _ in range(LOOK_AGAIN + 1):
+        peer.sendto(b"on time", (HERE, port))
+        transport.receive()
+    assert transport.receive().rows.size == 0
+    peer.sendto(b"late", (HERE, port))
+    peer.sendto(b"next", (HERE, port))
+    assert packets_of(transport.receive()) == [(0, b"late"), (0, b"next")]
+    transport.close(0)
+
+
+def test_rows_that_are_connected_and_others_get_what_is_theirs(make: Make, peer: socket.socket) -> None:
+    transport, ports = make(64), list[int]()
+    for row in range(64):
+        ports.append(free_pair())
+        transport.open(row, HERE, ports[row])
+        (transport.connect if row % 2 else transport.aim)(row, address_of(peer))
+    transport.receive()
+    for row, port in enumerate(ports):
+        peer.sendto(bytes([row]), (HERE, port))
+    received = transport.receive()
+    assert sorted(packets_of(received)) == [(row, bytes([row])) for row in range(64)]
+    assert received.sources == [address_of(peer)] * 32
+    assert received.rows[:32].tolist() == list(range(0, 64, 2))
+    transport.send(np.arange(64)[::-1], np.repeat(np.arange(64, dtype=np.uint8)[:, None], 12, axis=1))
+    got = [peer.recvfrom(100) for _ in range(64)]
+    assert sorted(got) == [(bytes([63 - row]) * 12, (HERE, port)) for row, port in reversed(list(enumerate(ports)))]
+    for row in range(64):
+        transport.close(row)
+
+
+def test_a_connected_peer_that_has_gone_disturbs_nobody(make: Make, peer: socket.socket) -> None:
+    transport, ports = make(2), [free_pair(), free_pair()]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
+        gone.bind((HERE, 0))
+        for row, (port, end) in enumerate(zip(ports, (gone, peer), strict=True)):
+            transport.open(row, HERE, port)
+            transport.connect(row, address_of(end))
+        transport.receive()
+    for number in range(4):
+        transport.send(np.array([0, 1]), np.full((2, 12), number, np.uint8))
+        assert peer.recv(100) == bytes([number]) * 12
+        peer.sendto(bytes([number]), (HERE, ports[1]))
+        assert packets_of(transport.receive()) == [(1, bytes([number]))]
+    for row in (0, 1):
+        transport.close(row)
 
 
 def test_the_fake_network_delivers_at_its_tick_and_keeps_what_is_sent() -> None:

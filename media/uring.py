@@ -1,0 +1,133 @@
+"""The sockets of `sockets`, moved by io_uring: a tick's packets are a few system calls, whatever their number.
+
+Only connected sockets are, the normal case of a call that talks; whoever is still to be heard, and RTCP, goes the
+other way. Each row has one request to receive and one to send, prepared once. Sockets are asked whether something has
+come, without a poll: each once a tick, and again those where a second packet is to be expected - since none came in
+the tick before, or a second one did - and each of the others every LOOK_AGAIN ticks, so that nothing piles up.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .ring import QUIET, RECEIVE, SEND, Ring
+from .rtp import MAX_PACKET
+from .sockets import ROUNDS, UdpTransport
+from .transport import Address, ControlPacket, Packets, Received
+
+Indices = NDArray[np.intp]
+Lengths = NDArray[np.int32]
+
+LOOK_AGAIN: Final = 8
+
+
+class UringTransport(UdpTransport):
+    """UdpTransport with the packets of connected sockets by io_uring. OSError where there is none."""
+
+    def __init__(self, capacity: int) -> None:
+        self._ring: Ring = Ring(2 * capacity)
+        super().__init__(capacity, more_slots=capacity * ROUNDS)
+        self._ringed: NDArray[np.bool_] = np.zeros(capacity, np.bool_)
+        self._ringed_rows: Indices = np.flatnonzero(self._ringed)
+        self._again: NDArray[np.bool_] = np.zeros(capacity, np.bool_)  # a second packet is to be expected
+        self._result: Lengths = np.zeros(capacity, np.int32)
+        self._tick: int = 0
+        self._capacity: int = capacity
+        self._first_slot: int = len(self._slots)
+        self._places: NDArray[np.uint64] = np.uint64(self._data.ctypes.data) + MAX_PACKET * np.arange(
+            self._data.shape[0], dtype=np.uint64
+        )
+        requests = self._ring.requests
+        requests["options"][: 2 * capacity] = socket.MSG_DONTWAIT
+        requests["tag"][: 2 * capacity] = np.arange(2 * capacity)
+        requests["operation"][:capacity] = RECEIVE
+        requests["length"][:capacity] = MAX_PACKET
+        requests["operation"][capacity : 2 * capacity] = SEND
+        requests["flags"][capacity : 2 * capacity] = QUIET
+
+    def close(self, row: int) -> None:
+        """See Transport."""
+        self._unring(row)
+        super().close(row)
+
+    def aim(self, row: int, address: Address) -> None:
+        """See Transport."""
+        self._unring(row)
+        super().aim(row, address)
+
+    def receive(self) -> Received:
+        """See Transport."""
+        control: list[ControlPacket] = []
+        strange, known, sources = self._take(control)
+        rows, slots, lengths = (first + second for first, second in zip(strange, known, strict=True))
+        packets = [(np.array(rows, np.intp), np.array(slots, np.intp), np.array(lengths, np.int32))]
+        rest, turn = self._ringed_rows, 0
+        while rest.size and turn < ROUNDS:
+            found, length = self._read_ring(rest, turn)
+            packets.append((found, self._first_slot + turn * self._capacity + found, length))
+            rest = self._expectant(rest, found) if turn == 0 else found
+            self._again[rest] |= turn > 0
+            turn += 1
+        self._tick += 1
+        found, slot, length = (np.concatenate(part) for part in zip(*packets, strict=True))
+        return Received(found, self._data, length, sources, control, slot)
+
+    def send(self, rows: NDArray[np.intp], packets: Packets) -> None:
+        """See Transport."""
+        ringed = self._ringed[rows]
+        if not ringed.all():
+            super().send(rows[~ringed], packets[~ringed])
+            rows, packets = rows[ringed], packets[ringed]
+        if not rows.size:
+            return
+        packets = np.ascontiguousarray(packets)
+        count, length = packets.shape
+        places = rows + self._capacity
+        requests = self._ring.requests
+        requests["address"][places] = np.uint64(packets.ctypes.data) + length * np.arange(count, dtype=np.uint64)
+        requests["length"][places] = length
+        self._ring.submit(places)  # what fails is lost, like a packet on the way
+
+    def _trust(self, descriptor: int, rtp: socket.socket) -> None:
+        row = self._read[descriptor].row
+        self._ignore(rtp)
+        self._ring.requests["descriptor"][[row, row + self._capacity]] = descriptor
+        self._ringed[row] = self._again[row] = True
+        self._ringed_rows = np.flatnonzero(self._ringed)
+
+    def _unring(self, row: int) -> None:
+        if self._ringed[row]:
+            self._ringed[row] = False
+            self._ringed_rows = np.flatnonzero(self._ringed)
+
+    def _read_ring(self, rows: Indices, turn: int) -> tuple[Indices, Lengths]:
+        """Ask `rows` for a packet each, for the slots of `turn`; return the rows that had one, and its length."""
+        self._ring.requests["address"][rows] = self._places[self._first_slot + turn * self._capacity + rows]
+        self._ring.submit(rows)
+        answers = self._ring.answers()
+        answers = answers[answers["tag"] < self._capacity]  # the others are of sends that failed
+        self._result[answers["tag"].astype(np.intp)] = answers["result"]
+        results = self._result[rows]
+        came = results >= 0
+        return rows[came], results[came]
+
+    def _expectant(self, asked: Indices, found: Indices) -> Indices:
+        """Return those of `found` that may have another packet; remember of all `asked` for the next tick."""
+        expectant = found[self._again[found] | (found % LOOK_AGAIN == self._tick % LOOK_AGAIN)]
+        self._again[asked] = True
+        self._again[found] = False
+        return expectant
+
+
+def best_transport(capacity: int) -> UdpTransport:
+    """Return the fastest transport that this machine allows; where it is not this one, say why."""
+    try:
+        return UringTransport(capacity)
+    except OSError as error:
+        print(f"packets go one by one, which costs more: {error.strerror}", file=sys.stderr, flush=True)
+        return UdpTransport(capacity)
