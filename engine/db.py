@@ -21,12 +21,12 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.schema import CreateColumn
 
 from .errors import ConfigError
+from .migrations import migrate
 from .numbering import shown_formats
 from .password import hash_password, verify_password
-from .tables import account_table, call_table, callback_table, did_table, metadata
+from .tables import account_table, call_table, callback_table, did_table
 
 ASYNC_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 CallbackState = Literal["pending", "delivered", "failed"]
@@ -151,7 +151,10 @@ class Database:
         self._engine: AsyncEngine | None = None
 
     async def start(self) -> None:
-        """Connect, and create what is not there yet: the directory of a SQLite file, the tables."""
+        """Connect; make the directory of a SQLite file, and bring the tables to this version.
+
+        Raises DatabaseError where a later version has made them.
+        """
         is_sqlite = self._url.get_backend_name() == "sqlite"
         if is_sqlite and self._url.database:
             await asyncio.to_thread(_make_parent, self._url.database)
@@ -159,9 +162,12 @@ class Database:
         self._engine = create_async_engine(self._url, **pool)
         if is_sqlite:
             event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
-        async with self._engine.begin() as connection:
-            await connection.run_sync(metadata.create_all)
-            await connection.run_sync(_add_what_is_missing)
+        try:
+            async with self._engine.connect() as connection:
+                await connection.run_sync(migrate)
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Close all connections."""
@@ -365,20 +371,6 @@ def _async_url(url: str) -> URL:
     if parsed.drivername not in ASYNC_DRIVERS:
         raise ConfigError([f"database url {url!r}: unknown database; known: {', '.join(ASYNC_DRIVERS)}"])
     return parsed.set(drivername=ASYNC_DRIVERS[parsed.drivername])
-
-
-def _add_what_is_missing(connection: sa.Connection) -> None:
-    """Bring tables of an earlier version up to date: what has come since has a default in the database."""
-    known = sa.inspect(connection)
-    for table in metadata.sorted_tables:
-        there = {column["name"] for column in known.get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in there:
-                definition = CreateColumn(column).compile(dialect=connection.dialect)
-                name = connection.dialect.identifier_preparer.format_table(table)
-                connection.execute(sa.DDL(f"ALTER TABLE {name} ADD COLUMN {definition}"))
-        for index in table.indexes:
-            index.create(connection, checkfirst=True)
 
 
 def _make_parent(database: str) -> None:

@@ -2,6 +2,7 @@
 
     FlexmlError
     ├── ConfigError        the configuration cannot be used (one line for each problem)
+    ├── DatabaseError      the database cannot be used: what it is, and what to do
     ├── DocumentError      a FlexML document cannot be executed: URL, line, verb, attribute, found, allowed
     ├── FetchError         an HTTP request got no usable answer
     ├── PromptError        audio cannot be fetched, decoded or spoken
@@ -30,6 +31,10 @@ class ConfigError(FlexmlError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class DatabaseError(FlexmlError):
+    """The database cannot be used as it is, or not by this version."""
 
 
 class DocumentError(FlexmlError):

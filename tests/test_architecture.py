@@ -131,7 +131,7 @@ LAYERS = [
     ("engine.makings",),
     ("engine.decoders", "engine.making", "engine.responses"),
     ("engine.sip", "engine.audio_cache", "engine.download", "engine.decode", "engine.encode", "engine.db"),
-    ("engine.config_file",),
+    ("engine.config_file", "engine.migrations"),
     ("engine.config_checks", "engine.config_tables"),
     ("engine.config",),
     (

@@ -21,6 +21,7 @@ SCRIPTS = [
     "scripts/lock",
     "scripts/build-pjsua2",
     "scripts/flexml-reference",
+    "scripts/revision",
     ".ci/run",
 ]
 LOCKS = ["requirements.lock", "requirements-dev.lock"]

@@ -178,28 +178,6 @@ def test_unknown_database_is_a_configuration_error(url: str) -> None:
         Database(url)
 
 
-def test_a_database_of_an_earlier_version_gets_the_columns_and_indexes_that_have_come_since(tmp_path: Path) -> None:
-    async def main() -> None:
-        url = f"sqlite:///{tmp_path}/old.db"
-        old = Database(url)
-        await old.start()
-        await old.sync_config([AccountEntry(login="me", password="secret")], [])
-        async with old.begin() as connection:
-            await connection.execute(sa.text("ALTER TABLE account DROP COLUMN detector"))
-            await connection.execute(sa.text("ALTER TABLE account DROP COLUMN sms_route"))
-            await connection.execute(sa.text("DROP INDEX call_by_created"))
-        await old.close()
-        new = Database(url)
-        await new.start()
-        (account,) = await new.load_accounts()
-        assert (account.login, account.detector, account.sms_route) == ("me", "", "")
-        async with new.begin() as connection:
-            await connection.execute(sa.text("DROP INDEX call_by_created"))
-        await new.close()
-
-    asyncio.run(main())
-
-
 def test_a_scheduled_call_is_claimed_once_when_it_is_due(tmp_path: Path) -> None:
     early = replace(CALL, sid="early", state="scheduled", due=10.0, order={"called_did": "1"})
     late, placed = replace(early, sid="late", due=20.0), replace(CALL, due=5.0)

@@ -1,0 +1,170 @@
+"""Databases of earlier and later versions, brought to this one's tables, or not.
+
+`databases/` holds dumps that earlier versions of the engine made: the first that had a database, and the last without
+revisions. Each has an account, a number, a call and a callback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from flexml.engine.db import Callback, Database
+from flexml.engine.errors import DatabaseError
+from flexml.engine.migrations import HEAD, REVISIONS, alembic_config, default_differs
+from flexml.engine.tables import metadata
+
+DUMPS = Path(__file__).parent / "databases"
+EARLIER = ["first", "before_revisions"]
+
+
+def earlier(name: str, directory: Path) -> Path:
+    """A SQLite file as an earlier version left it."""
+    file = directory / "flexml.db"
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.executescript((DUMPS / f"{name}.sql").read_text(encoding="utf-8"))
+    return file
+
+
+def differences(connection: sa.Connection) -> list[Any]:
+    context = MigrationContext.configure(connection, opts={"compare_server_default": default_differs})
+    return compare_metadata(context, metadata)
+
+
+async def started(url: str) -> Database:
+    database = Database(url)
+    await database.start()
+    return database
+
+
+async def differences_at(url: str) -> list[Any]:
+    database = await started(url)
+    async with database.begin() as connection:
+        found = await connection.run_sync(differences)
+    await database.close()
+    return found
+
+
+def query(file: Path, sql: str) -> list[Any]:
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_the_revisions_make_the_tables_that_the_engine_uses(tmp_path: Path) -> None:
+    assert asyncio.run(differences_at(f"sqlite:///{tmp_path}/new.db")) == []
+
+
+@pytest.mark.parametrize("name", EARLIER)
+def test_tables_of_an_earlier_version_become_those_of_this_one(name: str, tmp_path: Path) -> None:
+    file = earlier(name, tmp_path)
+    assert asyncio.run(differences_at(f"sqlite:///{file}")) == []
+    assert query(file, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+
+
+@pytest.mark.parametrize("name", EARLIER)
+def test_rows_of_an_earlier_version_are_all_there(name: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        database = await started(f"sqlite:///{earlier(name, tmp_path)}")
+        (account,), (did,), (call,) = (
+            await database.load_accounts(),
+            await database.load_dids(),
+            await database.load_calls(),
+        )
+        assert (account.login, account.name, account.caller_ids, account.detector) == ("demo", "Démo", ("1", "2"), "")
+        assert (did.phonenumber, did.account, did.url) == ("15162065337", account.sid, "http://b/")
+        assert (call.account, call.state, call.duration_s, call.due) == (account.sid, "ended", 7, None)
+        sid = "22222222-2222-4222-8222-222222222222"
+        assert await database.load_callbacks("pending") == [
+            Callback(sid=sid, url="http://a/status", method="POST", data={"Ü": [1, None, True]}, created=3.0)
+        ]
+        await database.close()
+
+    asyncio.run(main())
+
+
+def test_two_engines_that_start_at_once_on_one_file_bring_it_up_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{earlier('first', tmp_path)}"
+
+    async def main() -> None:
+        one, other = await asyncio.gather(started(url), started(url))
+        assert len(await other.load_accounts()) == 1
+        await one.close()
+        await other.close()
+
+    asyncio.run(main())
+
+
+def test_a_revision_that_fails_leaves_the_database_as_it_was(tmp_path: Path) -> None:
+    file = earlier("first", tmp_path)
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE call_by_created (an_index_is_to_have_that_name)")
+    tables = "SELECT name FROM sqlite_master ORDER BY 1"
+    before = query(file, tables)
+    with pytest.raises(DatabaseError, match=f"cannot be brought to revision {HEAD}.*call_by_created"):
+        asyncio.run(started(f"sqlite:///{file}"))
+    assert query(file, tables) == before
+
+
+def test_a_database_of_a_later_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "flexml.db"
+
+    async def main() -> None:
+        await (await started(f"sqlite:///{file}")).close()
+        with contextlib.closing(sqlite3.connect(file)) as connection:
+            connection.execute("UPDATE alembic_version SET version_num = '9999'")
+            connection.commit()
+        with pytest.raises(DatabaseError, match=rf"later version.*revision 9999, .* knows 0001 to {HEAD}\. Start that"):
+            await started(f"sqlite:///{file}")
+
+    asyncio.run(main())
+    assert query(file, "SELECT version_num FROM alembic_version") == [("9999",)]
+
+
+def test_foreign_keys_are_watched_after_a_migration_too(tmp_path: Path) -> None:
+    async def main() -> None:
+        database = await started(f"sqlite:///{tmp_path}/new.db")
+        async with database.begin() as connection:
+            assert (await connection.execute(sa.text("PRAGMA foreign_keys"))).scalar() == 1
+        await database.close()
+
+    asyncio.run(main())
+
+
+def test_revisions_follow_each_other_in_the_order_of_their_numbers() -> None:
+    engine = sa.create_engine("sqlite://")
+    with engine.connect() as connection:
+        script = ScriptDirectory.from_config(alembic_config(connection))
+    engine.dispose()
+    assert script.get_heads() == [HEAD], "two revisions follow the same one: let one follow the other"
+    assert tuple(revision.revision for revision in reversed(list(script.walk_revisions()))) == REVISIONS
+
+
+def test_alembic_is_not_loaded_where_the_database_is_up_to_date(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/flexml.db"
+
+    async def main() -> None:
+        await (await started(url)).close()
+
+    asyncio.run(main())
+    program = f"""
+import asyncio, sys
+from flexml.engine.db import Database
+async def main():
+    database = Database({url!r})
+    await database.start()
+    await database.close()
+asyncio.run(main())
+print([name for name in sys.modules if name.partition(".")[0] == "alembic"])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
