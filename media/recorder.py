@@ -13,13 +13,14 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..codecs.g711 import whole
 from .protocol import RecordingFinished
 from .rows import FRAME_SAMPLES, RATE_HZ
 
@@ -32,10 +33,15 @@ SAMPLES_PER_MS: Final = RATE_HZ // 1000
 FLUSH_TICKS: Final = 25
 """Half a second: so often is each recording written."""
 
+CHUNK: Final = FLUSH_TICKS * FRAME_SAMPLES
+"""Samples of that."""
+
 LAG: Final = 15 * FRAME_SAMPLES
 """Samples that wait for what was heard meanwhile: the longest delay that can be taken off."""
 
-RING: Final = FLUSH_TICKS * FRAME_SAMPLES + LAG + FRAME_SAMPLES
+RING: Final = 2 * CHUNK
+"""Samples that are kept of a side: a chunk, the lag and a frame, rounded up so that no chunk reaches over the end."""
+
 OFFSETS: Final = np.arange(FRAME_SAMPLES)
 
 
@@ -56,7 +62,7 @@ class _Recording:
 
 
 @dataclass(frozen=True, slots=True)
-class _Write:
+class Write:
     """What the writer is asked: append `octets` to `path`, and close it where `finished` is given.
 
     Before that it is made `least` octets long, and a multiple of `grain`.
@@ -73,7 +79,7 @@ class SpoolWriter:
     """The thread that writes. `finished` holds what has been completed since it was last asked."""
 
     def __init__(self) -> None:
-        self._requests: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[tuple[Write, ...] | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[RecordingFinished] = queue.SimpleQueue()
         self._files: dict[str, BinaryIO] = {}
         self._failed: dict[str, str] = {}
@@ -82,15 +88,11 @@ class SpoolWriter:
 
     def begin(self, path: str, least: int, grain: int) -> None:
         """Open a spool file; what is there stays, made up with zeros to `least` octets and whole samples of `grain`."""
-        self._requests.put(_Write(path, least=least, grain=grain))
+        self.append(Write(path, least=least, grain=grain))
 
-    def append(self, path: str, octets: bytes) -> None:
-        """Add to a spool file; never waits."""
-        self._requests.put(_Write(path, octets))
-
-    def finish(self, path: str, octets: bytes, event: RecordingFinished) -> None:
-        """Add the last octets and close the file; `event` comes back through `finished`."""
-        self._requests.put(_Write(path, octets, event))
+    def append(self, *writes: Write) -> None:
+        """Add to spool files; never waits."""
+        self._requests.put(writes)
 
     def finished(self) -> list[RecordingFinished]:
         """Return what has been completed since the last call."""
@@ -102,17 +104,21 @@ class SpoolWriter:
         self._thread.join()
 
     def _run(self) -> None:
-        while (request := self._requests.get()) is not None:
-            try:
-                self._write(request)
-            except (OSError, ValueError, OverflowError) as error:  # ValueError: a path that no file can have
-                self._failed[request.path] = f"{request.path}: {getattr(error, 'strerror', None) or error}"
-            if request.finished is not None:
-                self._complete(request.path, request.finished)
+        while (requests := self._requests.get()) is not None:
+            for request in requests:
+                self._carry_out(request)
         for file in self._files.values():
             file.close()
 
-    def _write(self, request: _Write) -> None:
+    def _carry_out(self, request: Write) -> None:
+        try:
+            self._write(request)
+        except (OSError, ValueError, OverflowError) as error:  # ValueError: a path that no file can have
+            self._failed[request.path] = f"{request.path}: {getattr(error, 'strerror', None) or error}"
+        if request.finished is not None:
+            self._complete(request.path, request.finished)
+
+    def _write(self, request: Write) -> None:
         if request.path in self._failed:
             return
         file = self._files.get(request.path)
@@ -149,9 +155,11 @@ class Recorder:
         self._row: NDArray[np.intp] = np.zeros(0, np.intp)
         self._now: Counts = np.zeros(0, np.int64)  # samples recorded
         self._written: Counts = np.zeros(0, np.int64)  # samples handed to the writer
+        self._chunk_end: Counts = np.zeros(0, np.int64)  # sample up to which is written next
+        self._origin: Counts = np.zeros(0, np.int64)  # where sample 0 would lie in the ring
         self._heard_to: Counts = np.zeros(0, np.int64)  # where what was heard ends
-        self._tick: int = 0
-        self._ring: NDArray[np.int16] = np.zeros((0, 2, RING + 1), np.int16)  # heard, sent; the last place is waste
+        self._ring: NDArray[np.int16] = np.zeros((0, 2, RING), np.int16)  # heard, sent
+        self._frames: NDArray[np.int16] = _frames(self._ring)
 
     def start(self, row: int, *, leg: int, job: int, path: str, sides: Sides, elapsed_ms: int = 0) -> None:
         """Begin a recording on `row`; several may run at once.
@@ -167,6 +175,8 @@ class Recorder:
         self._slots = np.array(sorted(self._recordings), np.intp)
         self._row[slot] = row
         self._now[slot] = self._written[slot] = self._heard_to[slot] = 0
+        self._origin[slot] = slot % FLUSH_TICKS * FRAME_SAMPLES  # so that not all are written in the same tick
+        self._chunk_end[slot] = CHUNK - self._origin[slot]
         self._ring[slot] = 0
 
     def stop(self, row: int, job: int) -> bool:
@@ -190,10 +200,12 @@ class Recorder:
     def skip(self, ticks: int) -> None:
         """Let `ticks` pass in which nothing was heard or sent: recordings go on with silence."""
         for slot, recording in self._recordings.items():
-            self._flush(slot, int(self._now[slot]))
-            self._writer.append(recording.path, bytes(ticks * FRAME_SAMPLES * recording.octets))
-            self._now[slot] += ticks * FRAME_SAMPLES
-            self._written[slot] = self._now[slot]
+            silence = bytes(ticks * FRAME_SAMPLES * recording.octets)
+            self._writer.append(self._chunk(slot, int(self._now[slot])), Write(recording.path, silence))
+            now = int(self._now[slot]) + ticks * FRAME_SAMPLES
+            self._now[slot] = self._written[slot] = now
+            self._origin[slot] = -now % RING
+            self._chunk_end[slot] = now + CHUNK
 
     def step(self, heard: Frames, sent: Frames, rows: NDArray[np.intp], delay: Counts | None = None) -> None:
         """Take what the legs on `rows` heard and were sent in this tick, float32[n, 160] on the int16 scale.
@@ -205,12 +217,13 @@ class Recorder:
             return
         now = self._now[slots]
         late = np.zeros(slots.size, np.int64) if delay is None else np.minimum(delay[at], LAG)
-        self._place(slots, now, 1, _int16(sent[at]))
-        self._place_heard(slots, now - late, _int16(heard[at]))
+        self._place(slots, now, 1, whole(sent[at]))
+        self._place_heard(slots, now - late, whole(heard[at]))
         self._now[slots] = now + FRAME_SAMPLES
-        self._tick += 1
-        for slot in slots[(slots + self._tick) % FLUSH_TICKS == 0].tolist():  # each in its own tick
-            self._flush(slot, max(int(self._written[slot]), int(self._now[slot]) - LAG))
+        full = slots[self._now[slots] - LAG >= self._chunk_end[slots]].tolist()
+        if full:
+            self._writer.append(*(self._chunk(slot, int(self._chunk_end[slot])) for slot in full))
+            self._chunk_end[full] += CHUNK
 
     def finished(self) -> list[RecordingFinished]:
         """Return the recordings completed since the last call."""
@@ -230,9 +243,19 @@ class Recorder:
         return self._slots[at >= 0], at[at >= 0]
 
     def _place(self, slots: NDArray[np.intp], begin: Counts, side: int, frames: NDArray[np.int16]) -> None:
-        position = begin[:, None] + OFFSETS[: frames.shape[1]]
-        past = position < self._written[slots, None]
-        self._ring[slots[:, None], side, np.where(past, RING, position % RING)] = frames
+        """Put `frames` int16[n, up to 160] into the rings from sample `begin` on; what was written already stays."""
+        first = (begin + self._origin[slots]) % RING
+        plain = (first <= RING - FRAME_SAMPLES) & (begin >= self._written[slots])
+        if frames.shape[1] == FRAME_SAMPLES and plain.all():
+            self._frames[slots, side, first] = frames
+            return
+        plain &= frames.shape[1] == FRAME_SAMPLES
+        self._frames[slots[plain], side, first[plain]] = frames[plain]
+        rest = np.flatnonzero(~plain)
+        offsets = OFFSETS[: frames.shape[1]]
+        at, sample = np.nonzero(begin[rest, None] + offsets >= self._written[slots[rest], None])
+        at = rest[at]
+        self._ring[slots[at], side, (first[at] + sample) % RING] = frames[at, sample]
 
     def _place_heard(self, slots: NDArray[np.intp], begin: Counts, frames: NDArray[np.int16]) -> None:
         """Place what was heard; a sample that a drifting delay leaves out is the one after it."""
@@ -242,12 +265,13 @@ class Recorder:
         self._place(slots, begin, 0, frames)
         self._heard_to[slots] = begin + FRAME_SAMPLES
 
-    def _flush(self, slot: int, end: int) -> None:
-        """Hand over what was recorded before sample `end`, and forget it."""
-        self._writer.append(self._recordings[slot].path, self._take(slot, end))
+    def _chunk(self, slot: int, end: int) -> Write:
+        """Return what was recorded before sample `end` and is not written yet, and forget it."""
+        recording = self._recordings[slot]
+        return Write(recording.path, _octets(recording.sides, self._take(slot, end)))
 
-    def _take(self, slot: int, end: int) -> bytes:
-        count, first = end - int(self._written[slot]), int(self._written[slot]) % RING
+    def _take(self, slot: int, end: int) -> NDArray[np.int16]:
+        count, first = end - int(self._written[slot]), int(self._written[slot] + self._origin[slot]) % RING
         pieces = [
             self._ring[slot, :, first : min(RING, first + count)],
             self._ring[slot, :, : max(0, first + count - RING)],
@@ -256,28 +280,31 @@ class Recorder:
         for piece in pieces:
             piece[:] = 0
         self._written[slot] = end
-        return _octets(self._recordings[slot].sides, samples)
+        return samples
 
     def _finish(self, slot: int) -> None:
-        octets = self._take(slot, int(self._now[slot]))
+        last = self._chunk(slot, int(self._now[slot]))
         recording = self._recordings.pop(slot)
         self._slots = np.array(sorted(self._recordings), np.intp)
         duration = recording.elapsed_ms + int(self._now[slot]) // SAMPLES_PER_MS
         event = RecordingFinished(leg=recording.leg, job=recording.job, duration=duration)
-        self._writer.finish(recording.path, octets, event)
+        self._writer.append(replace(last, finished=event))
 
     def _grow(self) -> None:
         """Double the slots."""
         more = max(len(self._row), 4)
         self._row = np.append(self._row, np.zeros(more, np.intp))
-        self._now, self._written, self._heard_to = (
-            np.append(counts, np.zeros(more, np.int64)) for counts in (self._now, self._written, self._heard_to)
+        self._now, self._written, self._chunk_end, self._origin, self._heard_to = (
+            np.append(counts, np.zeros(more, np.int64))
+            for counts in (self._now, self._written, self._chunk_end, self._origin, self._heard_to)
         )
-        self._ring = np.concatenate([self._ring, np.zeros((more, 2, RING + 1), np.int16)])
+        self._ring = np.concatenate([self._ring, np.zeros((more, 2, RING), np.int16)])
+        self._frames = _frames(self._ring)
 
 
-def _int16(frames: Frames) -> NDArray[np.int16]:
-    return np.clip(np.rint(frames), -32768, 32767).astype(np.int16)
+def _frames(ring: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Return the frames that begin at each sample of `ring`, int16[slots, 2, n, 160], as one view to write to."""
+    return np.lib.stride_tricks.sliding_window_view(ring, FRAME_SAMPLES, axis=2, writeable=True)
 
 
 def _octets(sides: Sides, samples: NDArray[np.int16]) -> bytes:
@@ -285,7 +312,16 @@ def _octets(sides: Sides, samples: NDArray[np.int16]) -> bytes:
     if sides == "dual":
         kept = samples.T
     elif sides == "mixed":
-        kept = np.clip(samples.sum(axis=0, dtype=np.int32), -32768, 32767)
+        kept = _sum(samples[0], samples[1])
     else:
         kept = samples[0 if sides == "heard" else 1]
     return kept.astype("<i2").tobytes()
+
+
+def _sum(first: NDArray[np.int16], second: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Return `first + second`, clipped."""
+    wrapped = first + second
+    signs = (first ^ wrapped) & (second ^ wrapped)  # negative where both had a sign that the sum has not
+    if signs.min(initial=0) >= 0:
+        return wrapped
+    return np.where(signs < 0, np.where(first < 0, -32768, 32767), wrapped).astype(np.int16)

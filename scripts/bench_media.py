@@ -155,7 +155,8 @@ def measure(calls: int, seconds: float) -> dict[str, Any]:
         noise = np.random.default_rng(1).integers(-8000, 8000, 8000 * 30).astype(np.int16)
         prompt.write(noise.tobytes())
         prompt.flush()
-        worker = subprocess.Popen([*command, "--capacity", str(calls)], pass_fds=[end.fileno()])
+        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # as control starts it
+        worker = subprocess.Popen([*command, "--capacity", str(calls)], pass_fds=[end.fileno()], env=environment)
         end.close()
         try:
             meter = Meter(calls)

@@ -244,3 +244,35 @@ def test_many_recordings_at_once_equal_each_alone(tmp_path: Path) -> None:
         together = (tmp_path / "all" / str(row)).read_bytes()
         assert together == (tmp_path / f"alone {row}" / str(row)).read_bytes()
         assert len(together) == (ends[row] - starts[row]) * 320 * (2 if row % 4 == 3 else 1)
+
+
+def test_frames_lie_where_they_came_whatever_the_delays(writer: SpoolWriter, tmp_path: Path) -> None:
+    """Against a model that places sample by sample, over the ends of chunks and of the ring, and over ticks skipped."""
+    rng = np.random.default_rng(7)
+    rows, ticks = 5, 4 * FLUSH_TICKS
+    recorder = Recorder(writer)
+    for row in range(rows):
+        recorder.start(row, leg=row, job=row, path=str(tmp_path / str(row)), sides="dual")
+    skipped = {30, 77}
+    model = np.zeros((rows, 2, (ticks + 2 * len(skipped)) * 160), np.int64)
+    now, floor = 0, 0
+    for number in range(ticks):
+        if number in skipped:
+            recorder.skip(2)
+            now += 2 * 160
+            floor = now  # what was before is written
+        heard, sent = rng.integers(-9999, 9999, (2, rows, 160))
+        delay = rng.integers(0, LAG + 1, rows)
+        recorder.step(heard.astype(np.float32), sent.astype(np.float32), np.arange(rows), delay)
+        model[:, 1, now : now + 160] = sent
+        for row in range(rows):
+            at = now - delay[row] + np.arange(160)
+            kept = at >= floor
+            model[row, 0, at[kept]] = heard[row, kept]
+        now += 160
+    for row in range(rows):
+        recorder.close(row)
+    writer.close()
+    for row in range(rows):
+        samples = np.frombuffer((tmp_path / str(row)).read_bytes(), "<i2").reshape(-1, 2).T
+        assert (samples == model[row]).all()
