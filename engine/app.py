@@ -18,6 +18,7 @@ from fastapi import APIRouter
 
 from ..codecs.catalog import BY_NAME
 from . import config_entries, retention
+from .admission import Admission, LoopLag
 from .api import server
 from .api.accounts import accounts_router
 from .api.authentication import Authentication
@@ -40,6 +41,7 @@ from .leg import LegSettings
 from .lives import Lives, close_orphans
 from .media_client import MediaClient
 from .messages import Messages
+from .metrics import Metrics, Sources, WorkerFigures
 from .outbound import Outbound
 from .outbox import Backoff, Outbox
 from .ports import PortPool
@@ -173,6 +175,9 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
     inbound.trunk_of = trunks.carrier_of
     inbound.known_as = trunks.known_as
     guard(registry, trunks, anybody=config.sip.inbound == "any", clock=time.time)
+    lag = await stack.enter_async_context(_running(LoopLag()))
+    admission = Admission(media, max_load=config.media.max_load / 100, lag=lambda: lag.seconds)
+    registry.admit = admission.before(registry.admit)
     outbound = Outbound(
         lives=lives,
         directory=directory,
@@ -180,13 +185,14 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
         database=database,
         clock=time.time,
         ring_timeout_s=config.sip.ring_timeout_s,
+        has_room=lambda: admission.has_room,
     )
     routers = [
         files_router(storage),
         trunks_router(trunks.states),
         *_api(outbound, database, directory),
     ]
-    await _start_http(config, stack, lives, agent, media, routers)
+    await _start_http(config, stack, lives, agent, media, admission, lag, routers)
     agent.start()
     stack.push_async_callback(agent.close)
     stack.push_async_callback(messages.close)
@@ -336,10 +342,20 @@ def _agent_settings(config: Config) -> AgentSettings:
 
 
 async def _start_http(
-    config: Config, stack: AsyncExitStack, lives: Lives, agent: Agent, media: MediaClient, routers: list[APIRouter]
+    config: Config,
+    stack: AsyncExitStack,
+    lives: Lives,
+    agent: Agent,
+    media: MediaClient,
+    admission: Admission,
+    lag: LoopLag,
+    routers: list[APIRouter],
 ) -> None:
     """Serve HTTP beside everything else, from when it listens until the engine stops."""
     started = time.monotonic()
+
+    def workers() -> list[WorkerFigures]:
+        return [worker.figures() for worker in media.workers]
 
     def health() -> Health:
         return Health(
@@ -349,9 +365,20 @@ async def _start_http(
             dialogs=len(lives.registry),
             ending=max(0, agent.dialogs - len(lives.registry)),
             workers=sum(worker.connected for worker in media.workers),
+            refused=admission.refused,
+            loop_lag_ms=round(lag.seconds * 1000),
+            media=workers(),
         )
 
-    app = server.create_app(health=health, routers=[demo_router(lambda: datetime.now().astimezone()), *routers])
+    sources = Sources(
+        live_calls=lambda: len(lives),
+        ended=lambda: lives.ended,
+        refused=lambda: admission.refused,
+        lag_s=lambda: lag.seconds,
+        workers=workers,
+    )
+    demo = demo_router(lambda: datetime.now().astimezone())
+    app = server.create_app(health=health, metrics=Metrics(sources).text, routers=[demo, *routers])
     listening: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def on_listening(_host: str, _port: int) -> None:

@@ -112,6 +112,7 @@ class Media:
 
     workers: int = setting(kinds.integer(0, 256), 0)
     legs_per_worker: int = setting(kinds.integer(1, 2000), 600)
+    max_load: int = setting(kinds.integer(10, 100), 80)
     io_uring: bool = setting(kinds.FLAG, True)
     detector: Detector = setting(DETECTOR, "energy")
 

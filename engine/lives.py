@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, cast
 
@@ -98,6 +99,8 @@ class Lives:
         self._agent, self._fetcher, self._outbox = agent, fetcher, outbox
         self._database, self._timeline = database, timeline
         self._tasks: set[asyncio.Task[None]] = set()
+        self.ended: Counter[tuple[str, str]] = Counter()
+        """Calls that are over, by direction and status."""
         self._by_sid: dict[str, _Life] = {}
 
     def application(self, account: Account, *, url: str, method: str, fallback_url: str) -> Application:
@@ -168,6 +171,7 @@ class Lives:
             log.exception("the call's row could not be saved")
 
     async def _conclude(self, call: Call, outcome: Outcome, facts: CallFacts, case: Case) -> None:
+        self.ended[facts.direction, outcome.status] += 1
         await self._timeline.flush()
         ending = Ending(
             status=outcome.status,

@@ -5,11 +5,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
+from typing import Final
 
 from ..media.channel import Channel
 from ..media.protocol import Beat, Event, Message
 from .errors import MediaError
 from .media_leg import LegListener, MediaLeg
+from .metrics import WorkerFigures
+
+TICK_S: Final = 0.020
+LEG_S: Final = 10e-6
+"""What a leg costs a tick, about, where the worker has too few to tell."""
+ENOUGH_LEGS: Final = 50
 
 
 class WorkerLink:
@@ -22,6 +29,8 @@ class WorkerLink:
         self.legs: dict[int, MediaLeg] = {}
         self.beat: Beat | None = None
         self.beat_at = self.loop.time()
+        self.overruns = self.late_packets = 0
+        """Since the process began, its predecessors included."""
         self._channel: Channel[Event] | None = None
         self._writing = False
         self._on_end: Callable[[], None] = lambda: None
@@ -30,6 +39,29 @@ class WorkerLink:
     def connected(self) -> bool:
         """True while there is a worker at the other end."""
         return self._channel is not None
+
+    @property
+    def load(self) -> float:
+        """The share of its time that it works, 0 to 1, with what has come since it told of that."""
+        beat, legs = self.beat, len(self.legs)
+        if beat is None:
+            return legs * LEG_S / TICK_S
+        a_leg_s = beat.work_p50_us / 1e6 / beat.legs if beat.legs >= ENOUGH_LEGS else LEG_S
+        return (beat.work_p50_us / 1e6 + max(0, legs - beat.legs) * a_leg_s) / TICK_S
+
+    def figures(self) -> WorkerFigures:
+        """What it has told of itself."""
+        beat = self.beat
+        return WorkerFigures(
+            name=self.name,
+            up=self.connected,
+            legs=len(self.legs),
+            load=round(self.load, 3),
+            tick_p50_ms=beat.work_p50_us / 1000 if beat else 0.0,
+            tick_max_ms=beat.work_max_us / 1000 if beat else 0.0,
+            overruns=self.overruns,
+            late_packets=self.late_packets,
+        )
 
     def connect(self, channel: Channel[Event], on_end: Callable[[], None]) -> None:
         """Talk to a worker through `channel`, and open the legs of its predecessor there."""
@@ -73,6 +105,8 @@ class WorkerLink:
         for event in channel.receive():
             if isinstance(event, Beat):
                 self.beat, self.beat_at = event, self.loop.time()
+                self.overruns += event.overruns
+                self.late_packets += event.late_packets
             elif (leg := self.legs.get(event.leg)) is not None:
                 leg.on_event(event)
         if channel.ended:
@@ -85,7 +119,7 @@ class WorkerLink:
 
 
 class MediaClient:
-    """All workers; new legs go to the one with the fewest."""
+    """All workers; new legs go to the one that has the least to do."""
 
     def __init__(self) -> None:
         self.workers: list[WorkerLink] = []
@@ -102,7 +136,7 @@ class MediaClient:
         ]
         if not able:
             raise MediaError("no media worker can take another leg")
-        worker = min(able, key=lambda candidate: len(candidate.legs))
+        worker = min(able, key=lambda candidate: (candidate.load, len(candidate.legs)))
         number = next(self._numbers)
         leg = worker.legs[number] = MediaLeg(worker, number, listener)
         return leg

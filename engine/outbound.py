@@ -48,9 +48,11 @@ class Outbound:
         database: Database,
         clock: Callable[[], float],
         ring_timeout_s: float = 60.0,
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         self._lives, self._directory, self._services = lives, directory, services
         self._database, self._clock, self._ring_timeout_s = database, clock, ring_timeout_s
+        self._has_room = has_room
         self._watching: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
 
@@ -65,12 +67,16 @@ class Outbound:
             await asyncio.gather(self._watching, return_exceptions=True)
 
     async def order(self, account: Account, order: CallOrder, *, delay_s: float = 0.0) -> CallRecord:
-        """Take an order; place it now, or after `delay_s`. Raises OrderError where it can never be placed."""
+        """Take an order; place it now, or after `delay_s`, or once there is room.
+
+        Raises OrderError where it can never be placed.
+        """
         if self._lives.registry.draining:
             raise OrderError("cause", "the engine is stopping")
         now = self._clock()
         case = replace(self._case(account, order), created=now)
-        record = self._record(order, case, state="scheduled" if delay_s > 0 else "live", started=now, due=now + delay_s)
+        state = "live" if delay_s <= 0 and self._has_room() else "scheduled"
+        record = self._record(order, case, state=state, started=now, due=now + delay_s)
         await self._database.save_call(record)
         if record.state == "live":
             self._place(order, case)
@@ -130,7 +136,7 @@ class Outbound:
     async def _watch(self) -> None:
         while True:
             try:
-                if not self._lives.registry.draining:
+                if not self._lives.registry.draining and self._has_room():
                     for record in await self._database.claim_due_calls(self._clock()):
                         await self._take(record)
                 await self._sleep(await self._database.next_due())
@@ -141,7 +147,7 @@ class Outbound:
     async def _sleep(self, due: float | None) -> None:
         """Return when there may be something to do."""
         self._news.clear()
-        wait_s = LOOK_S if due is None else min(LOOK_S, max(0.0, due - self._clock()))
+        wait_s = LOOK_S if due is None or not self._has_room() else min(LOOK_S, max(0.0, due - self._clock()))
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await self._news.wait()

@@ -29,6 +29,8 @@ class Refusal:
     status: int
     why: str
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    level: int = logging.WARNING
+    """How important that is to the log."""
 
 
 class Registry:
@@ -85,7 +87,7 @@ class Registry:
         except FlexmlError as error:
             admitted = Refusal(status=503, why=str(error))
         if isinstance(admitted, Refusal):
-            level = logging.INFO if admitted.status == CHALLENGED else logging.WARNING
+            level = logging.INFO if admitted.status == CHALLENGED else admitted.level
             log.log(level, "< INVITE %s from %s refused with %d: %s", invite.request_uri, invite.source,
                     admitted.status, admitted.why)  # fmt: skip
             self._refused.add(invite.dialog)

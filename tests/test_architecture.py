@@ -94,7 +94,7 @@ LAYERS = [
     ("engine.cli",),
     ("engine.call_command", "engine.dial_command", "engine.timeline_command", "engine.trunk_command"),
     ("engine.app", "engine.softphone"),
-    ("engine.api", "engine.trunk_gate"),
+    ("engine.api", "engine.trunk_gate", "engine.admission"),
     ("engine.inbound", "engine.outbound"),
     ("engine.changes",),
     ("engine.lives",),

@@ -17,11 +17,13 @@ import uvicorn
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+from ..metrics import WorkerFigures
 from .problem import Problem, show_problem, show_unexpected, show_validation
 
+PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 _BACKLOG: Final = 1024
 _SHUTDOWN_S: Final = 3
 _EXPOSED: Final = (
@@ -38,7 +40,8 @@ class Health:
     """What GET /health tells. Without a living media worker no call can be taken.
 
     A call is alive until its status callback is on its way; `dialogs` are those of SIP, called parties' included, and
-    `ending` those that are over here, but whose peer has not confirmed it yet.
+    `ending` those that are over here, but whose peer has not confirmed it yet. `refused` are INVITEs for which there
+    was no room, `loop_lag_ms` is how late the event loop was in the last second, `media` the workers one by one.
     """
 
     version: str
@@ -47,10 +50,15 @@ class Health:
     workers: int
     dialogs: int = 0
     ending: int = 0
+    refused: int = 0
+    loop_lag_ms: int = 0
+    media: Sequence[WorkerFigures] = ()
 
 
-def create_app(*, health: Callable[[], Health], routers: Sequence[APIRouter] = ()) -> FastAPI:
-    """Build the application: /health, and whatever `routers` add (the demo, the REST API)."""
+def create_app(
+    *, health: Callable[[], Health], metrics: Callable[[], bytes] = lambda: b"", routers: Sequence[APIRouter] = ()
+) -> FastAPI:
+    """Build the application: /health, /metrics, and whatever `routers` add (the demo, the REST API)."""
     # The interactive pages load scripts from elsewhere; the schema stays at /openapi.json.
     app = FastAPI(title="FlexML engine", version=health().version, docs_url=None, redoc_url=None)
     app.add_middleware(
@@ -66,7 +74,11 @@ def create_app(*, health: Callable[[], Health], routers: Sequence[APIRouter] = (
         status = "ok" if now.workers else "no media worker"
         return JSONResponse({"status": status, **asdict(now)}, status_code=200 if now.workers else 503)
 
+    def tell_metrics() -> Response:
+        return Response(metrics(), media_type=PROMETHEUS)
+
     app.add_api_route("/health", tell_health, methods=["GET"])
+    app.add_api_route("/metrics", tell_metrics, methods=["GET"], include_in_schema=False)
     for router in routers:
         app.include_router(router)
     return app

@@ -3,15 +3,23 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import TypeVar
 
 import aiohttp
 import pytest
 from fastapi import APIRouter
 from flexml.engine.api.server import Health, create_app, run
+from flexml.engine.metrics import WorkerFigures
 
 T = TypeVar("T")
-HEALTHY = Health(version="1.2.3", uptime_s=5.5, live_calls=2, workers=1, dialogs=3, ending=1)
+WORKER = WorkerFigures(
+    name="worker 1", up=True, legs=7, load=0.25, tick_p50_ms=5.0, tick_max_ms=9.5, overruns=1, late_packets=3
+)
+HEALTHY = Health(
+    version="1.2.3", uptime_s=5.5, live_calls=2, workers=1, dialogs=3, ending=1, refused=4, loop_lag_ms=12,
+    media=[WORKER],
+)  # fmt: skip
 
 
 def serve(check: Callable[[aiohttp.ClientSession], Awaitable[T]], health: Health = HEALTHY) -> T:
@@ -54,7 +62,8 @@ def get(path: str, health: Health = HEALTHY, **headers: str) -> tuple[int, objec
 def test_health_tells_version_uptime_calls_and_workers() -> None:
     status, body, _ = get("/health")
     assert status == 200
-    counts = {"live_calls": 2, "workers": 1, "dialogs": 3, "ending": 1}
+    counts = {"live_calls": 2, "workers": 1, "dialogs": 3, "ending": 1, "refused": 4, "loop_lag_ms": 12}
+    counts |= {"media": [asdict(WORKER)]}
     assert body == {"status": "ok", "version": "1.2.3", "uptime_s": 5.5, **counts}
 
 
