@@ -22,8 +22,10 @@ from .admission import Admission, LoopLag
 from .api import server
 from .api.accounts import accounts_router
 from .api.authentication import Authentication
+from .api.bearer import BearerAuthentication
 from .api.calls import calls_router
 from .api.collection import Reader
+from .api.core.whoami import whoami_router
 from .api.demo import demo_router
 from .api.dids import dids_router
 from .api.files import files_router
@@ -58,6 +60,7 @@ from .storage.cloud import CloudSettings
 from .storage.local import LocalStorage
 from .supervisor import Supervisor, WorkerSettings, spare_cores
 from .timeline import Timeline
+from .tokens import Tokens
 from .trunk_gate import guard
 from .trunk_upkeep import TrunkUpkeep
 from .uploads import LONGEST_WAIT_S, Uploads
@@ -202,13 +205,15 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
 
 
 def _api(outbound: Outbound, database: Database, directory: Directory) -> list[APIRouter]:
-    """The routes of `/flexml/v1`."""
+    """The routes of `/flexml/v1` and `/core/v2`."""
     authentication, reader = Authentication(directory), Reader(database, time.time)
+    bearer = BearerAuthentication(Tokens(database, time.time))
     changes = Changes(database, directory)
     return [
         accounts_router(reader, changes, authentication),
         calls_router(outbound, database, reader, authentication),
         dids_router(reader, changes, authentication),
+        whoami_router(bearer),
     ]
 
 

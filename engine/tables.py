@@ -26,6 +26,18 @@ account_table: Final = sa.Table(
     sa.Column("created", sa.Double, nullable=False, server_default="0"),
     sa.Column("configured", sa.JSON),  # what the configuration said when it was read last
 )
+token_table: Final = sa.Table(
+    "token",
+    metadata,
+    sa.Column("sid", sa.String(36), primary_key=True),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+    sa.Column("account", sa.ForeignKey("account.sid"), index=True),  # null for the provider, who sees all accounts
+    sa.Column("created", sa.Double, nullable=False),
+    sa.Column("expires", sa.Double),
+    sa.Column("revoked", sa.Double),
+    sa.Column("last_used", sa.Double),
+)
 did_table: Final = sa.Table(
     "did",
     metadata,

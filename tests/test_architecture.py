@@ -124,6 +124,7 @@ LAYERS = [
         "engine.retention",
         "engine.config_entries",
         "engine.recordings",
+        "engine.tokens",
         "engine.uploads",
         "engine.trunk_upkeep",
     ),

@@ -1,6 +1,7 @@
 """Collections of the REST API: a declaration each, and one place that lists and finds their objects.
 
-Every query is bound to the account that asks, here and nowhere else, so no route can show what is another's.
+Every query is bound to who asks, here and nowhere else, so no route can show what is another's: to an account, or by a
+token of the provider's to none.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..db import Account, Database
 from ..storage.base import canonical_sid
+from ..tokens import Token
 from .problem import bad_query, missing
 from .query.conditions import Clause, compile_filter
 from .query.fields import Field
@@ -23,6 +25,8 @@ from .query.paging import Order, Page, by_offset, by_sid, read_page
 
 NOW: Final = sa.bindparam("now", type_=sa.Double)
 """Unix time of the request, for fields that depend on it."""
+Asking = Account | Token
+"""Who asks: an account, or who has a token."""
 Row = Mapping[str, Any]
 Object = dict[str, Any]
 
@@ -66,19 +70,19 @@ class Reader:
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database, self._clock = database, clock
 
-    async def row(self, collection: Collection, account: Account, sid: str) -> Row:
-        """The row of that sid (with dashes or without), if it is the account's. Raises Problem 404."""
-        where = sa.and_(collection.sid == canonical_sid(sid), collection.owner == account.sid)
+    async def row(self, collection: Collection, asking: Asking, sid: str) -> Row:
+        """The row of that sid (with dashes or without), if who asks may see it. Raises Problem 404."""
+        where = sa.and_(collection.sid == canonical_sid(sid), _visible(collection, asking))
         async with self._database.begin() as connection:
             found = (await connection.execute(sa.select(collection.table).where(where))).mappings().first()
         if found is None:
             raise missing(collection.noun)
         return _named(found)
 
-    async def one(self, collection: Collection, request: Request, account: Account, sid: str) -> Object:
+    async def one(self, collection: Collection, request: Request, asking: Asking, sid: str) -> Object:
         """That object, as far as the request wants it. Raises Problem."""
         wanted = chosen(request.query_params, collection)
-        return self.shown(collection, await self.row(collection, account, sid), wanted)
+        return self.shown(collection, await self.row(collection, asking, sid), wanted)
 
     def shown(self, collection: Collection, row: Row, wanted: Sequence[str] | None = None) -> Object:
         """A row as clients see it: the fields `wanted`, without that all but the extra ones."""
@@ -89,7 +93,7 @@ class Reader:
         return {name: everything[name] for name in wanted}
 
     async def many(
-        self, collection: Collection, request: Request, account: Account, selection: Selection | None = None
+        self, collection: Collection, request: Request, asking: Asking, selection: Selection | None = None
     ) -> Object:
         """A page of the list, in the reference's frame. Raises Problem 400."""
         selection, params = selection or Selection(), request.query_params
@@ -97,7 +101,7 @@ class Reader:
         wanted = chosen(params, collection)
         query = _Query(
             collection=collection,
-            owner=account.sid,
+            mine=_visible(collection, asking),
             page=read_page(params, fields, selection.order or collection.order, uncountable=selection.uncountable),
             where=(*selection.where, *_filter(params.get("filter", ""), fields)),
             now={"now": self._clock()},
@@ -150,18 +154,19 @@ def _filter(text: str, fields: dict[str, Field]) -> list[Clause]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Query:
-    """What is looked for: `owner` is the account's sid, `now` the value of NOW."""
+    """What is looked for: `mine` is what holds for rows that who asks may see, `now` the value of NOW."""
 
     collection: Collection
-    owner: str
+    mine: Clause
     page: Page
     where: tuple[Clause, ...]
     now: Mapping[str, float]
 
-    @property
-    def mine(self) -> Clause:
-        """What holds for the account's own rows."""
-        return self.collection.owner == self.owner
+
+def _visible(collection: Collection, asking: Asking) -> Clause:
+    """What holds for the rows that who asks may see."""
+    owner = asking.sid if isinstance(asking, Account) else asking.account
+    return sa.true() if owner is None else collection.owner == owner
 
 
 async def _rows(connection: AsyncConnection, query: _Query) -> list[Row]:

@@ -48,7 +48,8 @@ class ErrorObject(BaseModel):
 _MEANINGS: Final = {
     400: "The body is no JSON object, or a query parameter cannot be used.",
     401: "Nobody known asks.",
-    404: "There is no such object of the account's.",
+    403: "Only the provider's tokens may do this.",
+    404: "There is no such object of whoever asks.",
     409: "What is asked does not fit how the object is now.",
     413: "The body is too long.",
     415: "The body is of another media type than application/json.",

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 REALM: Final = 'Basic realm="flexml", charset="UTF-8"'
+BEARER: Final = 'Bearer realm="flexml"'
 INVALID: Final = "object validation error"
 
 
@@ -40,10 +41,16 @@ class Problem(Exception):
         return JSONResponse(content, status_code=self.status, headers=dict(self.headers or {}))
 
 
-def unauthenticated() -> Problem:
-    """Nobody known asks."""
+def unauthenticated(challenge: str = REALM) -> Problem:
+    """Nobody known asks; `challenge` says how one makes oneself known (RFC 9110 section 11.6.1)."""
     message = "authentication required"
-    return Problem(401, message, [Fault("cause", message)], headers={"WWW-Authenticate": REALM})
+    return Problem(401, message, [Fault("cause", message)], headers={"WWW-Authenticate": challenge})
+
+
+def forbidden() -> Problem:
+    """Who asks is known, and may not."""
+    message = "permission denied"
+    return Problem(403, message, [Fault("cause", message)])
 
 
 def missing(noun: str) -> Problem:

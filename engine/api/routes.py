@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from ..db import Account
-from .authentication import Authentication
+from ..tokens import Token
 from .collection import Collection, Reader, Selection, chosen
 from .description import FIELDS, LIST, NESTED, READING, WRITING, Listing, body, errors
 from .updates import changes
 
-Save = Callable[[Account, str, dict[str, Any]], Awaitable[None]]
+Asker = TypeVar("Asker", Account, Token)
+Authenticate = Callable[[Request], Awaitable[Asker]]
+"""Finds who asks: an Authentication by password, or by token."""
+Save = Callable[[Asker, str, dict[str, Any]], Awaitable[None]]
 Select = Callable[[Request], Selection]
 
 
 def add_list(
     router: APIRouter,
     reader: Reader,
-    authentication: Authentication,
+    authentication: Authenticate[Asker],
     collection: Collection,
     model: type[BaseModel],
     *,
@@ -32,35 +35,39 @@ def add_list(
     """`GET` of the collection; `select` says which part of it a request means, by `parameters` of its own."""
     asking = Depends(authentication)
 
-    async def listing(request: Request, account: Account = asking) -> JSONResponse:
-        return JSONResponse(await reader.many(collection, request, account, select(request)))
+    async def listing(request: Request, who: Asker = asking) -> JSONResponse:
+        return JSONResponse(await reader.many(collection, request, who, select(request)))
 
     router.add_api_route(
         "",
         listing,
         methods=["GET"],
         summary=f"List {collection.noun}s",
-        operation_id=f"list-{collection.noun}s",
+        operation_id=operation_id(router, "list", f"{collection.noun}s"),
         responses={200: {"model": Listing[model]}, **errors(400, 401)},
         openapi_extra={"parameters": [*LIST, *(parameters or [])]},
     )
 
 
 def add_one(
-    router: APIRouter, reader: Reader, authentication: Authentication, collection: Collection, model: type[BaseModel]
+    router: APIRouter,
+    reader: Reader,
+    authentication: Authenticate[Asker],
+    collection: Collection,
+    model: type[BaseModel],
 ) -> None:
     """`GET` of an object."""
     asking = Depends(authentication)
 
-    async def one(request: Request, sid: str, account: Account = asking) -> JSONResponse:
-        return JSONResponse(await reader.one(collection, request, account, sid))
+    async def one(request: Request, sid: str, who: Asker = asking) -> JSONResponse:
+        return JSONResponse(await reader.one(collection, request, who, sid))
 
     router.add_api_route(
         "/{sid}",
         one,
         methods=["GET"],
         summary=f"Show a {collection.noun}",
-        operation_id=f"get-{collection.noun}",
+        operation_id=operation_id(router, "get", collection.noun),
         responses={200: {"model": model}, **errors(*READING)},
         openapi_extra={"parameters": FIELDS},
     )
@@ -69,21 +76,21 @@ def add_one(
 def add_update(
     router: APIRouter,
     reader: Reader,
-    authentication: Authentication,
+    authentication: Authenticate[Asker],
     collection: Collection,
     model: type[BaseModel],
     change: type[BaseModel],
-    save: Save,
+    save: Save[Asker],
 ) -> None:
-    """`PATCH` and `PUT` of an object without nested ones; `save` takes the account, the object's sid, the changes."""
+    """`PATCH` and `PUT` of an object without nested ones; `save` takes who asks, the object's sid, the changes."""
     asking = Depends(authentication)
 
-    async def update(request: Request, sid: str, account: Account = asking) -> JSONResponse:
+    async def update(request: Request, sid: str, who: Asker = asking) -> JSONResponse:
         chosen(request.query_params, collection)  # wrong now is better than wrong once it is done
-        row = await reader.row(collection, account, sid)
+        row = await reader.row(collection, who, sid)
         own_sid = row[collection.sid.name]
-        await save(account, own_sid, await changes(request, change, collection.by_name))
-        return JSONResponse(await reader.one(collection, request, account, own_sid))
+        await save(who, own_sid, await changes(request, change, collection.by_name))
+        return JSONResponse(await reader.one(collection, request, who, own_sid))
 
     add_change(router, collection, model, change, update)
 
@@ -107,7 +114,12 @@ def add_change(
             endpoint,
             methods=[method],
             summary=f"{verb} a {collection.noun}",
-            operation_id=f"{verb.lower()}-{collection.noun}",
+            operation_id=operation_id(router, verb.lower(), collection.noun),
             responses={200: {"model": model}, **errors(*statuses)},
             openapi_extra={"parameters": parameters, "requestBody": body(change, partly=partly)},
         )
+
+
+def operation_id(router: APIRouter, verb: str, noun: str) -> str:
+    """What a route is called in the description: alike in both parts of the API, told apart by a prefix."""
+    return f"{'core-' if router.prefix.startswith('/core/') else ''}{verb}-{noun}"

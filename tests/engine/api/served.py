@@ -16,8 +16,10 @@ from urllib.parse import urlencode, urlsplit
 
 from flexml.engine.api.accounts import accounts_router
 from flexml.engine.api.authentication import Authentication
+from flexml.engine.api.bearer import BearerAuthentication
 from flexml.engine.api.calls import calls_router
 from flexml.engine.api.collection import Reader
+from flexml.engine.api.core.whoami import whoami_router
 from flexml.engine.api.dids import dids_router
 from flexml.engine.api.server import Health, create_app, run
 from flexml.engine.changes import Changes
@@ -28,6 +30,7 @@ from flexml.engine.outbound import Outbound
 from flexml.engine.outbox import Outbox
 from flexml.engine.registry import Registry
 from flexml.engine.timeline import Timeline
+from flexml.engine.tokens import Token, Tokens
 from flexml.engine.webhook import Webhook
 
 from ..fakes_sip import FakeAgent, services
@@ -55,10 +58,12 @@ class Reply:
 
 
 class Client:
-    """Asks as one account."""
+    """Asks as one account, or with a token."""
 
-    def __init__(self, address: tuple[str, int], login: str | None, prefix: str = "/flexml/v1") -> None:
-        self._address, self._login, self._prefix = address, login, prefix
+    def __init__(
+        self, address: tuple[str, int], login: str | None, prefix: str = "/flexml/v1", *, token: str | None = None
+    ) -> None:
+        self._address, self._login, self._prefix, self._token = address, login, prefix, token
 
     def ask(
         self, method: str, path: str, body: object = None, *, headers: dict[str, str] | None = None, **query: object
@@ -66,6 +71,8 @@ class Client:
         sent = dict(headers or {})
         if self._login is not None:
             sent["Authorization"] = "Basic " + base64.b64encode(self._login.encode()).decode()
+        if self._token is not None:
+            sent["Authorization"] = f"Bearer {self._token}"
         if body is not None and not isinstance(body, bytes):
             body, sent = json.dumps(body).encode(), {"Content-Type": "application/json", **sent}
         where = path if path.startswith("http") else f"{self._prefix}{path}"
@@ -102,6 +109,7 @@ class Served:
     def __init__(self, loop: asyncio.AbstractEventLoop, database: Database, directory: Directory) -> None:
         self._loop, self.database, self.directory = loop, database, directory
         self.now = NOW
+        self.tokens = Tokens(database, self.clock)
         self.lives: Lives | None = None
         self.address = ("", 0)
         self.me = self.other = self.nobody = Client(self.address, None)
@@ -114,6 +122,18 @@ class Served:
         self.me = Client(self.address, "flexml_user_123:qwerty123")
         self.other = Client(self.address, "other:secret")
         self.nobody = Client(self.address, None)
+
+    def with_token(self, written: str) -> Client:
+        """A client of `/core/v2`."""
+        return Client(self.address, None, "/core/v2", token=written)
+
+    def token(self, name: str, *, of: str | None = None, expires: float | None = None) -> tuple[Token, Client]:
+        """A new token, the provider's or that of the account that logs in so, and a client with it."""
+        account = None if of is None else self.directory.of_login(of)
+        token, written = self.do(
+            self.tokens.create(name, account=None if account is None else account.sid, expires=expires)
+        )
+        return token, self.with_token(written)
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something in the server's loop."""
@@ -143,6 +163,7 @@ async def _serving(folder: Path) -> AsyncGenerator[Served]:
         accounts_router(reader, changes, who),
         calls_router(outbound, database, reader, who),
         dids_router(reader, changes, who),
+        whoami_router(BearerAuthentication(served.tokens)),
     ]
     app = create_app(health=lambda: HEALTHY, routers=routers)
     listening = asyncio.Event()
