@@ -7,7 +7,7 @@ import logging
 import random
 import signal
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from importlib.metadata import version
@@ -25,6 +25,8 @@ from .api.authentication import Authentication
 from .api.bearer import BearerAuthentication
 from .api.calls import calls_router
 from .api.collection import Reader
+from .api.core.dids import core_dids_router
+from .api.core.endpoints import endpoints_router
 from .api.core.whoami import whoami_router
 from .api.demo import demo_router
 from .api.dids import dids_router
@@ -35,7 +37,7 @@ from .audio import Audio
 from .call_services import Services
 from .changes import Changes
 from .config import Config
-from .db import Account, Database
+from .db import Database
 from .directory import Directory
 from .exchange import Exchange
 from .inbound import Inbound
@@ -114,13 +116,12 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
     prompts = await stack.enter_async_context(_running(_prompts(config)))
     speech = await stack.enter_async_context(_running(_speech(config)))
     storage = LocalStorage(database, Path(config.storage.path), clock=time.time)
-    accounts = await database.load_accounts()
     directory = Directory(config.sip.default_region)
-    directory.load(accounts, await database.load_dids())
+    changes = await stack.enter_async_context(_running(Changes(database, directory)))
     uploads = _uploads(config, timeline)
     transcriptions = await stack.enter_async_context(_running(_transcriptions(config, outbox, timeline)))
     recordings = await stack.enter_async_context(
-        _running(_recordings(config, storage, outbox, uploads, accounts, transcriptions))
+        _running(_recordings(config, storage, outbox, uploads, directory, transcriptions))
     )
     if left := await recordings.recover():
         log.warning("%d recordings had been left unfinished when the last run ended; finishing them", left)
@@ -172,6 +173,7 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
         timeline=timeline,
         max_document_bytes=config.webhook.max_document_bytes,
     )
+    changes.gone = lives.end_account
     inbound = Inbound(
         lives=lives, directory=directory, services=services, leg_settings=settings, ports=ports, media=media
     )
@@ -193,7 +195,7 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
     routers = [
         files_router(storage),
         trunks_router(trunks.states),
-        *_api(outbound, database, directory),
+        *_api(config, outbound, database, directory, changes, storage),
     ]
     await _start_http(config, stack, lives, agent, media, admission, lag, routers)
     agent.start()
@@ -204,16 +206,32 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
     return lives
 
 
-def _api(outbound: Outbound, database: Database, directory: Directory) -> list[APIRouter]:
+def _api(
+    config: Config,
+    outbound: Outbound,
+    database: Database,
+    directory: Directory,
+    changes: Changes,
+    storage: LocalStorage,
+) -> list[APIRouter]:
     """The routes of `/flexml/v1` and `/core/v2`."""
     authentication, reader = Authentication(directory), Reader(database, time.time)
     bearer = BearerAuthentication(Tokens(database, time.time))
-    changes = Changes(database, directory)
     return [
         accounts_router(reader, changes, authentication),
         calls_router(outbound, database, reader, authentication),
         dids_router(reader, changes, authentication),
         whoami_router(bearer),
+        core_dids_router(reader, changes, bearer),
+        endpoints_router(
+            reader,
+            changes,
+            bearer,
+            storage,
+            time.time,
+            api_url=f"{_files_url(config).rstrip('/')}/flexml/v1",
+            detector=config.media.detector,
+        ),
     ]
 
 
@@ -273,17 +291,20 @@ def _recordings(
     storage: LocalStorage,
     outbox: Outbox,
     uploads: Uploads,
-    accounts: Sequence[Account],
+    directory: Directory,
     transcriptions: Transcriptions,
 ) -> Recordings:
-    detectors = {account.sid: account.detector for account in accounts}
+    def detector(sid: str) -> str:
+        account = directory.account(sid)
+        return (account.detector if account is not None else "") or config.media.detector
+
     return Recordings(
         Path(config.storage.path),
         storage,
         outbox,
         uploads,
         url=_files_url(config),
-        detector=lambda account: detectors.get(account) or config.media.detector,
+        detector=detector,
         transcriber=transcriptions,
     )
 

@@ -22,6 +22,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from .announcement import announce
 from .errors import ConfigError
 from .migrations import migrate
 from .numbering import shown_formats
@@ -195,6 +196,7 @@ class Database:
             for entry in dids:
                 await _put(connection, did_table, await _did_row(connection, entry, sids[entry.account]))
             await _write_formats(connection)
+            await announce(connection)
 
     async def load_accounts(self) -> list[Account]:
         """Every account, by login."""

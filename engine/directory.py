@@ -41,11 +41,14 @@ class Directory:
         self._by_login: dict[str, Account] = {}
         self._routes: dict[str, Route] = {}
 
-    def load(self, accounts: Sequence[Account], dids: Sequence[Did]) -> None:
-        """Take all accounts and numbers, instead of what was there."""
+    def load(self, accounts: Sequence[Account], dids: Sequence[Did]) -> list[str]:
+        """Take all accounts and numbers, instead of what was there; returns the sids of accounts that are no more."""
+        before = self._accounts
         self._accounts = {account.sid: account for account in accounts}
         self._by_login = {account.login: account for account in accounts}
-        self._routes = {did.phonenumber: Route(did=did, account=self._accounts[did.account]) for did in dids}
+        known = ((did, self._accounts.get(did.account)) for did in dids)
+        self._routes = {did.phonenumber: Route(did=did, account=mine) for did, mine in known if mine is not None}
+        return [sid for sid in before if sid not in self._accounts]
 
     def put_account(self, account: Account) -> None:
         """Take an account as it is now; calls from now on go by it."""
@@ -56,6 +59,17 @@ class Directory:
     def put_did(self, did: Did) -> None:
         """Take a number as it is now; calls from now on go by it."""
         self._routes[did.phonenumber] = Route(did=did, account=self._accounts[did.account])
+
+    def drop_account(self, sid: str) -> None:
+        """Know the account and its numbers no more."""
+        account = self._accounts.pop(sid, None)
+        if account is not None:
+            self._by_login.pop(account.login, None)
+            self._routes = {number: route for number, route in self._routes.items() if route.account.sid != sid}
+
+    def drop_did(self, phonenumber: str) -> None:
+        """Know a number no more."""
+        self._routes.pop(phonenumber, None)
 
     def number(self, written: str) -> str:
         """`written` as E.164 without the plus, where it is a number."""

@@ -12,6 +12,8 @@
     │   └── NotAcceptable  it can be read, but nothing in it fits (488)
     ├── SipError           the SIP stack refused an operation
     ├── OrderError         a call cannot be placed as it was ordered: the field, and what is wrong with it
+    ├── ProvisioningError  an account or number cannot be added or changed so: the field, and what is wrong with it
+    │   └── TakenError     what has to be one only is another's already
     ├── MediaError         a media worker refused a command, or is gone
     └── CallEnded          the call ended while something was being done on it
 
@@ -102,6 +104,22 @@ class OrderError(FlexmlError):
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")
         self.field, self.message = field, message
+
+
+class ProvisioningError(FlexmlError):
+    """An account or number cannot be added or changed so; `field` names what is wrong."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field, self.message = field, message
+
+
+class TakenError(ProvisioningError):
+    """A login or a phone number is there already; `sid` is that of the account or number that has it."""
+
+    def __init__(self, field: str, message: str, sid: str) -> None:
+        super().__init__(field, message)
+        self.sid = sid
 
 
 class MediaError(FlexmlError):

@@ -129,6 +129,12 @@ class Lives:
         life = self._by_sid.get(sid)
         return None if life is None else life.call
 
+    def end_account(self, account: str) -> None:
+        """Hang up the live calls of the account of that sid."""
+        for life in list(self._by_sid.values()):
+            if life.case.account.sid == account:
+                life.call.end()
+
     async def move(self, sid: str, *, url: str, method: str) -> bool:
         """Let a live call go on with that document, at once; False where it does not live, or is ending.
 

@@ -23,6 +23,7 @@ account_table: Final = sa.Table(
     sa.Column("detector", sa.String(16), nullable=False, server_default=""),
     sa.Column("no_answer", sa.String(16), nullable=False, server_default="noanswer"),
     sa.Column("sms_route", sa.Text, nullable=False, server_default=""),
+    sa.Column("attributes", sa.JSON, nullable=False, server_default="{}"),
     sa.Column("created", sa.Double, nullable=False, server_default="0"),
     sa.Column("configured", sa.JSON),  # what the configuration said when it was read last
 )
@@ -37,6 +38,12 @@ token_table: Final = sa.Table(
     sa.Column("expires", sa.Double),
     sa.Column("revoked", sa.Double),
     sa.Column("last_used", sa.Double),
+)
+announcement_table: Final = sa.Table(
+    "announcement",
+    metadata,
+    sa.Column("what", sa.String(32), primary_key=True),
+    sa.Column("count", sa.BigInteger, nullable=False),
 )
 did_table: Final = sa.Table(
     "did",

@@ -122,6 +122,7 @@ LAYERS = [
         "engine.storage",
         "engine.timeline",
         "engine.retention",
+        "engine.provisioning",
         "engine.config_entries",
         "engine.recordings",
         "engine.tokens",
@@ -135,6 +136,7 @@ LAYERS = [
     ("engine.config_file", "engine.migrations"),
     ("engine.config_checks", "engine.config_tables"),
     ("engine.config",),
+    ("engine.announcement",),
     (
         "engine.config_kinds",
         "engine.metrics",

@@ -35,9 +35,10 @@ Object = dict[str, Any]
 class Collection:
     """What a list of objects is: whose rows, which fields, how a row is shown.
 
-    `show` takes a row of `table` and the time, and gives every field that is not `extra`, in the reference's order;
-    `show_extra` gives those. `sid` and `owner` are columns: the object's own, and its account's. A list that is not
-    asked for in any order is in that of `order`, of which the first field decides in lists without a total.
+    `show` takes a row of `table` (and of what is `beside` it, by label) and the time, and gives every field that is not
+    `extra`, in the reference's order; `show_extra` gives those. `sid` and `owner` are columns: the object's own, and
+    its account's. A list that is not asked for in any order is in that of `order`, of which the first field decides in
+    lists without a total.
     """
 
     noun: str
@@ -48,6 +49,12 @@ class Collection:
     order: tuple[Order, ...]
     show: Callable[[Row, float], Object]
     show_extra: Callable[[Row], Object] = lambda _: {}
+    beside: tuple[sa.Label[Any], ...] = ()
+
+    @property
+    def query(self) -> sa.Select[Any]:
+        """All of its rows."""
+        return sa.select(self.table, *self.beside)
 
     @property
     def by_name(self) -> dict[str, Field]:
@@ -74,7 +81,7 @@ class Reader:
         """The row of that sid (with dashes or without), if who asks may see it. Raises Problem 404."""
         where = sa.and_(collection.sid == canonical_sid(sid), _visible(collection, asking))
         async with self._database.begin() as connection:
-            found = (await connection.execute(sa.select(collection.table).where(where))).mappings().first()
+            found = (await connection.execute(collection.query.where(where))).mappings().first()
         if found is None:
             raise missing(collection.noun)
         return _named(found)
@@ -175,7 +182,7 @@ async def _rows(connection: AsyncConnection, query: _Query) -> list[Row]:
     beyond = [await _beyond(connection, query)] if page.after or page.before else []
     order = [_sorted(one.field, one.descending != bool(page.before)) for one in page.order]
     last = _towards(collection.sid, page.order[0].descending != bool(page.before))
-    select = sa.select(collection.table).where(query.mine, *query.where, *beyond).order_by(*order, last)
+    select = collection.query.where(query.mine, *query.where, *beyond).order_by(*order, last)
     found = await connection.execute(select.limit(page.limit + 1).offset(page.offset), query.now)
     return [_named(row) for row in found.mappings()]
 

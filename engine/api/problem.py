@@ -18,10 +18,11 @@ INVALID: Final = "object validation error"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong; `field` is None where it is no field's."""
+    """One thing that is wrong; `field` is None where it is no field's, `sid` what stands in the way, if anything."""
 
     field: str | None
     message: str
+    sid: str | None = None
 
 
 class Problem(Exception):
@@ -36,7 +37,7 @@ class Problem(Exception):
 
     def response(self) -> JSONResponse:
         """What the client gets."""
-        errors = [{"field": one.field, "message": one.message, "reference_sid": None} for one in self.faults]
+        errors = [{"field": one.field, "message": one.message, "reference_sid": one.sid} for one in self.faults]
         content = {"message": self.message, "errors": errors}
         return JSONResponse(content, status_code=self.status, headers=dict(self.headers or {}))
 
@@ -68,9 +69,9 @@ def invalid(*faults: Fault) -> Problem:
     return Problem(422, INVALID, faults)
 
 
-def conflict(field: str | None, message: str) -> Problem:
-    """What is asked does not fit how the object is now."""
-    return Problem(409, "conflict", [Fault(field, message)])
+def conflict(field: str | None, message: str, sid: str | None = None) -> Problem:
+    """What is asked does not fit how the object is now, or another one, whose sid may be said."""
+    return Problem(409, "conflict", [Fault(field, message, sid)])
 
 
 # ---- as handlers of the application ----------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
@@ -118,6 +118,39 @@ def add_change(
             responses={200: {"model": model}, **errors(*statuses)},
             openapi_extra={"parameters": parameters, "requestBody": body(change, partly=partly)},
         )
+
+
+def add_create(
+    router: APIRouter,
+    collection: Collection,
+    model: type[BaseModel],
+    create: type[BaseModel],
+    endpoint: Callable[..., Any],
+) -> None:
+    """`POST` of an object by an endpoint of the collection's own; only the provider may."""
+    router.add_api_route(
+        "",
+        endpoint,
+        methods=["POST"],
+        summary=f"Add a {collection.noun}",
+        operation_id=operation_id(router, "create", collection.noun),
+        responses={200: {"model": model}, **errors(400, 401, 403, 409, 413, 415, 422)},
+        openapi_extra={"parameters": FIELDS, "requestBody": body(create)},
+    )
+
+
+def add_delete(router: APIRouter, collection: Collection, endpoint: Callable[..., Any]) -> None:
+    """`DELETE` of an object by an endpoint of the collection's own; only the provider may."""
+    router.add_api_route(
+        "/{sid}",
+        endpoint,
+        methods=["DELETE"],
+        status_code=204,
+        response_class=Response,
+        summary=f"Remove a {collection.noun}",
+        operation_id=operation_id(router, "delete", collection.noun),
+        responses=errors(401, 403, 404),
+    )
 
 
 def operation_id(router: APIRouter, verb: str, noun: str) -> str:

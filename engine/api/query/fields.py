@@ -75,20 +75,22 @@ TIME: Final = Kind(
     name='a time such as "2026-01-31T12:00:00.000Z"', operators=_ORDER, read=_time, span=_millisecond
 )  # fmt: skip
 OBJECT: Final = Kind(name="an object", operators=frozenset(), read=_text)
-"""Takes no operator itself; what lies in it is reached by dots, and compared as text."""
+"""Takes no operator itself; what lies in it is reached by dots, and compared as text where it is in a JSON column."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Field:
     """A field of a collection's objects. `column` is what filters and orders go by.
 
-    One that is `extra` is shown only where `include_fields` names it.
+    One that is `extra` is shown only where `include_fields` names it. `inner` are the fields of an object that is made
+    of columns.
     """
 
     name: str
     kind: Kind
     column: sa.ColumnElement[Any]
     extra: bool = False
+    inner: tuple[Field, ...] = ()
 
 
 def find(fields: dict[str, Field], name: str) -> Field | None:
@@ -99,5 +101,7 @@ def find(fields: dict[str, Field], name: str) -> Field | None:
     holder = fields.get(outer)
     if not dot or holder is None or holder.kind is not OBJECT:
         return None
+    if holder.inner:
+        return next((field for field in holder.inner if field.name == name), None)
     inner = holder.column[tuple(path.split("."))].as_string()
     return Field(name=name, kind=TEXT, column=sa.cast(inner, sa.Text))

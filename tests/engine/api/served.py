@@ -19,6 +19,8 @@ from flexml.engine.api.authentication import Authentication
 from flexml.engine.api.bearer import BearerAuthentication
 from flexml.engine.api.calls import calls_router
 from flexml.engine.api.collection import Reader
+from flexml.engine.api.core.dids import core_dids_router
+from flexml.engine.api.core.endpoints import endpoints_router
 from flexml.engine.api.core.whoami import whoami_router
 from flexml.engine.api.dids import dids_router
 from flexml.engine.api.server import Health, create_app, run
@@ -29,6 +31,7 @@ from flexml.engine.lives import Lives
 from flexml.engine.outbound import Outbound
 from flexml.engine.outbox import Outbox
 from flexml.engine.registry import Registry
+from flexml.engine.storage.local import LocalStorage
 from flexml.engine.timeline import Timeline
 from flexml.engine.tokens import Token, Tokens
 from flexml.engine.webhook import Webhook
@@ -45,6 +48,7 @@ DIDS = [
     DidEntry(phonenumber="15162065319", account="flexml_user_123", url="http://127.0.0.1:9/"),
     DidEntry(phonenumber="15162065399", account="other", url="http://127.0.0.1:9/"),
 ]
+API_URL = "https://flexml.example/flexml/v1"
 NOW = 1_800_000_000.0
 
 
@@ -147,8 +151,8 @@ async def _serving(folder: Path) -> AsyncGenerator[Served]:
     directory = Directory("US")
     served = Served(asyncio.get_running_loop(), database, directory)
     await database.sync_config(ACCOUNTS, DIDS, now=NOW)
-    directory.load(await database.load_accounts(), await database.load_dids())
     reader, changes, who = Reader(database, served.clock), Changes(database, directory), Authentication(directory)
+    await changes.start()
     timeline = Timeline(database)
     await timeline.start()
     registry, agent, webhook = Registry(), FakeAgent(), Webhook(secret="", clock=served.clock)
@@ -159,11 +163,15 @@ async def _serving(folder: Path) -> AsyncGenerator[Served]:
     noting = services(agent)
     noting.note = timeline.note
     outbound = Outbound(lives=lives, directory=directory, services=noting, database=database, clock=served.clock)
+    changes.gone = lives.end_account
+    bearer, storage = BearerAuthentication(served.tokens), LocalStorage(database, folder, clock=served.clock)
     routers = [
         accounts_router(reader, changes, who),
         calls_router(outbound, database, reader, who),
         dids_router(reader, changes, who),
-        whoami_router(BearerAuthentication(served.tokens)),
+        whoami_router(bearer),
+        core_dids_router(reader, changes, bearer),
+        endpoints_router(reader, changes, bearer, storage, served.clock, api_url=API_URL),
     ]
     app = create_app(health=lambda: HEALTHY, routers=routers)
     listening = asyncio.Event()
@@ -180,6 +188,7 @@ async def _serving(folder: Path) -> AsyncGenerator[Served]:
         server.cancel()
         await asyncio.gather(server, return_exceptions=True)
         await timeline.close()
+        await changes.close()
         await database.close()
 
 
