@@ -95,6 +95,19 @@ NESTED: Final = parameter(
 def body(model: type[BaseModel], *, partly: bool = False) -> dict[str, Any]:
     """The request body of a route; `partly`, as in PATCH, no field has to be there."""
     schema = model.model_json_schema()
+    schema = _inlined(schema, schema.pop("$defs", {}))
     if partly:
         schema.pop("required", None)
     return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """A schema with what it refers to in place: it is no document of its own here."""
+    if isinstance(schema, list):
+        return [_inlined(one, definitions) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {name: value for name, value in schema.items() if name != "$ref"}
+    if "$ref" in schema:
+        found = {**definitions[schema["$ref"].rpartition("/")[2]], **found}
+    return {name: _inlined(value, definitions) for name, value in found.items()}

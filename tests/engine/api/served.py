@@ -62,12 +62,12 @@ class Reply:
 
 
 class Client:
-    """Asks as one account, or with a token."""
+    """Asks as one account, or with a token, `written` as its requests bring it."""
 
     def __init__(
         self, address: tuple[str, int], login: str | None, prefix: str = "/flexml/v1", *, token: str | None = None
     ) -> None:
-        self._address, self._login, self._prefix, self._token = address, login, prefix, token
+        self._address, self._login, self._prefix, self.written = address, login, prefix, token
 
     def ask(
         self, method: str, path: str, body: object = None, *, headers: dict[str, str] | None = None, **query: object
@@ -75,8 +75,8 @@ class Client:
         sent = dict(headers or {})
         if self._login is not None:
             sent["Authorization"] = "Basic " + base64.b64encode(self._login.encode()).decode()
-        if self._token is not None:
-            sent["Authorization"] = f"Bearer {self._token}"
+        if self.written is not None:
+            sent["Authorization"] = f"Bearer {self.written}"
         if body is not None and not isinstance(body, bytes):
             body, sent = json.dumps(body).encode(), {"Content-Type": "application/json", **sent}
         where = path if path.startswith("http") else f"{self._prefix}{path}"

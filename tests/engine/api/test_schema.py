@@ -16,14 +16,19 @@ from .served import Served
 
 EXAMPLES = 50
 """Requests of each operation."""
+PREFIXES = ("/flexml/v1", "/core/v2")
 CHECKS = [status_code_conformance, response_schema_conformance]
 
 
 def test_no_request_of_the_description_breaks_the_server(api: Served) -> None:
     schema = schemathesis.openapi.from_url("http://{}:{}/openapi.json".format(*api.address))
     operations = [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]
-    labels = {operation.label for operation in operations if operation.path.startswith("/flexml/v1")}
-    assert len(labels) >= 14, sorted(labels)
+    labels = {operation.label for operation in operations if operation.path.startswith(PREFIXES)}
+    assert len(labels) >= 27, sorted(labels)
+    _, provider = api.token("schema")
+    made = provider.ask("POST", "/endpoints", {"type": "flexml"}).body["endpoint_sid"]
+    number = {"phonenumber": "15162067000", "endpoint_sid": made}
+    core_sids = {"endpoints": made, "dids": provider.ask("POST", "/dids", number).body["did_sid"]}
     sids = {
         "accounts": api.me.get("/accounts").body["items"][0]["account_sid"],
         "dids": api.me.get("/dids").body["items"][0]["did_sid"],
@@ -32,11 +37,13 @@ def test_no_request_of_the_description_breaks_the_server(api: Served) -> None:
         ).body["call_sid"],
     }
     for operation in operations:
-        if operation.path.startswith("/flexml/v1"):
-            try_out(operation, sids)
+        if operation.path.startswith("/core/v2"):
+            try_out(operation, core_sids, headers={"Authorization": f"Bearer {provider.written}"})
+        elif operation.path.startswith("/flexml/v1"):
+            try_out(operation, sids, auth=("flexml_user_123", "qwerty123"))
 
 
-def try_out(operation: Any, sids: dict[str, str]) -> None:
+def try_out(operation: Any, sids: dict[str, str], **who: Any) -> None:
     collection = operation.path.split("/")[3]
 
     @hypothesis.settings(
@@ -47,14 +54,26 @@ def try_out(operation: Any, sids: dict[str, str]) -> None:
     def check(case: Any, exists: bool) -> None:
         if exists and "sid" in case.path_parameters:
             case.path_parameters["sid"] = sids[collection]
-        response = case.call(auth=("flexml_user_123", "qwerty123"))
+        response = case.call(**who)
         assert response.status_code < 500, (case.as_curl_command(), response.text)
         case.validate_response(response, checks=CHECKS)
 
     check()
 
 
-@pytest.mark.parametrize("path", ["/accounts/{sid}", "/calls", "/calls/{sid}", "/calls/{sid}/timeline", "/dids"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/flexml/v1/accounts/{sid}",
+        "/flexml/v1/calls",
+        "/flexml/v1/calls/{sid}",
+        "/flexml/v1/calls/{sid}/timeline",
+        "/flexml/v1/dids",
+        "/core/v2/dids",
+        "/core/v2/endpoints/{sid}",
+        "/core/v2/oauth/whoami",
+    ],
+)
 def test_every_field_is_described(api: Served, path: str) -> None:
     document = api.nobody.get("http:///openapi.json").body
     models = document["components"]["schemas"]
@@ -62,4 +81,4 @@ def test_every_field_is_described(api: Served, path: str) -> None:
     bare = [f"{name}.{field}" for name in named for field, said in models[name].get("properties", {}).items()
             if "description" not in said]  # fmt: skip
     assert bare == []
-    assert f"/flexml/v1{path}" in document["paths"]
+    assert path in document["paths"]

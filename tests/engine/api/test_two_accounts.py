@@ -92,3 +92,64 @@ def test_neither_pages_nor_orders_reach_what_is_anothers(pair: Served) -> None:
 def test_errors_name_nothing_that_is_secret(pair: Served) -> None:
     text = str(pair.other.get(f"/dids/{mine(pair)['dids']}").body)
     assert re.search(r"1516|flexml_user|[0-9a-f]{8}-", text) is None
+
+
+# ---- with tokens ------------------------------------------------------------------------------------------------
+
+
+def core_routes(served: Served) -> list[tuple[str, str]]:
+    """Every method and path of endpoints and numbers on the provisioning side."""
+    paths = served.nobody.get("http:///openapi.json").body["paths"]
+    return [
+        (method.upper(), path.removeprefix("/core/v2"))
+        for path, methods in paths.items()
+        if path.startswith(("/core/v2/endpoints", "/core/v2/dids"))
+        for method in methods
+    ]
+
+
+def core_sids(served: Served) -> dict[str, str]:
+    sids = mine(served)
+    return {"endpoints": sids["accounts"], "dids": sids["dids"]}
+
+
+def test_no_route_shows_a_token_what_is_anothers_nor_lets_it_change_that(pair: Served) -> None:
+    sids, (_, provider), (_, other) = core_sids(pair), pair.token("all"), pair.token("theirs", of="other")
+    before = {name: provider.get(f"/{name}/{sid}").body for name, sid in sids.items()}
+    bodies: dict[str, dict[str, object]] = {
+        "endpoints": {"name": "stolen"},
+        "dids": {"endpoint_sid": sids["endpoints"], "url": "http://stolen.example/"},
+    }
+    asked = 0
+    for method, path in core_routes(pair):
+        collection = path.split("/")[1]
+        if "{sid}" not in path:
+            continue
+        body = bodies[collection] if method in {"PATCH", "PUT"} else None
+        nothing = path.replace("{sid}", "2f367eb5-adc6-4413-b603-533e2a8f0804")
+        found, absent = (other.ask(method, one, body) for one in (path.replace("{sid}", sids[collection]), nothing))
+        assert found.status == (403 if method == "DELETE" else 404), (method, path)
+        assert (found.status, found.body) == (absent.status, absent.body), "nobody can tell that it is there"
+        asked += 1
+    assert asked == 8
+    assert {name: provider.get(f"/{name}/{sid}").body for name, sid in sids.items()} == before
+
+
+def test_no_list_shows_a_token_what_is_anothers(pair: Served) -> None:
+    sids, (_, other) = core_sids(pair), pair.token("theirs", of="other")
+    for collection, own in (("endpoints", "endpoint_sid"), ("dids", "did_sid")):
+        for query in ({}, {"filter": f"{own} eq {sids[collection]}"}, {"filter": f"endpoint_sid ne {sids['dids']}"}):
+            body = other.get(f"/{collection}", **query, limit=1000).body
+            assert sids[collection] not in [item[own] for item in body["items"]]
+            assert body["total"] == len(body["items"])
+    logins = [one["properties"]["login"] for one in other.get("/endpoints").body["items"]]
+    assert logins == ["other"]
+    assert other.get("/endpoints", filter="properties.login eq flexml_user_123").body["total"] == 0
+
+
+def test_a_number_that_is_anothers_is_not_told_from_one_that_is_nobodys(pair: Served) -> None:
+    sid, (token, other) = core_sids(pair)["endpoints"], pair.token("theirs", of="other")
+    wanted = [{"phonenumber": number, "endpoint_sid": owner} for number in ("15162065319", "15162060000")
+              for owner in (token.account, sid)]  # fmt: skip
+    replies = [other.ask("POST", "/dids", body) for body in wanted]
+    assert {(reply.status, str(reply.body)) for reply in replies} == {(403, str(replies[0].body))}
