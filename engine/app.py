@@ -117,7 +117,7 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
     speech = await stack.enter_async_context(_running(_speech(config)))
     storage = LocalStorage(database, Path(config.storage.path), clock=time.time)
     directory = Directory(config.sip.default_region)
-    changes = await stack.enter_async_context(_running(Changes(database, directory)))
+    changes = await stack.enter_async_context(_running(Changes(database, directory, config_entries.named(config))))
     uploads = _uploads(config, timeline)
     transcriptions = await stack.enter_async_context(_running(_transcriptions(config, outbox, timeline)))
     recordings = await stack.enter_async_context(

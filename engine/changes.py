@@ -20,6 +20,7 @@ from . import provisioning
 from .announcement import announce, announced
 from .db import Account, CallRecord, Database, Did
 from .directory import Directory
+from .provisioning import NOTHING, Named
 from .tables import account_table, call_table, did_table
 
 log = logging.getLogger("flexml.changes")
@@ -31,10 +32,13 @@ T = TypeVar("T")
 
 
 class Changes:
-    """Changes rows of the database that the directory holds too, and has the directory follow the database."""
+    """Changes rows of the database that the directory holds too, and has the directory follow the database.
 
-    def __init__(self, database: Database, directory: Directory) -> None:
-        self._database, self._directory = database, directory
+    What is `named` in the configuration keeps its password, and is not removed.
+    """
+
+    def __init__(self, database: Database, directory: Directory, named: Named = NOTHING) -> None:
+        self._database, self._directory, self._named = database, directory, named
         self._one_at_a_time = asyncio.Lock()
         self._seen = 0
         self._watching: asyncio.Task[None] | None = None
@@ -55,7 +59,12 @@ class Changes:
     # ---- what the API changes ---------------------------------------------------------------------------------
 
     async def account(self, sid: str, values: Mapping[str, Any]) -> None:
-        """Set those columns of the account; harmless where it has gone."""
+        """Set those columns of the account; harmless where it has gone.
+
+        Raises ProvisioningError for a password that the configuration has.
+        """
+        if "password_hash" in values and (known := self._directory.account(sid)) is not None:
+            self._named.check_login(known.login)
 
         async def change(connection: AsyncConnection) -> Account | None:
             return await _change(connection, account_table, account_table.c.sid == sid, values, Account)
@@ -93,10 +102,10 @@ class Changes:
         await self._carry_out(add, lambda _: self._directory.put_account(account))
 
     async def remove_account(self, sid: str, *, now: float) -> bool:
-        """Remove an account and what goes with it; False where there is none."""
+        """Remove an account and what goes with it; False where there is none. Raises ProvisioningError."""
 
         async def remove(connection: AsyncConnection) -> bool:
-            return await provisioning.remove_account(connection, sid, now=now)
+            return await provisioning.remove_account(connection, sid, now=now, named=self._named)
 
         def take(removed: bool) -> None:
             if removed:
@@ -114,10 +123,10 @@ class Changes:
         await self._carry_out(add, lambda _: self._directory.put_did(did))
 
     async def remove_did(self, sid: str, phonenumber: str) -> bool:
-        """Remove a number; False where there is none."""
+        """Remove a number; False where there is none. Raises ProvisioningError."""
 
         async def remove(connection: AsyncConnection) -> bool:
-            return await provisioning.remove_did(connection, sid)
+            return await provisioning.remove_did(connection, sid, named=self._named)
 
         return await self._carry_out(remove, lambda _: self._directory.drop_did(phonenumber))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .config import Config
 from .db import AccountEntry, DidEntry
+from .provisioning import Named
 
 
 def accounts(config: Config) -> list[AccountEntry]:
@@ -40,3 +41,11 @@ def dids(config: Config) -> list[DidEntry]:
         )
         for did in config.dids
     ]
+
+
+def named(config: Config) -> Named:
+    """What the next start will make of it, whoever removes it."""
+    return Named(
+        logins=frozenset(account.login for account in config.accounts),
+        numbers=frozenset(did.phonenumber for did in config.dids),
+    )

@@ -9,7 +9,7 @@ import re
 import secrets
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -25,6 +25,27 @@ from .tables import account_table, call_table, did_table, token_table
 LOGIN: Final = re.compile(r"[!-9;-~]{1,255}")
 """What a login may be: HTTP Basic ends it at a colon, and what lies beyond ASCII is written in more than one way."""
 PASSWORD_OCTETS: Final = 18
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Named:
+    """What the configuration names: the next start makes it again, so that here is not the place to remove it."""
+
+    logins: frozenset[str] = frozenset()
+    numbers: frozenset[str] = frozenset()
+
+    def check_login(self, login: str) -> None:
+        """Raises ProvisioningError where the account is the configuration's."""
+        if login in self.logins:
+            raise ProvisioningError("login", f"the configuration names the account {login!r}: change it there")
+
+    def check_number(self, phonenumber: str) -> None:
+        """Raises ProvisioningError where the number is the configuration's."""
+        if phonenumber in self.numbers:
+            raise ProvisioningError("phonenumber", f"the configuration names the number {phonenumber}: change it there")
+
+
+NOTHING: Final = Named()
 
 
 def new_login() -> str:
@@ -64,13 +85,20 @@ async def add_account(
     await announce(connection)
 
 
-async def remove_account(connection: AsyncConnection, sid: str, *, now: float) -> bool:
+async def remove_account(connection: AsyncConnection, sid: str, *, now: float, named: Named = NOTHING) -> bool:
     """Remove an account with its numbers and tokens, and cancel what it has scheduled; False where there is none.
 
-    Its files and containers stay, and so do its calls until they are old.
+    Its files and containers stay, and so do its calls until they are old. Raises ProvisioningError where the account
+    or one of its numbers is `named`.
     """
-    if await _sid(connection, account_table, account_table.c.sid == sid) is None:
+    login = (await connection.execute(sa.select(account_table.c.login).where(account_table.c.sid == sid))).scalar()
+    if login is None:
         return False
+    named.check_login(login)
+    for number in (
+        await connection.execute(sa.select(did_table.c.phonenumber).where(did_table.c.account == sid))
+    ).scalars():
+        named.check_number(number)
     for table in (did_table, token_table):
         await connection.execute(sa.delete(table).where(table.c.account == sid))
     scheduled = sa.and_(call_table.c.account == sid, call_table.c.state == "scheduled")
@@ -90,12 +118,25 @@ async def add_did(connection: AsyncConnection, did: Did) -> None:
     await announce(connection)
 
 
-async def remove_did(connection: AsyncConnection, sid: str) -> bool:
-    """Remove a number; False where there is none."""
-    removed = await connection.execute(sa.delete(did_table).where(did_table.c.sid == sid))
-    if removed.rowcount:
+async def remove_did(connection: AsyncConnection, sid: str, *, named: Named = NOTHING) -> bool:
+    """Remove a number; False where there is none. Raises ProvisioningError where it is `named`."""
+    number = (await connection.execute(sa.select(did_table.c.phonenumber).where(did_table.c.sid == sid))).scalar()
+    if number is None:
+        return False
+    named.check_number(number)
+    await connection.execute(sa.delete(did_table).where(did_table.c.sid == sid))
+    await announce(connection)
+    return True
+
+
+async def set_password(connection: AsyncConnection, login: str, password_hash: str, *, named: Named = NOTHING) -> bool:
+    """Give an account another password; False where there is none. Raises ProvisioningError where it is `named`."""
+    named.check_login(login)
+    where = account_table.c.login == login
+    changed = await connection.execute(sa.update(account_table).where(where).values(password_hash=password_hash))
+    if changed.rowcount:
         await announce(connection)
-    return bool(removed.rowcount)
+    return bool(changed.rowcount)
 
 
 async def check_account(connection: AsyncConnection, sid: str) -> None:

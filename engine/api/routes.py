@@ -149,7 +149,7 @@ def add_delete(router: APIRouter, collection: Collection, endpoint: Callable[...
         response_class=Response,
         summary=f"Remove a {collection.noun}",
         operation_id=operation_id(router, "delete", collection.noun),
-        responses=errors(401, 403, 404),
+        responses=errors(401, 403, 404, 409),
     )
 
 

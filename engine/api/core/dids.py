@@ -84,7 +84,11 @@ class _Dids:
         """Take a number away: calls to it get 404 from then on. Raises Problem."""
         require_provider(token)
         row = await self._reader.row(CORE_DIDS, token, sid)
-        if not await self._changes.remove_did(row["sid"], row["phonenumber"]):
+        try:
+            removed = await self._changes.remove_did(row["sid"], row["phonenumber"])
+        except ProvisioningError as error:
+            raise conflict(None, str(error)) from None
+        if not removed:
             raise missing(CORE_DIDS.noun)
 
 

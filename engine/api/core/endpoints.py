@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 
 from ...changes import Changes
 from ...db import Account
-from ...errors import TakenError
+from ...errors import ProvisioningError, TakenError
 from ...password import hash_password
 from ...provisioning import new_login, new_password, new_sid
 from ...storage.local import LocalStorage
@@ -26,6 +26,7 @@ from ...tokens import Token
 from ..bearer import BearerAuthentication, require_provider
 from ..body import MOST, checked, merged, read_object
 from ..collection import Collection, Object, Reader, Row, chosen
+from ..description import WRITING
 from ..problem import Fault, conflict, invalid, missing
 from ..query.fields import INTEGER, OBJECT, TEXT, Field
 from ..query.paging import Order
@@ -153,14 +154,21 @@ class _Endpoints:
         password = change.properties.password
         if password is not None:
             values["password_hash"] = await asyncio.to_thread(hash_password, password)
-        await self._changes.account(row["sid"], values)
+        try:
+            await self._changes.account(row["sid"], values)
+        except ProvisioningError as error:
+            raise conflict("properties.password", str(error)) from None
         return await self._shown(request, token, row["sid"], password)
 
     async def delete(self, token: Token, sid: str) -> None:
         """Remove an account and what goes with it. Raises Problem."""
         require_provider(token)
         row = await self._reader.row(self.collection, token, sid)
-        if not await self._changes.remove_account(row["sid"], now=self._clock()):
+        try:
+            removed = await self._changes.remove_account(row["sid"], now=self._clock())
+        except ProvisioningError as error:
+            raise conflict(None, str(error)) from None
+        if not removed:
             raise missing(self.collection.noun)
 
     async def _shown(self, request: Request, token: Token, sid: str, password: str | None) -> Object:
@@ -206,6 +214,6 @@ def endpoints_router(
     add_list(router, reader, bearer, ours.collection, EndpointObject)
     add_create(router, ours.collection, EndpointObject, EndpointCreate, create)
     add_one(router, reader, bearer, ours.collection, EndpointObject)
-    add_change(router, ours.collection, EndpointObject, EndpointChange, update, nested=True)
+    add_change(router, ours.collection, EndpointObject, EndpointChange, update, nested=True, statuses=(*WRITING, 409))
     add_delete(router, ours.collection, delete)
     return router

@@ -30,6 +30,7 @@ from flexml.engine.directory import Directory
 from flexml.engine.lives import Lives
 from flexml.engine.outbound import Outbound
 from flexml.engine.outbox import Outbox
+from flexml.engine.provisioning import Named
 from flexml.engine.registry import Registry
 from flexml.engine.storage.local import LocalStorage
 from flexml.engine.timeline import Timeline
@@ -49,6 +50,8 @@ DIDS = [
     DidEntry(phonenumber="15162065399", account="other", url="http://127.0.0.1:9/"),
 ]
 API_URL = "https://flexml.example/flexml/v1"
+NAMED = Named(logins=frozenset({"other"}), numbers=frozenset({"15162065399"}))
+"""What this server takes for named in the configuration."""
 NOW = 1_800_000_000.0
 
 
@@ -151,7 +154,11 @@ async def _serving(folder: Path) -> AsyncGenerator[Served]:
     directory = Directory("US")
     served = Served(asyncio.get_running_loop(), database, directory)
     await database.sync_config(ACCOUNTS, DIDS, now=NOW)
-    reader, changes, who = Reader(database, served.clock), Changes(database, directory), Authentication(directory)
+    reader, changes, who = (
+        Reader(database, served.clock),
+        Changes(database, directory, NAMED),
+        Authentication(directory),
+    )
     await changes.start()
     timeline = Timeline(database)
     await timeline.start()

@@ -224,6 +224,31 @@ def test_with_an_endpoint_go_its_login_numbers_and_tokens(api: Served, provider:
         api.now = NOW
 
 
+def test_what_the_configuration_names_is_changed_there(api: Served, provider: Client) -> None:
+    """The next start would make it again, with another sid, and set its password back."""
+    (other,) = provider.get("/endpoints", filter="properties.login eq other").body["items"]
+    path = f"/endpoints/{other['endpoint_sid']}"
+    message = "the configuration names the account 'other': change it there"
+    assert faults(provider.ask("DELETE", path), 409) == {None: message}
+    changed = provider.ask("PATCH", path, {"properties": {"password": "long enough"}})
+    assert faults(changed, 409) == {"properties.password": message}
+    assert logs_in(api, "other", "secret")
+    assert provider.ask("PATCH", path, {"attributes": {"any": 1}}).status == 200
+
+
+def test_an_endpoint_whose_number_the_configuration_names_stays(api: Served, provider: Client) -> None:
+    """Without it the engine would not start any more: its configuration would name an account that is not there."""
+    made = created(provider, name="holder")
+    (did,) = provider.get("/dids", filter="phonenumber eq 15162065399").body["items"]
+    assert provider.ask("PATCH", f"/dids/{did['did_sid']}", {"endpoint_sid": made["endpoint_sid"]}).status == 200
+    message = "the configuration names the number 15162065399: change it there"
+    for path in (f"/endpoints/{made['endpoint_sid']}", f"/dids/{did['did_sid']}"):
+        assert faults(provider.ask("DELETE", path), 409) == {None: message}
+        assert provider.get(path).status == 200
+    provider.ask("PATCH", f"/dids/{did['did_sid']}", {"endpoint_sid": did["endpoint_sid"]})
+    assert provider.ask("DELETE", f"/endpoints/{made['endpoint_sid']}").status == 204
+
+
 # ---- tokens of one account --------------------------------------------------------------------------------------
 
 
