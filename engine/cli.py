@@ -33,6 +33,7 @@ def main() -> None:
     if sys.argv[1:2] not in (["serve"], ["check-config"]):
         add_call()
         add_dial()
+        add_provisioning()
         add_timeline()
         add_trunks()
     app()
@@ -50,6 +51,15 @@ def add_dial() -> None:
     from .dial_command import dial
 
     app.command()(dial)
+
+
+def add_provisioning() -> None:
+    """Add what works on the database, whether the engine runs or not."""
+    from .account_command import accounts
+    from .token_command import tokens
+
+    app.add_typer(accounts, name="account")
+    app.add_typer(tokens, name="token")
 
 
 def add_timeline() -> None:
