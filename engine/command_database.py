@@ -81,8 +81,8 @@ def fail(message: str, *, status: int) -> NoReturn:
 
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; in a pipe, one line a row."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    """Print a table; in a pipe, one line a row. Without names of columns it has no header."""
+    table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(columns))
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:

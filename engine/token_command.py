@@ -35,10 +35,8 @@ tokens: Final = typer.Typer(help="Tokens for /core/v2: create, list, revoke.", n
 def create(
     name: Annotated[str, typer.Argument(help="What to call it, for you to know it by")],
     *,
-    account: Annotated[
-        str, typer.Option(help="Login of the account that it is of; without, it sees all accounts")
-    ] = "",
-    days: Annotated[float | None, typer.Option(min=0, help="Days until it expires; without, it does not")] = None,
+    account: Annotated[str, typer.Option(help="Login of the account that it is of; without, it sees all")] = "",
+    days: Annotated[float | None, typer.Option(min=0, max=36500, help="Days until it expires; else never")] = None,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Make a token, and print it: this once, for only a hash of it is kept. A running engine takes it at once."""
