@@ -13,23 +13,28 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass, field, fields, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from .announcement import announce
-from .errors import ConfigError
+from .errors import ConfigError, DatabaseError
 from .migrations import migrate
 from .numbering import shown_formats
 from .password import hash_password, verify_password
 from .tables import account_table, call_table, callback_table, did_table
 
 ASYNC_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+NO_ASYNCPG: Final = (
+    "for PostgreSQL the package asyncpg is needed, which is not installed; "
+    "it comes with the extra postgresql: .venv/bin/pip install '.[postgresql]'"
+)
 CallbackState = Literal["pending", "delivered", "failed"]
 
 
@@ -144,6 +149,24 @@ class Callback:
 Row = TypeVar("Row", Account, Did, CallRecord, Callback)
 
 
+SQLITE_POOL: Final[dict[str, Any]] = {"pool_size": 1, "max_overflow": 0}
+POSTGRESQL_POOL: Final[dict[str, Any]] = {
+    "pool_size": 10,
+    "max_overflow": 10,
+    "pool_timeout": 10,
+    "pool_pre_ping": True,
+}
+"""Who waits longer than `pool_timeout` seconds for a connection has an error. A connection is asked whether it is
+still one before it is used: the server may have been started anew."""
+AWAY: Final = (SQLAlchemyError, OSError, TimeoutError)
+"""What is raised where the database does not do what it should: it is away, or refuses."""
+
+
+def said(error: BaseException) -> str:
+    """What the driver said, without the statement and its values."""
+    return str(getattr(error, "orig", None) or error) or type(error).__name__
+
+
 class Database:
     """The tables behind one URL, `sqlite:///var/flexml.db` for one."""
 
@@ -154,20 +177,21 @@ class Database:
     async def start(self) -> None:
         """Connect; make the directory of a SQLite file, and bring the tables to this version.
 
-        Raises DatabaseError where a later version has made them.
+        Raises DatabaseError where it cannot be reached, or where a later version has made the tables.
         """
         is_sqlite = self._url.get_backend_name() == "sqlite"
         if is_sqlite and self._url.database:
             await asyncio.to_thread(_make_parent, self._url.database)
-        pool = {"pool_size": 1, "max_overflow": 0} if is_sqlite else {}
-        self._engine = create_async_engine(self._url, **pool)
+        self._engine = create_async_engine(self._url, **(SQLITE_POOL if is_sqlite else POSTGRESQL_POOL))
         if is_sqlite:
             event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
         try:
             async with self._engine.connect() as connection:
                 await connection.run_sync(migrate)
-        except BaseException:
+        except BaseException as error:
             await self.close()
+            if isinstance(error, AWAY) or type(error).__module__.startswith("asyncpg."):
+                raise DatabaseError(f"the database {self._url} cannot be used: {said(error)}") from error
             raise
 
     async def close(self) -> None:
@@ -363,16 +387,18 @@ async def _put(connection: AsyncConnection, table: sa.Table, row: dict[str, Any]
 
 
 def _async_url(url: str) -> URL:
-    """The URL with the asynchronous driver of its database. Raises ConfigError."""
+    """The URL with the asynchronous driver of its database. Raises ConfigError, which tells no password."""
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise ConfigError([f"database url {url!r}: {error}"]) from error
-    if parsed.drivername in ASYNC_DRIVERS.values():
-        return parsed
-    if parsed.drivername not in ASYNC_DRIVERS:
-        raise ConfigError([f"database url {url!r}: unknown database; known: {', '.join(ASYNC_DRIVERS)}"])
-    return parsed.set(drivername=ASYNC_DRIVERS[parsed.drivername])
+    except ArgumentError:
+        raise ConfigError(["database url: cannot be read; expected one such as sqlite:///FILE"]) from None
+    if parsed.drivername in ASYNC_DRIVERS:
+        parsed = parsed.set(drivername=ASYNC_DRIVERS[parsed.drivername])
+    if parsed.drivername not in ASYNC_DRIVERS.values():
+        raise ConfigError([f"database url {parsed}: unknown database; known: {', '.join(ASYNC_DRIVERS)}"])
+    if parsed.get_backend_name() == "postgresql" and find_spec("asyncpg") is None:
+        raise ConfigError([f"database url {parsed}: {NO_ASYNCPG}"])
+    return parsed
 
 
 def _make_parent(database: str) -> None:

@@ -34,7 +34,7 @@ def test_a_script_can_be_executed_and_is_valid_bash(name: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_setup_masks_the_system_service_of_kamailio_before_it_installs_it(tmp_path: Path) -> None:
+def test_setup_masks_the_system_services_of_servers_before_it_installs_them(tmp_path: Path) -> None:
     """On a machine without any of the packages, whose apt-get notes what it is told and then fails."""
     (tmp_path / "bin").mkdir()
     note = f'echo "$(basename "$0") $*" >>{tmp_path}/told'
@@ -54,11 +54,12 @@ def test_setup_masks_the_system_service_of_kamailio_before_it_installs_it(tmp_pa
     path = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
     done = subprocess.run([checkout / "scripts/setup", "--test"], env=path, capture_output=True, check=False)
     assert done.returncode != 0
-    update, mask, install = (tmp_path / "told").read_text(encoding="utf-8").splitlines()
+    update, *masks, install = (tmp_path / "told").read_text(encoding="utf-8").splitlines()
     assert update == "apt-get update -q"
-    assert mask == "systemctl mask kamailio.service"
+    assert masks == ["systemctl mask kamailio.service", "systemctl mask postgresql.service"]
     assert install.startswith("apt-get install ")
     assert " kamailio " in install
+    assert " postgresql" in install
 
 
 def logical_lines(name: str) -> list[str]:

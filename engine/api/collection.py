@@ -18,8 +18,9 @@ from ..db import Account, Database
 from ..storage.base import canonical_sid
 from ..tokens import Token
 from .problem import bad_query, missing
+from .query.collation import ByCodePoint
 from .query.conditions import Clause, compile_filter
-from .query.fields import Field
+from .query.fields import TEXT, Field
 from .query.grammar import FilterError
 from .query.paging import Order, Page, by_offset, by_sid, read_page
 
@@ -213,7 +214,7 @@ async def _count(connection: AsyncConnection, query: _Query) -> int:
 
 def _sorted(field: Field, descending: bool) -> sa.ColumnElement[Any]:
     """What has no value comes last, in every database."""
-    ordered = _towards(field.column, descending)
+    ordered = _towards(ByCodePoint(field.column) if field.kind is TEXT else field.column, descending)
     return ordered.nulls_last() if getattr(field.column, "nullable", True) else ordered
 
 

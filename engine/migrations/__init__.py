@@ -31,6 +31,7 @@ REVISIONS: Final = tuple(sorted(file.stem.partition("_")[0] for file in (HERE / 
 HEAD: Final = REVISIONS[-1]
 LOCK: Final = 0x666C65786D6C
 """What PostgreSQL knows the lock of migrations by: any number that is nobody else's ("flexml")."""
+SCHEMA: Final = "information_schema"
 VERSION: Final = sa.table("alembic_version", sa.column("version_num", sa.String))
 
 
@@ -86,11 +87,30 @@ def _upgrade(connection: sa.Connection) -> None:
 
     try:
         command.upgrade(alembic_config(connection), HEAD)
+        if connection.dialect.name == "postgresql":
+            _sort_by_code_point(connection)
     except SQLAlchemyError as error:
         raise DatabaseError(
             f"the database {connection.engine.url} cannot be brought to revision {HEAD}, and is left as it was: "
             f"{getattr(error, 'orig', None) or error}"
         ) from error
+
+
+def _sort_by_code_point(connection: sa.Connection) -> None:
+    """Let PostgreSQL sort our texts as SQLite does, so that lists and filters are alike and find their indexes."""
+    columns = sa.table("columns", *map(sa.column, ("table_name", "column_name", "collation_name")), schema=SCHEMA)
+    ours = sa.select(columns).where(
+        columns.c.table_name.in_(metadata.tables),
+        sa.column("table_schema") == sa.func.current_schema(),
+        sa.column("data_type").in_(("text", "character varying")),
+        columns.c.collation_name.is_distinct_from("C"),
+    )
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    for table, name, _ in connection.execute(ours).all():
+        if name not in metadata.tables[table].c:
+            continue
+        type_ = metadata.tables[table].c[name].type.compile(connection.dialect)
+        connection.exec_driver_sql(f'ALTER TABLE {quote(table)} ALTER {quote(name)} TYPE {type_} COLLATE "C"')
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The database against a real SQLite file."""
+"""The database against a real SQLite file, and a real PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ CALL = CallRecord(
 
 
 @contextlib.asynccontextmanager
-async def opened(path: Path) -> AsyncGenerator[Database]:
-    database = Database(f"sqlite:///{path}")
+async def opened(url: str) -> AsyncGenerator[Database]:
+    database = Database(url)
     await database.start()
     try:
         yield database
@@ -36,7 +36,7 @@ async def opened(path: Path) -> AsyncGenerator[Database]:
         await database.close()
 
 
-def test_what_was_changed_since_stays_until_the_configuration_says_something_else(tmp_path: Path) -> None:
+def test_what_was_changed_since_stays_until_the_configuration_says_something_else(database_url: str) -> None:
     async def change(database: Database, **values: str | None) -> None:
         async with database.begin() as connection:
             for table in (account_table, did_table):
@@ -47,10 +47,10 @@ def test_what_was_changed_since_stays_until_the_configuration_says_something_els
         return account.url, did.url, account.method, did.method
 
     async def run() -> None:
-        async with opened(tmp_path / "flexml.db") as database:
+        async with opened(database_url) as database:
             await database.sync_config([ACCOUNT], [DID], now=5)
             await change(database, url="http://changed/", method="GET")
-        async with opened(tmp_path / "flexml.db") as database:
+        async with opened(database_url) as database:
             await database.sync_config([ACCOUNT], [DID], now=6)
             assert await urls(database) == ("http://changed/", "http://changed/", "GET", "GET")
             await database.sync_config([replace(ACCOUNT, url="http://b/")], [replace(DID, url="http://c/")])
@@ -63,11 +63,9 @@ def test_what_was_changed_since_stays_until_the_configuration_says_something_els
     asyncio.run(run())
 
 
-def test_config_is_stored_and_sids_survive_restarts_and_changes(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "flexml.db"
-
+def test_config_is_stored_and_sids_survive_restarts_and_changes(database_url: str) -> None:
     async def run() -> None:
-        async with opened(path) as database:
+        async with opened(database_url) as database:
             await database.sync_config([ACCOUNT], [DID])
             (account,) = await database.load_accounts()
             (did,) = await database.load_dids()
@@ -78,7 +76,7 @@ def test_config_is_stored_and_sids_survive_restarts_and_changes(tmp_path: Path) 
             ("1", "2"),
         )
         assert (did.account, did.status_callback_url) == (account.sid, "http://a/status")
-        async with opened(path) as database:
+        async with opened(database_url) as database:
             await database.sync_config([ACCOUNT], [DID])
             assert await database.load_accounts() == [account]
             assert await database.load_dids() == [did]
@@ -89,9 +87,9 @@ def test_config_is_stored_and_sids_survive_restarts_and_changes(tmp_path: Path) 
     asyncio.run(run())
 
 
-def test_password_is_hashed_and_follows_the_configuration(tmp_path: Path) -> None:
+def test_password_is_hashed_and_follows_the_configuration(database_url: str) -> None:
     async def run() -> None:
-        async with opened(tmp_path / "db") as database:
+        async with opened(database_url) as database:
             await database.sync_config([ACCOUNT], [])
             (account,) = await database.load_accounts()
             assert "pässword" not in repr(account) + account.password_hash
@@ -115,9 +113,9 @@ def test_equal_passwords_have_different_hashes() -> None:
     assert hash_password("x") != hash_password("x")
 
 
-def test_number_of_an_unknown_account_is_refused_and_nothing_is_changed(tmp_path: Path) -> None:
+def test_number_of_an_unknown_account_is_refused_and_nothing_is_changed(database_url: str) -> None:
     async def run() -> None:
-        async with opened(tmp_path / "db") as database:
+        async with opened(database_url) as database:
             with pytest.raises(ConfigError, match="did 15162065337: there is no account 'nobody'"):
                 await database.sync_config([ACCOUNT], [replace(DID, account="nobody")])
             assert await database.load_accounts() == []
@@ -125,11 +123,11 @@ def test_number_of_an_unknown_account_is_refused_and_nothing_is_changed(tmp_path
     asyncio.run(run())
 
 
-def test_call_is_inserted_then_updated(tmp_path: Path) -> None:
+def test_call_is_inserted_then_updated(database_url: str) -> None:
     ended = replace(CALL, state="ended", answered=2.0, ended=9.0, status="completed", duration_s=7)
 
     async def run() -> None:
-        async with opened(tmp_path / "db") as database:
+        async with opened(database_url) as database:
             await database.save_call(CALL)
             await database.save_call(replace(CALL, sid="c2", started=0.5))
             await database.save_call(ended)
@@ -139,11 +137,11 @@ def test_call_is_inserted_then_updated(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_callbacks_come_back_with_their_data_by_state(tmp_path: Path) -> None:
+def test_callbacks_come_back_with_their_data_by_state(database_url: str) -> None:
     callback = Callback(sid="d1", url="http://a/", method="POST", data={"Ü": [1, None, True]}, created=3.0)
 
     async def run() -> None:
-        async with opened(tmp_path / "db") as database:
+        async with opened(database_url) as database:
             await database.save_callback(callback)
             assert await database.load_callbacks("pending") == [callback]
             await database.save_callback(replace(callback, state="failed", attempts=3, error="404"))
@@ -153,22 +151,24 @@ def test_callbacks_come_back_with_their_data_by_state(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_concurrent_writers_do_not_meet_locks(tmp_path: Path) -> None:
+def test_concurrent_writers_do_not_meet_locks(database_url: str) -> None:
     async def run() -> None:
-        async with opened(tmp_path / "db") as database:
+        async with opened(database_url) as database:
             await asyncio.gather(*(database.save_call(replace(CALL, sid=str(n))) for n in range(100)))
             assert len(await database.load_calls()) == 100
 
     asyncio.run(run())
 
 
-def test_sqlite_is_in_wal_mode(tmp_path: Path) -> None:
+def test_sqlite_is_in_wal_mode_in_a_directory_that_is_made(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "flexml.db"
+
     async def run() -> None:
-        async with opened(tmp_path / "db"):
+        async with opened(f"sqlite:///{file}"):
             pass
 
     asyncio.run(run())
-    with contextlib.closing(sqlite3.connect(tmp_path / "db")) as connection:
+    with contextlib.closing(sqlite3.connect(file)) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
@@ -178,12 +178,12 @@ def test_unknown_database_is_a_configuration_error(url: str) -> None:
         Database(url)
 
 
-def test_a_scheduled_call_is_claimed_once_when_it_is_due(tmp_path: Path) -> None:
+def test_a_scheduled_call_is_claimed_once_when_it_is_due(database_url: str) -> None:
     early = replace(CALL, sid="early", state="scheduled", due=10.0, order={"called_did": "1"})
     late, placed = replace(early, sid="late", due=20.0), replace(CALL, due=5.0)
 
     async def main() -> None:
-        async with opened(tmp_path / "db") as one, opened(tmp_path / "db") as other:
+        async with opened(database_url) as one, opened(database_url) as other:
             for call in (late, early, placed):
                 await one.save_call(call)
             assert await one.next_due() == 10.0

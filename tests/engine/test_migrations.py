@@ -23,6 +23,9 @@ from flexml.engine.db import Callback, Database
 from flexml.engine.errors import DatabaseError
 from flexml.engine.migrations import HEAD, REVISIONS, alembic_config, default_differs
 from flexml.engine.tables import metadata
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from ..postgresql import PostgresqlServer
 
 DUMPS = Path(__file__).parent / "databases"
 EARLIER = ["first", "before_revisions"]
@@ -168,3 +171,73 @@ print([name for name in sys.modules if name.partition(".")[0] == "alembic"])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# ---- PostgreSQL -------------------------------------------------------------------------------------------------
+
+
+def collations(server: PostgresqlServer, name: str) -> set[str | None]:
+    columns = "SELECT DISTINCT collation_name FROM information_schema.columns"
+    where = "table_schema = 'public' AND table_name <> 'alembic_version' AND data_type IN ('text', 'character varying')"
+    return {row["collation_name"] for row in server.execute(f"{columns} WHERE {where}", name)}
+
+
+def test_the_revisions_make_the_tables_that_the_engine_uses_in_postgresql(postgresql: PostgresqlServer) -> None:
+    name = postgresql.create()
+    assert asyncio.run(differences_at(postgresql.url(name))) == []
+    assert collations(postgresql, name) == {"C"}, "text is sorted by code points"
+
+
+def test_tables_of_an_earlier_version_in_postgresql_become_those_of_this_one(postgresql: PostgresqlServer) -> None:
+    name = postgresql.create()
+
+    async def make_earlier_tables() -> None:
+        engine = create_async_engine(postgresql.url(name).replace("postgresql:", "postgresql+asyncpg:"))
+        async with engine.begin() as connection:
+            await connection.run_sync(revision_0001().create_all)
+            await connection.execute(sa.text("ALTER TABLE account DROP COLUMN detector"))
+            await connection.execute(sa.text("DROP INDEX call_by_created"))
+        await engine.dispose()
+
+    asyncio.run(make_earlier_tables())
+    sid, columns = "a2c6", "sid, login, password_hash, name, method, error_handler, caller_ids"
+    postgresql.execute(f"INSERT INTO account ({columns}) VALUES ('{sid}', 'me', 'x', '', 'POST', 'basic', '[]')", name)
+    assert asyncio.run(differences_at(postgresql.url(name))) == []
+    assert postgresql.execute("SELECT sid, detector FROM account", name) == [(sid, "")]
+    assert collations(postgresql, name) == {"C"}
+
+
+def revision_0001() -> sa.MetaData:
+    """The tables of the last version without revisions."""
+    engine = sa.create_engine("sqlite://")
+    with engine.connect() as connection:
+        found = ScriptDirectory.from_config(alembic_config(connection)).get_revision("0001")
+    engine.dispose()
+    return found.module.tables
+
+
+def test_two_engines_that_start_at_once_on_postgresql_bring_it_up_once(postgresql: PostgresqlServer) -> None:
+    url = postgresql.url(postgresql.create())
+
+    async def main() -> None:
+        async with asyncio.timeout(20):
+            databases = await asyncio.gather(*(started(url) for _ in range(4)))
+        for database in databases:
+            assert await database.load_accounts() == []
+            await database.close()
+
+    asyncio.run(main())
+
+
+def test_a_later_version_of_postgresql_is_refused_without_its_password(postgresql: PostgresqlServer) -> None:
+    name = postgresql.create()
+
+    async def main() -> None:
+        await (await started(postgresql.url(name))).close()
+
+    asyncio.run(main())
+    postgresql.execute("UPDATE alembic_version SET version_num = '9999'", name)
+    url = postgresql.url(name).replace("postgres@", "postgres:very-secret@")
+    with pytest.raises(DatabaseError, match="later version") as raised:
+        asyncio.run(started(url))
+    assert "very-secret" not in str(raised.value)

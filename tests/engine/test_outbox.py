@@ -17,7 +17,6 @@ from flexml.engine.webhook import Webhook
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
-    from pathlib import Path
 
 QUICK = Backoff(first_s=0.001, total_s=100.0, per_host=2)
 URL = "http://127.0.0.1/status"
@@ -56,8 +55,8 @@ class Clock:
 
 
 @contextlib.asynccontextmanager
-async def opened(path: Path) -> AsyncGenerator[Database]:
-    database = Database(f"sqlite:///{path / 'db'}")
+async def opened(url: str) -> AsyncGenerator[Database]:
+    database = Database(url)
     await database.start()
     try:
         yield database
@@ -73,11 +72,11 @@ def test_backoff_doubles_and_ends_on_the_total(attempts: int, age_s: float, wait
     assert Backoff().wait_s(attempts, age_s) == wait_s
 
 
-def test_callback_is_repeated_until_it_arrives_under_one_delivery_id(tmp_path: Path) -> None:
+def test_callback_is_repeated_until_it_arrives_under_one_delivery_id(database_url: str) -> None:
     application = Application(0, 500, 404, 302, 204)
 
     async def run() -> None:
-        async with opened(tmp_path) as database:
+        async with opened(database_url) as database:
             outbox = Outbox(database, application, clock=Clock(), backoff=QUICK)
             sid = await outbox.put(URL, "post", {"CallStatus": "completed"})
             await outbox.idle()
@@ -89,9 +88,9 @@ def test_callback_is_repeated_until_it_arrives_under_one_delivery_id(tmp_path: P
     asyncio.run(run())
 
 
-def test_row_is_written_before_the_first_attempt(tmp_path: Path) -> None:
+def test_row_is_written_before_the_first_attempt(database_url: str) -> None:
     async def run() -> None:
-        async with opened(tmp_path) as database:
+        async with opened(database_url) as database:
             application = Application(200)
             outbox = Outbox(database, application, clock=Clock(), backoff=QUICK)
             sid = await outbox.put(URL, "POST", {})
@@ -102,9 +101,9 @@ def test_row_is_written_before_the_first_attempt(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_callback_put_twice_under_one_sid_is_sent_once(tmp_path: Path) -> None:
+def test_callback_put_twice_under_one_sid_is_sent_once(database_url: str) -> None:
     async def run() -> None:
-        async with opened(tmp_path) as database:
+        async with opened(database_url) as database:
             application = Application(200)
             outbox = Outbox(database, application, clock=Clock(), backoff=QUICK)
             for _ in range(2):
@@ -117,7 +116,7 @@ def test_callback_put_twice_under_one_sid_is_sent_once(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_given_up_callback_stays_as_a_failed_row(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_given_up_callback_stays_as_a_failed_row(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
 
     class Late(Application):
@@ -128,7 +127,7 @@ def test_given_up_callback_stays_as_a_failed_row(tmp_path: Path, caplog: pytest.
             return await super().fetch(url, method, data, delivery=delivery)
 
     async def run() -> None:
-        async with opened(tmp_path) as database:
+        async with opened(database_url) as database:
             outbox = Outbox(database, Late(503), clock=clock, backoff=QUICK)
             await outbox.put(URL, "POST", {})
             await outbox.idle()
@@ -139,7 +138,7 @@ def test_given_up_callback_stays_as_a_failed_row(tmp_path: Path, caplog: pytest.
     assert "given up after 2 attempts" in caplog.text
 
 
-def test_each_step_of_a_callback_comes_onto_the_timeline_of_its_call(tmp_path: Path) -> None:
+def test_each_step_of_a_callback_comes_onto_the_timeline_of_its_call(database_url: str) -> None:
     clock = Clock()
     noted: list[tuple[str, float, str, dict[str, object]]] = []
 
@@ -148,7 +147,7 @@ def test_each_step_of_a_callback_comes_onto_the_timeline_of_its_call(tmp_path: P
 
     async def run(*statuses: int, total_s: float, **data: object) -> list[str]:
         noted.clear()
-        async with opened(tmp_path) as database:
+        async with opened(database_url) as database:
             backoff = Backoff(first_s=0.001, total_s=total_s)
             outbox = Outbox(database, Application(*statuses), clock=clock, backoff=backoff, note=note)
             await outbox.put(URL, "POST", data)
@@ -167,11 +166,11 @@ def test_each_step_of_a_callback_comes_onto_the_timeline_of_its_call(tmp_path: P
     assert asyncio.run(run(200, total_s=0, Other="x")) == []
 
 
-def test_undelivered_callback_survives_a_restart(tmp_path: Path) -> None:
+def test_undelivered_callback_survives_a_restart(database_url: str) -> None:
     clock = Clock()
 
     async def first_run() -> str:
-        async with opened(tmp_path) as database:
+        async with opened(database_url) as database:
             outbox = Outbox(database, Application(0), clock=clock, backoff=Backoff())
             sid = await outbox.put(URL, "POST", {"a": 1})
             while not (await database.load_callbacks("pending"))[0].attempts:  # noqa: ASYNC110
@@ -180,7 +179,7 @@ def test_undelivered_callback_survives_a_restart(tmp_path: Path) -> None:
             return sid
 
     async def second_run(application: Application) -> list[Callback]:
-        async with opened(tmp_path) as database:
+        async with opened(database_url) as database:
             outbox = Outbox(database, application, clock=clock, backoff=Backoff())
             await outbox.start()
             await outbox.idle()
@@ -196,11 +195,11 @@ def test_undelivered_callback_survives_a_restart(tmp_path: Path) -> None:
     assert len(application.got) == 1
 
 
-def test_one_host_gets_no_more_at_once_than_allowed(tmp_path: Path) -> None:
+def test_one_host_gets_no_more_at_once_than_allowed(database_url: str) -> None:
     application = Application(200)
 
     async def run() -> None:
-        async with opened(tmp_path) as database:
+        async with opened(database_url) as database:
             outbox = Outbox(database, application, clock=Clock(), backoff=QUICK)
             rows = [Callback(sid=str(n), url=URL, method="POST", data={}, created=0) for n in range(20)]
             for row in rows:
@@ -213,7 +212,7 @@ def test_one_host_gets_no_more_at_once_than_allowed(tmp_path: Path) -> None:
     assert application.most_at_once == 2
 
 
-def test_a_real_application_gets_each_callback_once(tmp_path: Path) -> None:
+def test_a_real_application_gets_each_callback_once(database_url: str) -> None:
     deliveries: list[str] = []
 
     async def handler(request: web.Request) -> web.Response:
@@ -229,7 +228,7 @@ def test_a_real_application_gets_each_callback_once(tmp_path: Path) -> None:
         webhook = Webhook(secret="", clock=Clock())
         await webhook.start()
         try:
-            async with opened(tmp_path) as database:
+            async with opened(database_url) as database:
                 outbox = Outbox(database, webhook, clock=Clock(), backoff=QUICK)
                 sid = await outbox.put(f"http://127.0.0.1:{runner.addresses[0][1]}/status", "POST", {})
                 await outbox.idle()

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -24,8 +23,8 @@ CALLBACK = Callback(sid="", url="http://a/", method="POST", data={}, created=10)
 
 
 @contextlib.asynccontextmanager
-async def opened(path: Path) -> AsyncGenerator[Database]:
-    database = Database(f"sqlite:///{path / 'db'}")
+async def opened(url: str) -> AsyncGenerator[Database]:
+    database = Database(url)
     await database.start()
     try:
         yield database
@@ -44,9 +43,9 @@ async def lines_left(database: Database) -> list[str]:
         return list((await connection.execute(sa.select(timeline_table.c.call))).scalars())
 
 
-def test_old_calls_go_with_their_timelines_and_delivered_callbacks(tmp_path: Path) -> None:
+def test_old_calls_go_with_their_timelines_and_delivered_callbacks(database_url: str) -> None:
     async def main() -> None:
-        async with opened(tmp_path) as database:
+        async with opened(database_url) as database:
             for call in (
                 replace(CALL, sid="old"),
                 replace(CALL, sid="young", ended=100),
@@ -70,9 +69,9 @@ def test_old_calls_go_with_their_timelines_and_delivered_callbacks(tmp_path: Pat
     asyncio.run(main())
 
 
-def test_more_than_a_batch_is_deleted_whole(tmp_path: Path) -> None:
+def test_more_than_a_batch_is_deleted_whole(database_url: str) -> None:
     async def main() -> None:
-        async with opened(tmp_path) as database:
+        async with opened(database_url) as database:
             for number in range(1003):
                 await database.save_call(replace(CALL, sid=f"{number}"))
             await add_lines(database, "0", 2500)

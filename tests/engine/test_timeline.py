@@ -221,9 +221,9 @@ def test_noting_never_raises(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.text.count("could not be noted") == 1
 
 
-def test_lines_come_back_from_sqlite_as_they_were_noted(tmp_path: Path) -> None:
+def test_lines_come_back_as_they_were_noted(database_url: str) -> None:
     async def main() -> list[Entry]:
-        database = Database(f"sqlite:///{tmp_path / 'db'}")
+        database = Database(database_url)
         await database.start()
         try:
             async with running(database) as timeline:

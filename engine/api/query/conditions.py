@@ -14,12 +14,14 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from .fields import Field, Kind, find
+from .collation import ByCodePoint
+from .fields import FLAGS, INTEGER, TEXT, Field, Kind, find
 from .grammar import Condition, FilterError, Word, parse_filter
 
 Column = sa.ColumnElement[Any]
 Clause = sa.ColumnElement[bool]
 _ESCAPE: Final = "\\"
+_SORTING: Final = frozenset({"ge", "gt", "le", "lt"})
 
 
 def compile_filter(text: str, fields: dict[str, Field]) -> list[Clause]:
@@ -40,7 +42,8 @@ def _clause(condition: Condition, fields: dict[str, Field]) -> Clause:
     values = [_value(word, field) for word in condition.values]
     if field.kind.span is not None:
         return _spanning(operator, field.column, field.kind, values)
-    return _EXACT[operator](field.column, values)
+    column = ByCodePoint(field.column) if field.kind is TEXT and operator in _SORTING else field.column
+    return _EXACT[operator](column, values)
 
 
 def _is_null(word: Word) -> bool:
@@ -48,11 +51,13 @@ def _is_null(word: Word) -> bool:
 
 
 def _value(word: Word, field: Field) -> Any:
+    """The value; an integer as one of 64 bits, though the column may have fewer."""
     try:
-        return field.kind.read(word.text)
+        value = field.kind.read(word.text)
     except ValueError:
         found = repr(word.text[:40])
         raise FilterError(f"found {found} for {field.name}; expected {field.kind.name}", word.position) from None
+    return sa.literal(value, sa.BigInteger) if field.kind in (INTEGER, FLAGS) else value
 
 
 # ---- values as they are kept ----------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ import json
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -148,8 +147,8 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def _serving(folder: Path) -> AsyncGenerator[Served]:
-    database = Database(f"sqlite:///{folder}/flexml.db")
+async def _serving(url: str) -> AsyncGenerator[Served]:
+    database = Database(url)
     await database.start()
     directory = Directory("US")
     served = Served(asyncio.get_running_loop(), database, directory)
@@ -200,14 +199,14 @@ async def _serving(folder: Path) -> AsyncGenerator[Served]:
 
 
 @contextlib.contextmanager
-def serving(folder: Path) -> Generator[Served]:
-    """Serve in a thread until the end of the block."""
+def serving(url: str) -> Generator[Served]:
+    """Serve what the database at `url` holds in a thread, until the end of the block."""
     ready, stop = threading.Event(), asyncio.Event()
     found: list[Served] = []
     failures: list[BaseException] = []
 
     async def main() -> None:
-        async with _serving(folder) as served:
+        async with _serving(url) as served:
             found.append(served)
             ready.set()
             await stop.wait()

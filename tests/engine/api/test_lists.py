@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from flexml.engine.db import CallRecord, DidEntry
 
+from ...conftest import NewDatabase
 from .served import ACCOUNTS, DIDS, NOW, Reply, Served, serving
 
 MORE = [DidEntry(phonenumber=f"1516206{number}", account="flexml_user_123") for number in range(6001, 6007)]
@@ -16,9 +17,9 @@ ORDER = {"called_did": "2", "calling_did": "1", "method": "GET", "url": "http://
 
 
 @pytest.fixture(scope="module")
-def lists(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def lists(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Seven numbers and twelve calls that are over, two of each made at the same time, beside another account's."""
-    with serving(tmp_path_factory.mktemp("lists")) as served:
+    with serving(new_database(tmp_path_factory.mktemp("lists"))) as served:
         served.do(served.database.sync_config(ACCOUNTS, [*DIDS, *MORE]))
         for index in range(12):
             served.do(served.database.save_call(call(served, "flexml_user_123", index)))
@@ -47,6 +48,16 @@ def call(served: Served, login: str, index: int) -> CallRecord:
 def numbers(reply: Reply) -> list[str]:
     assert reply.status == 200, reply.body
     return [did["phonenumber"] for did in reply.body["items"]]
+
+
+def test_text_is_sorted_by_code_points(lists: Served) -> None:
+    for index, name in enumerate(["b", "_", "a", "A", "B", "é"]):
+        waiting = replace(call(lists, "other", 100 + index), state="scheduled", due=NOW + 1e6, to_number=name)
+        lists.do(lists.database.save_call(waiting))
+    found = lists.other.get("/calls", order="called_did desc, delay").body["items"]
+    assert [one["called_did"] for one in found] == ["é", "b", "a", "_", "B", "A"]
+    found = lists.other.get("/calls", order="called_did", filter="called_did gt B").body["items"]
+    assert [one["called_did"] for one in found] == ["_", "a", "b", "é"]
 
 
 def test_pages_by_offset_cover_the_list_once_and_lead_back(lists: Served) -> None:

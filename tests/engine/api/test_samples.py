@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from ...conftest import NewDatabase
 from .served import Client, Reply, Served, serving
 
 REFERENCE = Path(__file__).parents[4] / "shared" / "spec" / "flexml-api-reference.txt"
@@ -95,8 +96,8 @@ referred = pytest.mark.skipif(not TEXT, reason="the reference is not beside this
 
 
 @pytest.fixture(scope="module")
-def given(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("samples")) as served:
+def given(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(new_database(tmp_path_factory.mktemp("samples"))) as served:
         yield served
 
 

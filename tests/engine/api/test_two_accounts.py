@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from ...conftest import NewDatabase
 from .served import Served, serving
 
 ORDER = {"calling_did": "15162065319", "called_did": "15162065318", "delay": 1000}
@@ -14,8 +15,8 @@ BODIES: dict[str, object] = {"PATCH": {}, "PUT": {}, "POST": {}}
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("pair")) as served:
+def pair(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(new_database(tmp_path_factory.mktemp("pair"))) as served:
         yield served
 
 

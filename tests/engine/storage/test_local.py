@@ -33,8 +33,8 @@ class Storage(LocalStorage):
 
 
 @contextlib.asynccontextmanager
-async def opened(folder: Path) -> AsyncGenerator[Storage]:
-    database = Database(f"sqlite:///{folder / 'db'}")
+async def opened(folder: Path, url: str) -> AsyncGenerator[Storage]:
+    database = Database(url)
     await database.start()
     storage = Storage(database, folder / "files", clock=lambda: NOW)
     storage.folder = folder
@@ -44,14 +44,14 @@ async def opened(folder: Path) -> AsyncGenerator[Storage]:
         await database.close()
 
 
-def test_a_file_is_found_again_with_all_its_fields(tmp_path: Path) -> None:
+def test_a_file_is_found_again_with_all_its_fields(tmp_path: Path, database_url: str) -> None:
     wanted = Wanted(
         name="a.mp3", format="mp3", string_key_1="s1", string_key_2="s2", integer_key_1=-1, integer_key_2=2**40,
         lifecycle_ttl=5,
     )  # fmt: skip
 
     async def run() -> None:
-        async with opened(tmp_path) as storage:
+        async with opened(tmp_path, database_url) as storage:
             kept = await storage.keep(b"octets", wanted, duration=1.5)
             assert await storage.open_file(ACCOUNT, kept.sid.replace("-", "").upper()) == kept
             assert (kept.mime, kept.integer_key_2, kept.expires, kept.created) == ("audio/mpeg", 2**40, 1005.0, NOW)
@@ -62,9 +62,9 @@ def test_a_file_is_found_again_with_all_its_fields(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_an_account_has_one_default_container_however_many_ask_at_once(tmp_path: Path) -> None:
+def test_an_account_has_one_default_container_however_many_ask_at_once(tmp_path: Path, database_url: str) -> None:
     async def run() -> None:
-        async with opened(tmp_path) as storage:
+        async with opened(tmp_path, database_url) as storage:
             found = await asyncio.gather(*(storage.default_container(ACCOUNT) for _ in range(20)))
             assert len({container.sid for container in found}) == 1
             assert (await storage.default_container(OTHER)).sid != found[0].sid
@@ -72,9 +72,9 @@ def test_an_account_has_one_default_container_however_many_ask_at_once(tmp_path:
     asyncio.run(run())
 
 
-def test_what_is_stored_twice_is_there_once(tmp_path: Path) -> None:
+def test_what_is_stored_twice_is_there_once(tmp_path: Path, database_url: str) -> None:
     async def run() -> None:
-        async with opened(tmp_path) as storage:
+        async with opened(tmp_path, database_url) as storage:
             kept = await storage.keep(b"octets")
             await storage.put(kept, tmp_path / "content")  # as after a crash: it has been moved already
             assert storage.path(kept).read_bytes() == b"octets"
@@ -85,9 +85,9 @@ def test_what_is_stored_twice_is_there_once(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_quota_counts_all_files_of_a_container_and_a_replaced_one_once(tmp_path: Path) -> None:
+def test_a_quota_counts_all_files_of_a_container_and_a_replaced_one_once(tmp_path: Path, database_url: str) -> None:
     async def run() -> None:
-        async with opened(tmp_path) as storage:
+        async with opened(tmp_path, database_url) as storage:
             container = await storage.create_container(ACCOUNT, "small", quota_bytes=10)
             wanted = Wanted(name="a", format="ul", container_sid=container.sid)
             first = await storage.keep(bytes(6), wanted)
@@ -102,9 +102,9 @@ def test_a_quota_counts_all_files_of_a_container_and_a_replaced_one_once(tmp_pat
     asyncio.run(run())
 
 
-def test_files_live_as_long_as_they_are_to(tmp_path: Path) -> None:
+def test_files_live_as_long_as_they_are_to(tmp_path: Path, database_url: str) -> None:
     async def run() -> None:
-        async with opened(tmp_path) as storage:
+        async with opened(tmp_path, database_url) as storage:
             kept = [
                 await storage.keep(b"x", Wanted(name="a", format="ul", lifecycle_ttl=ttl, lifecycle_action=action))
                 for ttl, action in ((None, "delete"), (60, "delete"), (600, "delete"), (1, "archive"))
@@ -120,9 +120,9 @@ def test_files_live_as_long_as_they_are_to(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_deleting_twice_is_harmless(tmp_path: Path) -> None:
+def test_deleting_twice_is_harmless(tmp_path: Path, database_url: str) -> None:
     async def run() -> None:
-        async with opened(tmp_path) as storage:
+        async with opened(tmp_path, database_url) as storage:
             kept = await storage.keep(b"x")
             assert await storage.delete(kept.sid)
             assert not await storage.delete(kept.sid)
