@@ -64,8 +64,15 @@ def alembic_config(connection: sa.Connection) -> Config:
 def default_differs(
     _context: object, _found: object, _wanted: object, found: str | None, _default: object, wanted: str | None
 ) -> bool | None:
-    """Say for Alembic that SQLite's `''` is an empty text; None leaves it to compare as it does."""
-    return False if wanted == "" and found in ("''", "('')") else None
+    """Compare defaults for Alembic, which None leaves to do it as it does.
+
+    SQLite's `''` is an empty text, and PostgreSQL cannot ask whether two JSON values are the same.
+    """
+    if wanted == "" and found in ("''", "('')"):
+        return False
+    if found is not None and wanted is not None and found.endswith("::json"):
+        return found.removesuffix("::json").strip("'") != wanted.strip("'")
+    return None
 
 
 def _revision(connection: sa.Connection) -> str | None:

@@ -7,9 +7,11 @@ import base64
 import contextlib
 import http.client
 import json
+import tempfile
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -147,7 +149,7 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def _serving(url: str) -> AsyncGenerator[Served]:
+async def _serving(url: str, folder: Path) -> AsyncGenerator[Served]:
     database = Database(url)
     await database.start()
     directory = Directory("US")
@@ -206,10 +208,11 @@ def serving(url: str) -> Generator[Served]:
     failures: list[BaseException] = []
 
     async def main() -> None:
-        async with _serving(url) as served:
-            found.append(served)
-            ready.set()
-            await stop.wait()
+        with tempfile.TemporaryDirectory() as folder:
+            async with _serving(url, Path(folder)) as served:
+                found.append(served)
+                ready.set()
+                await stop.wait()
 
     def work() -> None:
         try:
