@@ -75,6 +75,7 @@ async def _load(url: str, call: str) -> tuple[CallRecord, list[Entry]]:
     from sqlalchemy.exc import SQLAlchemyError
 
     from .db import Database
+    from .errors import DatabaseError
     from .timeline import load_timeline
 
     database = Database(url)
@@ -82,7 +83,7 @@ async def _load(url: str, call: str) -> tuple[CallRecord, list[Entry]]:
         await database.start()
         record = await find(database, call)
         return record, await load_timeline(database, record.sid)
-    except UnknownCallError as error:
+    except (UnknownCallError, DatabaseError) as error:
         _fail(str(error), status=1)
     except (SQLAlchemyError, OSError) as error:
         _fail(f"the database cannot be read: {getattr(error, 'orig', None) or error}", status=1)
