@@ -35,6 +35,8 @@ NO_ASYNCPG: Final = (
     "for PostgreSQL the package asyncpg is needed, which is not installed; "
     "it comes with the extra postgresql: .venv/bin/pip install '.[postgresql]'"
 )
+PAGE: Final = 200
+"""Rows that are read at once where all are wanted."""
 CallbackState = Literal["pending", "delivered", "failed"]
 
 
@@ -224,14 +226,23 @@ class Database:
 
     async def load_accounts(self) -> list[Account]:
         """Every account, by login."""
-        async with self.begin() as connection:
-            rows = await _select(connection, account_table, Account, order=account_table.c.login)
+        rows = await self._every(account_table, Account, account_table.c.login)
         return [replace(row, caller_ids=tuple(row.caller_ids)) for row in rows]
 
     async def load_dids(self) -> list[Did]:
         """Every number, in order."""
-        async with self.begin() as connection:
-            return await _select(connection, did_table, Did, order=did_table.c.phonenumber)
+        return await self._every(did_table, Did, did_table.c.phonenumber)
+
+    async def _every(self, table: sa.Table, kind: type[Row], key: sa.Column[str]) -> list[Row]:
+        """Every row, by a key that is unique: a page at a time, so that nobody waits for all of them to be made."""
+        found: list[Row] = []
+        while True:
+            where = key > getattr(found[-1], key.name) if found else None
+            async with self.begin() as connection:
+                page = await _select(connection, table, kind, where=where, order=key, limit=PAGE)
+            found += page
+            if len(page) < PAGE:
+                return found
 
     async def save_call(self, call: CallRecord) -> None:
         """Insert the call, or update it where it is there already."""
