@@ -37,6 +37,7 @@ from .audio import Audio
 from .call_services import Services
 from .changes import Changes
 from .config import Config
+from .conversions import Conversions
 from .db import Database
 from .directory import Directory
 from .exchange import Exchange
@@ -116,6 +117,8 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
     prompts = await stack.enter_async_context(_running(_prompts(config)))
     speech = await stack.enter_async_context(_running(_speech(config)))
     storage = LocalStorage(database, Path(config.storage.path), clock=time.time)
+    conversions = Conversions(Path(config.storage.path), max_bytes=config.storage.converted_mb * 2**20)
+    await stack.enter_async_context(_running(conversions))
     directory = Directory(config.sip.default_region)
     changes = await stack.enter_async_context(_running(Changes(database, directory, config_entries.named(config))))
     uploads = _uploads(config, timeline)
@@ -193,7 +196,7 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
         has_room=lambda: admission.has_room,
     )
     routers = [
-        files_router(storage),
+        files_router(storage, conversions),
         trunks_router(trunks.states),
         *_api(config, outbound, database, directory, changes, storage),
     ]

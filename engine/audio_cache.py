@@ -62,10 +62,10 @@ class SingleFlight(Generic[Result]):
 
 
 class AudioCache:
-    """A directory of `<key>.pcm` and small files beside them, `max_bytes` altogether."""
+    """A directory of `<key><suffix>` and small files beside them, `max_bytes` altogether."""
 
-    def __init__(self, directory: Path, *, max_bytes: int) -> None:
-        self.directory, self._max_bytes = directory, max_bytes
+    def __init__(self, directory: Path, *, max_bytes: int, suffix: str = SUFFIX) -> None:
+        self.directory, self._max_bytes, self._suffix = directory, max_bytes, suffix
         self.growing = directory / "growing"
         """Where files are made. Nothing in it outlives the process that made it."""
         self._handed_out: dict[str, float] = {}
@@ -78,9 +78,9 @@ class AudioCache:
         """Remove what was being made."""
         await asyncio.to_thread(self._forget)
 
-    def path(self, key: str, suffix: str = SUFFIX) -> Path:
-        """Where the file of that key is or would be."""
-        return self.directory / (key + suffix)
+    def path(self, key: str, suffix: str = "") -> Path:
+        """Where the file of that key is or would be; with `suffix`, one beside it."""
+        return self.directory / (key + (suffix or self._suffix))
 
     async def prompt(self, key: str, rate_hz: int, *, url: str = "") -> Prompt | None:
         """The audio of that key, marked as used; None when it is not there."""
@@ -126,7 +126,7 @@ class AudioCache:
         for name, _, size in files:
             if total <= self._max_bytes:
                 return
-            if name in keep or not name.endswith((SUFFIX, ".json")):
+            if name in keep or not name.endswith((self._suffix, ".json")):
                 continue
             (self.directory / name).unlink(missing_ok=True)
             log.debug("%s removed from the cache", name)

@@ -104,6 +104,7 @@ class Storage:
     gcs_token_url: str = setting(kinds.optional(kinds.URL), "")
     azure_endpoint: str = setting(kinds.optional(kinds.URL), "")
     upload_retry_s: int = setting(kinds.integer(0, 30 * 86400), 86400)
+    converted_mb: int = setting(kinds.integer(1, 10_000_000), 1024)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,6 +24,7 @@ from .workers import Exchange, serve_exchange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedReader
 
     from av.audio.frame import AudioFrame
     from av.container import InputContainer
@@ -46,11 +47,11 @@ def handle(request: dict[str, Any], exchange: Exchange) -> dict[str, Any]:
             container = _open_url(request["url"], request["timeout_s"])
         else:
             file = _source(request, exchange)
-            container = _open_file(file, form(file.peek(BEGINNING), request.get("form", "")))
+            container = open_file(file, request.get("form", ""))
         with container:
             return _decode(container, request, exchange, file)
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise PromptError(_reason(error, request)) from error
+        raise PromptError(reason(error, request)) from error
     finally:
         if file is not None:
             file.close()
@@ -80,7 +81,9 @@ def _source(request: dict[str, Any], exchange: Exchange) -> GrowingSource | _Com
     return GrowingSource(path, exchange) if request.get("growing") else _CompleteSource(path)
 
 
-def _open_file(file: GrowingSource | _CompleteSource, demuxer: str) -> InputContainer:
+def open_file(file: GrowingSource | _CompleteSource | BufferedReader, demuxer: str) -> InputContainer:
+    """A file as FFmpeg opens it, told `demuxer` where it has no header. Raises what PyAV raises, and ValueError."""
+    demuxer = form(file.peek(BEGINNING)[:BEGINNING], demuxer)
     whitelist = demuxer or DEMUXERS
     options = {"format_whitelist": whitelist, "protocol_whitelist": "none"}
     if demuxer:
@@ -132,7 +135,7 @@ def _pour(container: InputContainer, sink: Sink, rate_hz: int) -> str:
     mono = Mono(rate_hz)
     error = ""
     try:
-        for frame in _frames(container):
+        for frame in read_frames(container):
             sink.write(_octets(mono.convert(frame)))
     except (av.error.FFmpegError, OSError, ValueError, PromptError) as caught:
         exited = isinstance(caught, av.error.ExitError)
@@ -143,7 +146,7 @@ def _pour(container: InputContainer, sink: Sink, rate_hz: int) -> str:
     return error
 
 
-def _frames(container: InputContainer) -> Iterator[AudioFrame]:
+def read_frames(container: InputContainer) -> Iterator[AudioFrame]:
     """The frames of the first audio stream. A damaged packet is left out, as players do."""
     stream = container.streams.audio[0]
     for packet in container.demux(stream):
@@ -157,7 +160,7 @@ def _octets(samples: Any) -> bytes:
     return (samples.byteswap() if sys.byteorder == "big" else samples).tobytes()
 
 
-def _reason(error: Exception, request: dict[str, Any]) -> str:
+def reason(error: Exception, request: dict[str, Any]) -> str:
     """Why nothing could be opened; ValueErrors are ours, and PyAV's where it cannot even begin."""
     if isinstance(error, av.error.ExitError):
         return f"nothing came for {request.get('timeout_s', 0):g} s"

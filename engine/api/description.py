@@ -51,10 +51,13 @@ _MEANINGS: Final = {
     403: "Only the provider's tokens may do this.",
     404: "There is no such object of whoever asks.",
     409: "What is asked does not fit how the object is now.",
+    412: "The content is not the one that the request is about.",
     413: "The body is too long.",
     415: "The body is of another media type than application/json.",
+    416: "None of the octets that are asked for are there.",
     422: "A field of the body is unknown, read-only, or not what it should be.",
     503: "The engine is stopping.",
+    507: "The disk is full.",
 }
 READING: Final = (400, 401, 404)
 WRITING: Final = (400, 401, 404, 413, 415, 422)

@@ -11,8 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-MIME_TYPES: Final = {"wav": "audio/wav", "mp3": "audio/mpeg", "ul": "audio/basic"}
+MIME_TYPES: Final = {
+    "aac": "audio/aac",
+    "al": "audio/x-alaw-basic",
+    "flac": "audio/flac",
+    "g722": "audio/g722",
+    "mp3": "audio/mpeg",
+    "mp4": "audio/mp4",
+    "ogg": "audio/ogg",
+    "ul": "audio/basic",
+    "wav": "audio/wav",
+}
 """By file format. `audio/basic` is 8 kHz mono mu-law without a header (RFC 2046 section 4.3)."""
+ALIASES: Final = {"alaw": "al", "mp4a": "mp4", "ulaw": "ul"}
+"""Other names of formats (reference: Play, Supported File Formats)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
