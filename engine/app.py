@@ -23,6 +23,7 @@ from .api import server
 from .api.accounts import accounts_router
 from .api.authentication import Authentication
 from .api.bearer import BearerAuthentication
+from .api.call_recordings import call_recordings_router
 from .api.calls import calls_router
 from .api.collection import Reader
 from .api.core.dids import core_dids_router
@@ -51,6 +52,7 @@ from .outbound import Outbound
 from .outbox import Backoff, Outbox
 from .ports import PortPool
 from .prompts import PromptLimits, Prompts
+from .recording_log import RecordingLog
 from .recordings import Recordings
 from .registry import Registry
 from .sip.agent import Agent, AgentSettings
@@ -124,7 +126,9 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
     uploads = _uploads(config, timeline)
     transcriptions = await stack.enter_async_context(_running(_transcriptions(config, outbox, timeline)))
     recordings = await stack.enter_async_context(
-        _running(_recordings(config, storage, outbox, uploads, directory, transcriptions))
+        _running(
+            _recordings(config, storage, outbox, uploads, directory, transcriptions, RecordingLog(database, time.time))
+        )
     )
     if left := await recordings.recover():
         log.warning("%d recordings had been left unfinished when the last run ended; finishing them", left)
@@ -223,6 +227,7 @@ def _api(
     return [
         accounts_router(reader, changes, authentication),
         calls_router(outbound, database, reader, authentication),
+        call_recordings_router(reader, authentication),
         dids_router(reader, changes, authentication),
         whoami_router(bearer),
         core_dids_router(reader, changes, bearer),
@@ -296,6 +301,7 @@ def _recordings(
     uploads: Uploads,
     directory: Directory,
     transcriptions: Transcriptions,
+    kept: RecordingLog,
 ) -> Recordings:
     def detector(sid: str) -> str:
         account = directory.account(sid)
@@ -309,6 +315,7 @@ def _recordings(
         url=_files_url(config),
         detector=detector,
         transcriber=transcriptions,
+        kept=kept,
     )
 
 

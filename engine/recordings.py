@@ -26,6 +26,7 @@ import msgspec
 
 from .errors import PromptError, StorageError
 from .recording import Recorded, RecordingRequest, TranscriptionRequest
+from .recording_log import KeptRecording
 from .spool import SpoolFolder
 from .storage.base import MIME_TYPES, Storage, StoredFile, Wanted
 from .uploads import Upload, Uploads
@@ -71,6 +72,14 @@ class Transcriber(Protocol):
         /,
     ) -> None:
         """Take the samples of a recording that is finished, and tell what was said. Never raises."""
+        ...
+
+
+class Log(Protocol):
+    """What is needed of `recording_log.RecordingLog`."""
+
+    async def put(self, kept: KeptRecording) -> None:
+        """Write down what became of a recording, in place of what was written of it before."""
         ...
 
 
@@ -132,11 +141,12 @@ class Recordings:
         detector: Callable[[str], str] = lambda account: "energy",
         workers: Workers | None = None,
         transcriber: Transcriber | None = None,
+        kept: Log | None = None,
     ) -> None:
         self._spool = SpoolFolder(folder)
         self._storage, self._callbacks, self._uploads = storage, callbacks, uploads
         self._url, self._detector = url.rstrip("/"), detector
-        self._transcriber = transcriber
+        self._transcriber, self._kept = transcriber, kept
         self._workers = workers or Workers("flexml.engine.encode", size=ENCODERS, timeout_s=ENCODE_TIMEOUT_S)
         self._tasks: set[asyncio.Task[Recorded]] = set()
         self._files: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -174,7 +184,9 @@ class Recordings:
             )  # fmt: skip
             await self._spool_for(plan)
         except StorageError as error:
-            await self._call_back(sid, request, facts, Recorded(status="failed", error=str(error)))
+            outcome = Recorded(status="failed", error=str(error))
+            await self._keep(_kept(sid, call_sid, account_sid, request, outcome))
+            await self._call_back(sid, request, facts, outcome)
             raise
         return Recording(plan, str(self._spool.samples(sid)))
 
@@ -259,6 +271,7 @@ class Recordings:
         """Tell what became of it, and clean up."""
         outcome = plan.outcome or Recorded(status="failed")
         try:
+            await self._keep(_kept(plan.sid, plan.call_sid, plan.account, plan.request, outcome))
             await self._call_back(plan.sid, plan.request, plan.facts, outcome)
             await self._transcribe(plan, outcome)
             clean_up = self._spool.give_up if outcome.status == "failed" else self._spool.remove
@@ -287,6 +300,7 @@ class Recordings:
                 failed.set_result(error)
 
         try:
+            await self._keep(_uploading(plan))
             problem = await self._uploads.put(self._upload(plan), tell)
             if problem:
                 plan = plan.failed(problem)
@@ -367,6 +381,10 @@ class Recordings:
                 outcome.transcription, plan.call_sid, request, facts, samples, plan.channels
             )  # fmt: skip
 
+    async def _keep(self, kept: KeptRecording) -> None:
+        if self._kept is not None:
+            await self._kept.put(kept)
+
     async def _call_back(
         self, sid: str, request: RecordingRequest, facts: Mapping[str, object], outcome: Recorded
     ) -> None:
@@ -393,6 +411,30 @@ def _wanted(request: RecordingRequest, sid: str) -> Wanted:
         lifecycle_action=request.lifecycle_action,
         lifecycle_ttl=request.lifecycle_ttl,
     )
+
+
+def _kept(
+    sid: str, call_sid: str, account: str, request: RecordingRequest, outcome: Recorded
+) -> KeptRecording:  # fmt: skip
+    in_storage = outcome.status == "completed" and not request.external
+    return KeptRecording(
+        sid=sid,
+        call=call_sid,
+        account=account,
+        recording_sid=outcome.sid,
+        file=outcome.sid if in_storage else "",
+        url=outcome.url,
+        format=request.file_format,
+        duration_s=outcome.duration_s,
+        status=outcome.status,
+        error=outcome.error,
+    )
+
+
+def _uploading(plan: Plan) -> KeptRecording:
+    """As it is until its cloud has it, or it is given up; where it is to lie is no secret."""
+    assert plan.outcome is not None  # there is a content, so it has been encoded
+    return replace(_kept(plan.sid, plan.call_sid, plan.account, plan.request, plan.outcome), status="uploading")
 
 
 def _left(plan: Plan, failure: Exception) -> Recorded:

@@ -1,4 +1,5 @@
-"""Deleting what is older than `[database] keep_days`: ended calls with their timelines, delivered callbacks."""
+"""Deleting what is older than `[database] keep_days`: ended calls with their timelines and what is known of
+their recordings (not the files), delivered callbacks."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from .db import Database
-from .tables import call_table, callback_table, timeline_table
+from .tables import call_table, callback_table, recording_table, timeline_table
 
 log = logging.getLogger("flexml.retention")
 
@@ -45,7 +46,7 @@ async def keep(database: Database, days: int, clock: Callable[[], float]) -> Non
 
 
 async def purge(database: Database, before: float) -> Purged:
-    """Delete the calls that ended `before`, with their timelines, and the delivered callbacks made before then."""
+    """Delete the calls that ended `before`, with what belongs to them, and the delivered callbacks made before then."""
     calls = timeline = 0
     old = sa.and_(call_table.c.started < before, call_table.c.ended < before)
     while True:
@@ -53,6 +54,7 @@ async def purge(database: Database, before: float) -> Purged:
             found = await connection.execute(sa.select(call_table.c.sid).where(old).limit(BATCH))
             sids = list(found.scalars())
         timeline += await _delete(database, timeline_table.c.id, timeline_table.c.call.in_(sids))
+        await _delete(database, recording_table.c.sid, recording_table.c.call.in_(sids))
         calls += await _delete(database, call_table.c.sid, call_table.c.sid.in_(sids))
         if len(sids) < BATCH:
             break

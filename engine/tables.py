@@ -103,6 +103,21 @@ timeline_table: Final = sa.Table(
     sa.Column("what", sa.Text, nullable=False),
     sa.Column("details", sa.JSON, nullable=False),
 )
+recording_table: Final = sa.Table(
+    "recording",
+    metadata,
+    sa.Column("sid", sa.String(36), primary_key=True),
+    sa.Column("call", sa.String(36), nullable=False, index=True),
+    sa.Column("account", sa.String(36), nullable=False),
+    sa.Column("recording_sid", sa.String(36), nullable=False),
+    sa.Column("file", sa.String(36), nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("format", sa.String(16), nullable=False),
+    sa.Column("duration_s", sa.Integer, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("error", sa.Text, nullable=False),
+    sa.Column("created", sa.Double, nullable=False),
+)
 container_table: Final = sa.Table(
     "container",
     metadata,

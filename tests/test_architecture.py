@@ -139,7 +139,7 @@ LAYERS = [
         "engine.trunk_upkeep",
     ),
     ("engine.sip.agent", "engine.sip.negotiation", "engine.sip.trunks"),
-    ("engine.makings",),
+    ("engine.makings", "engine.recording_log"),
     ("engine.decoders", "engine.making", "engine.responses", "engine.convert"),
     ("engine.sip", "engine.audio_cache", "engine.download", "engine.decode", "engine.encode", "engine.db"),
     ("engine.config_file", "engine.migrations"),

@@ -17,12 +17,15 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 import soundfile
+import sqlalchemy as sa
 from flexml.engine.db import Database
 from flexml.engine.errors import StorageError
 from flexml.engine.recording import Recorded, RecordingRequest
+from flexml.engine.recording_log import RecordingLog
 from flexml.engine.recordings import Recording, Recordings
 from flexml.engine.storage.base import StoredFile, Wanted
 from flexml.engine.storage.local import LocalStorage
+from flexml.engine.tables import recording_table
 from flexml.engine.uploads import Uploads
 from flexml.media.recorder import Recorder, SpoolWriter
 
@@ -82,7 +85,9 @@ class World:
     def __init__(self, folder: Path, database: Database, told: Told, uploads: Uploads | None = None) -> None:
         self.folder, self.told = folder, told
         self.storage = MortalStorage(database, folder / "files", clock=lambda: 1000.0)
-        self.recordings = Recordings(folder / "files", self.storage, told, uploads, url=URL)
+        self.database = database
+        log = RecordingLog(database, lambda: 1000.0)
+        self.recordings = Recordings(folder / "files", self.storage, told, uploads, url=URL, kept=log)
 
     async def record(self, request: RecordingRequest, *frames: float, account: str = ACCOUNT) -> Recording:
         """Begin and record what `say` makes of `frames`."""
@@ -92,6 +97,14 @@ class World:
 
     async def recorded(self, request: RecordingRequest, *frames: float) -> Recorded:
         return await self.recordings.finish(await self.record(request, *frames), FACTS)
+
+    async def kept(self) -> list[dict[str, Any]]:
+        """What is known of the recordings of call 1, in the order in which they ended."""
+        query = (
+            sa.select(recording_table).where(recording_table.c.call == "call 1").order_by(sa.literal_column("rowid"))
+        )
+        async with self.database.begin() as connection:
+            return [dict(row) for row in (await connection.execute(query)).mappings()]
 
     def left(self) -> list[str]:
         """What lies in the spool and among what failed."""
@@ -152,6 +165,32 @@ def test_a_recording_becomes_a_file_of_the_account_and_callbacks(tmp_path: Path)
                 ("http://app/status", "GET", told),
             ]
             assert here.left() == []
+
+    run(main())
+
+
+def test_what_became_of_each_recording_of_a_call_is_kept_whether_it_has_a_file_or_not(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            first = await here.recorded(RecordingRequest(file_format="ul"), 2)
+            await here.recorded(RecordingRequest(file_format="ul", file_sid=first.sid), 1)
+            await here.recorded(RecordingRequest(), 0, 1)
+            broken = await here.record(RecordingRequest(), 1)
+            await here.recordings.finish(broken, FACTS, error="the disk has burnt")
+            with pytest.raises(StorageError):
+                await here.record(RecordingRequest(container_sid="2f367eb5-adc6-4413-b603-533e2a8f0804"))
+            kept = await here.kept()
+            columns = ("status", "file", "recording_sid", "url", "duration_s", "format")
+            assert [tuple(one[name] for name in columns) for one in kept] == [
+                ("completed", first.sid, first.sid, first.url, 2, "ul"),
+                ("completed", first.sid, first.sid, first.url, 1, "ul"),
+                ("absent", "", "", "", 0, "wav"),
+                ("failed", "", "", "", 0, "wav"),
+                ("failed", "", "", "", 0, "wav"),
+            ]
+            assert kept[3]["error"] == "the disk has burnt"
+            assert {one["account"] for one in kept} == {ACCOUNT}
+            assert len({one["sid"] for one in kept}) == 5
 
     run(main())
 
@@ -393,6 +432,7 @@ from pathlib import Path
 import numpy as np
 from flexml.engine.db import Database
 from flexml.engine.recording import RecordingRequest
+from flexml.engine.recording_log import RecordingLog
 from flexml.engine.recordings import Recordings
 from flexml.engine.storage.local import LocalStorage
 from flexml.media.recorder import Recorder, SpoolWriter

@@ -60,6 +60,9 @@ def test_a_recording_lies_in_the_cloud_and_nowhere_else(tmp_path: Path) -> None:
                 assert here.told.statuses() == dict.fromkeys(BOTH, "completed")
                 assert {data["RecordingUrl"] for _, _, data in here.told.got.values()} == {url}
                 assert await here.storage.find(done.sid) is None
+                (kept,) = await here.kept()
+                assert (kept["status"], kept["recording_sid"], kept["file"]) == ("completed", done.sid, "")
+                assert (kept["url"], kept["duration_s"]) == (url, 2)
                 assert here.left() == []
 
     run(main())
@@ -86,8 +89,11 @@ def test_who_waits_hears_of_the_first_failure_and_callbacks_of_the_end(tmp_path:
             assert "Connection refused" in done.error
             assert here.told.got == {}
             assert here.left() == ["spool/*.content", "spool/*.json", "spool/*.s16"]
+            url = f"{server.url}/bucket/{done.sid}.wav"
+            assert [(one["status"], one["url"]) for one in await here.kept()] == [("uploading", url)]
             with server:
                 await here.recordings.idle()
+            assert [(one["status"], one["url"]) for one in await here.kept()] == [("completed", url)]
             assert len(object_of(server, done)) == 44 + 16000
             assert here.told.statuses() == dict.fromkeys(BOTH, "completed")
             assert {data["RecordingSid"] for _, _, data in here.told.got.values()} == {done.sid}

@@ -10,14 +10,18 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 from flexml.engine.db import Callback, CallRecord, Database
+from flexml.engine.recording_log import KeptRecording, RecordingLog
 from flexml.engine.retention import DAY_S, EVERY_S, Purged, keep, purge
-from flexml.engine.tables import timeline_table
+from flexml.engine.tables import recording_table, timeline_table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .virtual_time import run
 
 CALL = CallRecord(
     sid="", account="a", direction="inbound", from_number="1", to_number="2", state="ended", started=0, ended=10
+)
+RECORDING = KeptRecording(
+    sid="", call="", account="a", recording_sid="", file="", url="", format="wav", duration_s=1, status="absent"
 )
 CALLBACK = Callback(sid="", url="http://a/", method="POST", data={}, created=10)
 
@@ -53,6 +57,7 @@ def test_old_calls_go_with_their_timelines_and_delivered_callbacks(database_url:
             ):
                 await database.save_call(call)
                 await add_lines(database, call.sid, 2)
+                await RecordingLog(database, lambda: 1.0).put(replace(RECORDING, sid=call.sid, call=call.sid))
             for callback in (
                 replace(CALLBACK, sid="old", state="delivered"),
                 replace(CALLBACK, sid="young", state="delivered", created=100),
@@ -62,6 +67,9 @@ def test_old_calls_go_with_their_timelines_and_delivered_callbacks(database_url:
                 await database.save_callback(callback)
             assert await purge(database, before=50) == Purged(calls=1, timeline=2, callbacks=1)
             assert {call.sid for call in await database.load_calls()} == {"young", "live"}
+            async with database.begin() as connection:
+                recordings = (await connection.execute(sa.select(recording_table.c.call))).scalars()
+                assert set(recordings) == {"young", "live"}
             assert sorted(await lines_left(database)) == ["live", "live", "young", "young"]
             assert [row.sid for row in await database.load_callbacks("delivered")] == ["young"]
             assert await purge(database, before=50) == Purged(calls=0, timeline=0, callbacks=0)

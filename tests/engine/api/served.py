@@ -18,6 +18,7 @@ from urllib.parse import urlencode, urlsplit
 from flexml.engine.api.accounts import accounts_router
 from flexml.engine.api.authentication import Authentication
 from flexml.engine.api.bearer import BearerAuthentication
+from flexml.engine.api.call_recordings import call_recordings_router
 from flexml.engine.api.calls import calls_router
 from flexml.engine.api.collection import Reader
 from flexml.engine.api.core.dids import core_dids_router
@@ -176,6 +177,7 @@ async def _serving(url: str, folder: Path) -> AsyncGenerator[Served]:
     routers = [
         accounts_router(reader, changes, who),
         calls_router(outbound, database, reader, who),
+        call_recordings_router(reader, who),
         dids_router(reader, changes, who),
         whoami_router(bearer),
         core_dids_router(reader, changes, bearer),

@@ -56,7 +56,7 @@ def test_no_route_shows_changes_or_ends_what_is_anothers(pair: Served) -> None:
         assert found.status == 404, (method, path)
         assert (found.status, found.body) == (absent.status, absent.body), "nobody can tell that it is there"
         asked += 1
-    assert asked >= 11
+    assert asked >= 12
     assert {name: pair.me.get(f"/{name}/{sid}").body for name, sid in sids.items()} == before
 
 
