@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from . import provisioning
 from .announcement import announce, announced
-from .db import Account, CallRecord, Database, Did
+from .db import Account, CallRecord, Database, Did, call_row
 from .directory import Directory
 from .provisioning import NOTHING, Named
 from .tables import account_table, call_table, did_table
@@ -197,4 +197,4 @@ async def change_scheduled_call(database: Database, call: CallRecord) -> bool:
     """Save the call as it is now, if it still waits to be placed; False where somebody has taken it."""
     where = sa.and_(call_table.c.sid == call.sid, call_table.c.state == "scheduled")
     async with database.begin() as connection:
-        return (await connection.execute(sa.update(call_table).where(where).values(asdict(call)))).rowcount == 1
+        return (await connection.execute(sa.update(call_table).where(where).values(call_row(call)))).rowcount == 1

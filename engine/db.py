@@ -9,6 +9,7 @@ columns. Times are Unix seconds, given by the caller.
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -247,7 +248,7 @@ class Database:
     async def save_call(self, call: CallRecord) -> None:
         """Insert the call, or update it where it is there already."""
         async with self.begin() as connection:
-            await _put(connection, call_table, asdict(call))
+            await _put(connection, call_table, call_row(call))
 
     async def load_calls(self, *, state: str | None = None) -> list[CallRecord]:
         """Calls, oldest first; those in `state` only where it is given."""
@@ -317,6 +318,28 @@ class Database:
         if self._engine is None:
             raise RuntimeError("the database is not started")
         return self._engine.begin()
+
+
+def call_row(call: CallRecord) -> dict[str, Any]:
+    """What is kept of a call: all of it, and what its order says once more, as lists are filtered by it."""
+    order = call.order or {}
+    return {
+        **asdict(call),
+        "url": order.get("url"),
+        "method": order.get("method", "POST"),
+        "status_callback_url": order.get("status_callback_url"),
+        "status_callback_method": order.get("status_callback_method", "POST"),
+        "attributes": as_texts(order.get("attributes", {})),
+    }
+
+
+def as_texts(value: Any) -> Any:
+    """An object with every value in it as text, as filters compare it, in every database alike; null stays null."""
+    if isinstance(value, dict):
+        return {name: as_texts(part) for name, part in value.items()}
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 async def _claim(connection: AsyncConnection, sid: str) -> bool:

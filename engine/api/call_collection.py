@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 from fastapi import Request
 
-from ..tables import call_table
+from ..tables import call_status, call_table, call_waits
 from .collection import NOW, Collection, Object, Row, Selection
 from .problem import bad_query
 from .query.fields import INTEGER, OBJECT, SECONDS, TEXT, TIME, Field
@@ -18,29 +18,22 @@ STATES: Final = ("scheduled", "live", "ended", "all")
 _columns = call_table.c
 _delay: sa.ColumnElement[float] = sa.case((_columns.state == "scheduled", _columns.due - NOW), else_=0.0)
 
-
-def _ordered(name: str, default: str | None = None) -> sa.ColumnElement[Any]:
-    """A field of the order; calls that came in have none, and are shown with the default."""
-    column = _columns.order[name].as_string()
-    return column if default is None else sa.func.coalesce(column, default)
-
-
 _CREATED: Final = Field(name="date_created", kind=TIME, column=_columns.created)
-_DELAY: Final = Field(name="delay", kind=SECONDS, column=_delay)
+_DELAY: Final = Field(name="delay", kind=SECONDS, column=_delay, sort=call_waits)
 _FIELDS: Final = (
     Field(name="account_sid", kind=TEXT, column=_columns.account),
-    Field(name="attributes", kind=OBJECT, column=_columns.order["attributes"]),
+    Field(name="attributes", kind=OBJECT, column=_columns.attributes),
     Field(name="call_sid", kind=TEXT, column=_columns.sid),
     Field(name="called_did", kind=TEXT, column=_columns.to_number),
     Field(name="calling_did", kind=TEXT, column=_columns.from_number),
     _CREATED,
     _DELAY,
-    Field(name="method", kind=TEXT, column=_ordered("method", "POST")),
-    Field(name="status_callback_method", kind=TEXT, column=_ordered("status_callback_method", "POST")),
-    Field(name="status_callback_url", kind=TEXT, column=_ordered("status_callback_url")),
-    Field(name="url", kind=TEXT, column=_ordered("url")),
+    Field(name="method", kind=TEXT, column=_columns.method),
+    Field(name="status_callback_method", kind=TEXT, column=_columns.status_callback_method),
+    Field(name="status_callback_url", kind=TEXT, column=_columns.status_callback_url),
+    Field(name="url", kind=TEXT, column=_columns.url),
     Field(name="state", kind=TEXT, column=_columns.state, extra=True),
-    Field(name="status", kind=TEXT, column=sa.func.nullif(_columns.status, ""), extra=True),
+    Field(name="status", kind=TEXT, column=call_status, extra=True),
     Field(name="direction", kind=TEXT, column=_columns.direction, extra=True),
     Field(name="duration", kind=INTEGER, column=_columns.duration_s, extra=True),
     Field(name="date_answered", kind=TIME, column=_columns.answered, extra=True),
@@ -92,6 +85,7 @@ CALLS: Final = Collection(
     order=(Order(_DELAY),),
     show=_show,
     show_extra=_show_extra,
+    unread=frozenset({"callback", "attributes"}),
 )
 
 
@@ -101,6 +95,6 @@ def select(request: Request) -> Selection:
     if state not in STATES:
         raise bad_query("state", f"found {state[:40]!r}; expected one of {', '.join(STATES)}")
     if state == "scheduled":
-        return Selection(where=(_columns.state == state, _columns.due > NOW))
+        return Selection(where=(call_waits > NOW,))
     where = () if state == "all" else (_columns.state == state,)
     return Selection(where=where, uncountable=True, order=(Order(_CREATED, descending=True),))

@@ -6,6 +6,7 @@ follows; one that is over in nothing.
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -119,7 +120,7 @@ async def _reschedule(outbound: Outbound, account: Account, row: Row, request: R
             wanted["attributes"] = merged(before["attributes"], attributes, replace=replaces)
     change = checked(CallChange, wanted, CALLS.by_name)
     keeps_time = request.method == "PATCH" and "delay" not in sent
-    record = CallRecord(**row)
+    record = CallRecord(**{field.name: row[field.name] for field in fields(CallRecord)})
     try:
         if not await outbound.change(account, record, _order(change), delay_s=None if keeps_time else change.delay):
             raise conflict(None, "the call is being placed")

@@ -18,11 +18,11 @@ from ..db import Account, Database
 from ..storage.base import canonical_sid
 from ..tokens import Token
 from .problem import bad_query, missing
-from .query.collation import ByCodePoint
 from .query.conditions import Clause, compile_filter
-from .query.fields import TEXT, Field
+from .query.fields import Field
 from .query.grammar import FilterError
 from .query.paging import Order, Page, by_offset, by_sid, read_page
+from .query.rows import Rows, sorting
 
 NOW: Final = sa.bindparam("now", type_=sa.Double)
 """Unix time of the request, for fields that depend on it."""
@@ -37,9 +37,9 @@ class Collection:
     """What a list of objects is: whose rows, which fields, how a row is shown.
 
     `show` takes a row of `table` (and of what is `beside` it, by label) and the time, and gives every field that is not
-    `extra`, in the reference's order; `show_extra` gives those. `sid` and `owner` are columns: the object's own, and
-    its account's. A list that is not asked for in any order is in that of `order`, of which the first field decides in
-    lists without a total.
+    `extra`, in the reference's order; `show_extra` gives those; columns that neither needs are `unread`. `sid` and
+    `owner` are columns: the object's own, and its account's. A list that is not asked for in any order is in that of
+    `order`, of which the first field decides in lists without a total.
     """
 
     noun: str
@@ -51,11 +51,17 @@ class Collection:
     show: Callable[[Row, float], Object]
     show_extra: Callable[[Row], Object] = lambda _: {}
     beside: tuple[sa.Label[Any], ...] = ()
+    unread: frozenset[str] = frozenset()
 
     @property
     def query(self) -> sa.Select[Any]:
         """All of its rows."""
         return sa.select(self.table, *self.beside)
+
+    @property
+    def columns(self) -> tuple[sa.ColumnElement[Any], ...]:
+        """What lists read of a row."""
+        return (*(column for column in self.table.c if column.name not in self.unread), *self.beside)
 
     @property
     def by_name(self) -> dict[str, Field]:
@@ -107,17 +113,20 @@ class Reader:
         selection, params = selection or Selection(), request.query_params
         fields = collection.by_name
         wanted = chosen(params, collection)
-        query = _Query(
-            collection=collection,
-            mine=_visible(collection, asking),
-            page=read_page(params, fields, selection.order or collection.order, uncountable=selection.uncountable),
-            where=(*selection.where, *_filter(params.get("filter", ""), fields)),
-            now={"now": self._clock()},
+        page = read_page(params, fields, selection.order or collection.order, uncountable=selection.uncountable)
+        query = Rows(
+            table=collection.table,
+            sid=collection.sid,
+            part=(_visible(collection, asking), *selection.where),
+            where=tuple(_filter(params.get("filter", ""), fields)),
+            page=page,
         )
-        page = query.page
+        now = {"now": self._clock()}
         async with self._database.begin() as connection:
-            rows = await _rows(connection, query)
-            total = None if selection.uncountable else await _count(connection, query)
+            anchor = await _anchor(connection, collection, asking, page) if page.after or page.before else None
+            found = await connection.execute(query.select(collection.columns, anchor), now)
+            rows = [_named(row) for row in found.mappings()]
+            total = None if selection.uncountable else (await connection.execute(query.count(), now)).scalar_one()
         more, rows = len(rows) > page.limit, rows[: page.limit]
         if page.before:
             rows = rows[::-1]
@@ -157,69 +166,25 @@ def _filter(text: str, fields: dict[str, Field]) -> list[Clause]:
         raise bad_query("filter", str(error)) from None
 
 
-# ---- queries --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Query:
-    """What is looked for: `mine` is what holds for rows that who asks may see, `now` the value of NOW."""
-
-    collection: Collection
-    mine: Clause
-    page: Page
-    where: tuple[Clause, ...]
-    now: Mapping[str, float]
-
-
 def _visible(collection: Collection, asking: Asking) -> Clause:
     """What holds for the rows that who asks may see."""
     owner = asking.sid if isinstance(asking, Account) else asking.account
     return sa.true() if owner is None else collection.owner == owner
 
 
-async def _rows(connection: AsyncConnection, query: _Query) -> list[Row]:
-    """The rows of the page and one more where there is one; backwards from an object that they are `before`."""
-    page, collection = query.page, query.collection
-    beyond = [await _beyond(connection, query)] if page.after or page.before else []
-    order = [_sorted(one.field, one.descending != bool(page.before)) for one in page.order]
-    last = _towards(collection.sid, page.order[0].descending != bool(page.before))
-    select = collection.query.where(query.mine, *query.where, *beyond).order_by(*order, last)
-    found = await connection.execute(select.limit(page.limit + 1).offset(page.offset), query.now)
-    return [_named(row) for row in found.mappings()]
+async def _anchor(connection: AsyncConnection, collection: Collection, asking: Asking, page: Page) -> tuple[Any, str]:
+    """Where the object that the page names lies in the list: the value it is sorted by, and its sid. Raises Problem."""
+    sid = canonical_sid(page.after or page.before)
+    select = sa.select(sorting(page.order[0].field)).where(_visible(collection, asking), collection.sid == sid)
+    found = (await connection.execute(select)).first()
+    if found is None:
+        raise bad_query("after" if page.after else "before", f"cannot find {collection.noun}")
+    return found[0], sid
 
 
 def _named(row: sa.RowMapping) -> Row:
     """A row by the names of its columns."""
     return {str(name): value for name, value in row.items()}
-
-
-async def _beyond(connection: AsyncConnection, query: _Query) -> Clause:
-    """What lies after, or before, the object that the page names."""
-    page, collection = query.page, query.collection
-    (order,) = page.order
-    column, sid = order.field.column, canonical_sid(page.after or page.before)
-    anchor = sa.select(column).where(query.mine, collection.sid == sid)
-    found = (await connection.execute(anchor, query.now)).first()
-    if found is None:
-        raise bad_query("after" if page.after else "before", f"cannot find {collection.noun}")
-    if order.descending == bool(page.before):
-        return sa.or_(column > found[0], sa.and_(column == found[0], collection.sid > sid))
-    return sa.or_(column < found[0], sa.and_(column == found[0], collection.sid < sid))
-
-
-async def _count(connection: AsyncConnection, query: _Query) -> int:
-    select = sa.select(sa.func.count()).select_from(query.collection.table).where(query.mine, *query.where)
-    return (await connection.execute(select, query.now)).scalar_one()
-
-
-def _sorted(field: Field, descending: bool) -> sa.ColumnElement[Any]:
-    """What has no value comes last, in every database."""
-    ordered = _towards(ByCodePoint(field.column) if field.kind is TEXT else field.column, descending)
-    return ordered.nulls_last() if getattr(field.column, "nullable", True) else ordered
-
-
-def _towards(column: sa.ColumnElement[Any], descending: bool) -> sa.UnaryExpression[Any]:
-    return column.desc() if descending else column.asc()
 
 
 def _around(

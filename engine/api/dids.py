@@ -45,6 +45,7 @@ DIDS: Final = Collection(
     fields=tuple(_FIELDS.values()),
     order=(Order(_FIELDS["phonenumber"]),),
     show=_show,
+    unread=frozenset({"configured"}),
 )
 
 

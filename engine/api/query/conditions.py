@@ -76,7 +76,7 @@ def _like(column: Column, values: list[Any]) -> Clause:
 
 
 def _ilike(column: Column, values: list[Any]) -> Clause:
-    return column.ilike(_pattern(values[0]), escape=_ESCAPE)
+    return _AnyCaseLike(column, sa.literal(_pattern(values[0])))
 
 
 _EXACT: Final[dict[str, Callable[[Column, list[Any]], Clause]]] = {
@@ -101,14 +101,28 @@ class _SameCaseLike(FunctionElement[bool]):
     inherit_cache = True
 
 
+class _AnyCaseLike(FunctionElement[bool]):
+    """LIKE that does not heed case, which is what SQLite's own is (of ASCII letters)."""
+
+    type = sa.Boolean()
+    inherit_cache = True
+
+
 @compiles(_SameCaseLike)
-def _write_like(element: _SameCaseLike, compiler: SQLCompiler, **how: Any) -> str:
-    column, pattern, _ = element.clauses
+@compiles(_AnyCaseLike, "sqlite")
+def _write_like(element: FunctionElement[bool], compiler: SQLCompiler, **how: Any) -> str:
+    column, pattern, *_ = element.clauses
     return f"{compiler.process(column, **how)} LIKE {compiler.process(pattern, **how)} ESCAPE '{_ESCAPE}'"
 
 
+@compiles(_AnyCaseLike)
+def _write_ilike(element: FunctionElement[bool], compiler: SQLCompiler, **how: Any) -> str:
+    column, pattern = element.clauses
+    return f"{compiler.process(column, **how)} ILIKE {compiler.process(pattern, **how)} ESCAPE '{_ESCAPE}'"
+
+
 @compiles(_SameCaseLike, "sqlite")
-def _write_glob(element: _SameCaseLike, compiler: SQLCompiler, **how: Any) -> str:
+def _write_glob(element: FunctionElement[bool], compiler: SQLCompiler, **how: Any) -> str:
     column, _, glob = element.clauses
     return f"{compiler.process(column, **how)} GLOB {compiler.process(glob, **how)}"
 

@@ -32,6 +32,7 @@ class Kind:
 def _text(text: str) -> str:
     if "\0" in text:
         raise ValueError
+    text.encode()  # half of a surrogate pair is no text: a ValueError
     return text
 
 
@@ -80,7 +81,7 @@ OBJECT: Final = Kind(name="an object", operators=frozenset(), read=_text)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Field:
-    """A field of a collection's objects. `column` is what filters and orders go by.
+    """A field of a collection's objects. `column` is what filters go by, `sort` what orders do where it is another.
 
     One that is `extra` is shown only where `include_fields` names it. `inner` are the fields of an object that is made
     of columns.
@@ -91,6 +92,7 @@ class Field:
     column: sa.ColumnElement[Any]
     extra: bool = False
     inner: tuple[Field, ...] = ()
+    sort: sa.ColumnElement[Any] | None = None
 
 
 def find(fields: dict[str, Field], name: str) -> Field | None:

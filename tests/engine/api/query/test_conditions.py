@@ -139,6 +139,7 @@ WRONG = {
     "at in (1970-01-01, null)": (
         "found 'null' for at; expected a time such as \"2026-01-31T12:00:00.000Z\" at character 20"
     ),
+    "name eq '\ud800'": "found '\\ud800' for name; expected text at character 9",
     "name eq '\0'": "found '\\x00' for name; expected text at character 9",
 }
 
