@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from flexml.engine.recording_log import KeptRecording, RecordingLog
 
+from ...conftest import NewDatabase
 from .served import Served, serving
 
 FILE = "6a04a2e1-2f0e-4b5c-9a3c-07f9a1c1a001"
@@ -20,9 +21,9 @@ ONE = KeptRecording(
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, str]]:
+def recorded(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, str]]:
     """A call with three recordings, and another that has one."""
-    with serving(tmp_path_factory.mktemp("recorded")) as served:
+    with serving(new_database(tmp_path_factory.mktemp("recorded"))) as served:
         calls = [served.me.ask("POST", "/calls", ORDER).body for _ in range(2)]
         account = calls[0]["account_sid"]
         log = RecordingLog(served.database, served.clock)

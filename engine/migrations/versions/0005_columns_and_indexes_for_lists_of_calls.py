@@ -12,8 +12,8 @@ from sqlalchemy.dialects import postgresql
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 BATCH = 1000
 JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
