@@ -41,6 +41,7 @@ from .config import Config
 from .conversions import Conversions
 from .db import Database
 from .directory import Directory
+from .errors import DatabaseAway
 from .exchange import Exchange
 from .inbound import Inbound
 from .leg import LegSettings
@@ -332,6 +333,8 @@ async def _sweep(storage: LocalStorage) -> None:
     while True:
         try:
             await storage.sweep(time.time())
+        except DatabaseAway:
+            pass  # which has said so
         except Exception:
             log.exception("files that are past their time could not be deleted")
         await asyncio.sleep(SWEEP_S)

@@ -1,9 +1,7 @@
 """What outlives the process: accounts, numbers, calls and undelivered callbacks.
 
-SQLAlchemy 2 over an asynchronous driver, so that no query blocks the loop. SQLite by default, in WAL mode
-through one connection (SQLite has one writer anyway; a second one would only meet locks); nothing here is
-SQLite's own, so another database is a URL away. Rows cross as frozen dataclasses whose fields are the
-columns. Times are Unix seconds, given by the caller.
+SQLAlchemy 2 over an asynchronous driver, so that no query blocks the loop; nothing here is one database's own. Rows
+cross as frozen dataclasses whose fields are the columns. Times are Unix seconds, given by the caller.
 """
 
 from __future__ import annotations
@@ -12,30 +10,19 @@ import asyncio
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass, field, fields, replace
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import event
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .announcement import announce
-from .errors import ConfigError, DatabaseError
-from .migrations import migrate
+from .errors import ConfigError
 from .numbering import shown_formats
 from .password import hash_password, verify_password
+from .sql import Sql
 from .tables import account_table, call_table, callback_table, did_table
 
-ASYNC_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
-NO_ASYNCPG: Final = (
-    "for PostgreSQL the package asyncpg is needed, which is not installed; "
-    "it comes with the extra postgresql: .venv/bin/pip install '.[postgresql]'"
-)
 PAGE: Final = 200
 """Rows that are read at once where all are wanted."""
 CallbackState = Literal["pending", "delivered", "failed"]
@@ -152,56 +139,8 @@ class Callback:
 Row = TypeVar("Row", Account, Did, CallRecord, Callback)
 
 
-SQLITE_POOL: Final[dict[str, Any]] = {"pool_size": 1, "max_overflow": 0}
-POSTGRESQL_POOL: Final[dict[str, Any]] = {
-    "pool_size": 10,
-    "max_overflow": 10,
-    "pool_timeout": 10,
-    "pool_pre_ping": True,
-}
-"""Who waits longer than `pool_timeout` seconds for a connection has an error. A connection is asked whether it is
-still one before it is used: the server may have been started anew."""
-AWAY: Final = (SQLAlchemyError, OSError, TimeoutError)
-"""What is raised where the database does not do what it should: it is away, or refuses."""
-
-
-def said(error: BaseException) -> str:
-    """What the driver said, without the statement and its values."""
-    return str(getattr(error, "orig", None) or error) or type(error).__name__
-
-
-class Database:
-    """The tables behind one URL, `sqlite:///var/flexml.db` for one."""
-
-    def __init__(self, url: str) -> None:
-        self._url = _async_url(url)
-        self._engine: AsyncEngine | None = None
-
-    async def start(self) -> None:
-        """Connect; make the directory of a SQLite file, and bring the tables to this version.
-
-        Raises DatabaseError where it cannot be reached, or where a later version has made the tables.
-        """
-        is_sqlite = self._url.get_backend_name() == "sqlite"
-        if is_sqlite and self._url.database:
-            await asyncio.to_thread(_make_parent, self._url.database)
-        self._engine = create_async_engine(self._url, **(SQLITE_POOL if is_sqlite else POSTGRESQL_POOL))
-        if is_sqlite:
-            event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
-        try:
-            async with self._engine.connect() as connection:
-                await connection.run_sync(migrate)
-        except BaseException as error:
-            await self.close()
-            if isinstance(error, AWAY) or type(error).__module__.startswith("asyncpg."):
-                raise DatabaseError(f"the database {self._url} cannot be used: {said(error)}") from error
-            raise
-
-    async def close(self) -> None:
-        """Close all connections."""
-        if self._engine is not None:
-            await self._engine.dispose()
-            self._engine = None
+class Database(Sql):
+    """What is asked of the tables, and put into them. Raises DatabaseAway where that may work later."""
 
     async def sync_config(
         self, accounts: Sequence[AccountEntry], dids: Sequence[DidEntry], *, now: float = 0.0
@@ -313,12 +252,6 @@ class Database:
         async with self.begin() as connection:
             return await _select(connection, callback_table, Callback, where=where, order=callback_table.c.created)
 
-    def begin(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """A connection in a transaction, committed at the end of the block."""
-        if self._engine is None:
-            raise RuntimeError("the database is not started")
-        return self._engine.begin()
-
 
 def call_row(call: CallRecord) -> dict[str, Any]:
     """What is kept of a call: all of it, and what its order says once more, as lists are filtered by it."""
@@ -418,30 +351,3 @@ async def _put(connection: AsyncConnection, table: sa.Table, row: dict[str, Any]
     updated = await connection.execute(sa.update(table).where(table.c.sid == row["sid"]).values(row))
     if updated.rowcount == 0:
         await connection.execute(sa.insert(table).values(row))
-
-
-def _async_url(url: str) -> URL:
-    """The URL with the asynchronous driver of its database. Raises ConfigError, which tells no password."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise ConfigError(["database url: cannot be read; expected one such as sqlite:///FILE"]) from None
-    if parsed.drivername in ASYNC_DRIVERS:
-        parsed = parsed.set(drivername=ASYNC_DRIVERS[parsed.drivername])
-    if parsed.drivername not in ASYNC_DRIVERS.values():
-        raise ConfigError([f"database url {parsed}: unknown database; known: {', '.join(ASYNC_DRIVERS)}"])
-    if parsed.get_backend_name() == "postgresql" and find_spec("asyncpg") is None:
-        raise ConfigError([f"database url {parsed}: {NO_ASYNCPG}"])
-    return parsed
-
-
-def _make_parent(database: str) -> None:
-    Path(database).parent.mkdir(parents=True, exist_ok=True)
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    """Settings of every SQLite connection. NORMAL survives a crash of ours; only power loss can cost a commit."""
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=5000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()

@@ -3,6 +3,7 @@
     FlexmlError
     ├── ConfigError        the configuration cannot be used (one line for each problem)
     ├── DatabaseError      the database cannot be used: what it is, and what to do
+    │   └── DatabaseAway   it does not answer now, and may later
     ├── DocumentError      a FlexML document cannot be executed: URL, line, verb, attribute, found, allowed
     ├── FetchError         an HTTP request got no usable answer
     ├── PromptError        audio cannot be fetched, decoded or spoken
@@ -37,6 +38,10 @@ class ConfigError(FlexmlError):
 
 class DatabaseError(FlexmlError):
     """The database cannot be used as it is, or not by this version."""
+
+
+class DatabaseAway(DatabaseError):
+    """The database does not answer now; what was asked may work later."""
 
 
 class DocumentError(FlexmlError):

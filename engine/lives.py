@@ -172,7 +172,7 @@ class Lives:
         """Save what is known so far, `after` what was known before; the call goes on without."""
         await after
         try:
-            await self._database.save_call(record)
+            await self._database.patiently(lambda: self._database.save_call(record))
         except Exception:
             log.exception("the call's row could not be saved")
 
@@ -187,7 +187,8 @@ class Lives:
         )
         if callback := _callback(call, facts, case, ending):
             await self._outbox.put(**callback)
-        await self._database.save_call(_record(call, case, outcome))
+        ended = _record(call, case, outcome)
+        await self._database.patiently(lambda: self._database.save_call(ended))
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new calls, hang up those that live, and wait until all are concluded."""

@@ -19,7 +19,7 @@ from .changes import change_scheduled_call
 from .db import Account, CallRecord, Database
 from .dial import Destination
 from .directory import Directory, Route
-from .errors import OrderError
+from .errors import DatabaseAway, OrderError
 from .exchange import SCHEMES, Caller
 from .flexml.request import CallFacts
 from .flexml.verb import Method
@@ -140,6 +140,8 @@ class Outbound:
                     for record in await self._database.claim_due_calls(self._clock()):
                         await self._take(record)
                 await self._sleep(await self._database.next_due())
+            except DatabaseAway:  # which has said so
+                await asyncio.sleep(LOOK_S)
             except Exception:
                 log.exception("scheduled calls could not be looked at")
                 await asyncio.sleep(LOOK_S)
@@ -164,7 +166,7 @@ class Outbound:
         except OrderError as error:
             log.error("scheduled call %s cannot be placed: %s", record.sid, error)
             ended = replace(record, state="ended", status="failed", ended=self._clock())
-            await self._database.save_call(ended)
+            await self._database.patiently(lambda: self._database.save_call(ended))
 
     # ---- placing ----------------------------------------------------------------------------------------------
 

@@ -99,14 +99,14 @@ class Outbox:
             await asyncio.wait(self._tasks)
 
     async def put(self, url: str, method: str, data: Mapping[str, object], *, sid: str = "") -> str:
-        """Take a callback; when this returns it is in the database. Gives its delivery id.
+        """Take a callback; when this returns it is in the database, however long that is away. Gives its delivery id.
 
         With a `sid` of the caller's, what has been put before is not put again: once, over restarts too.
         """
         callback = Callback(
             sid=sid or str(uuid.uuid4()), url=url, method=method.upper(), data=dict(data), created=self._clock()
         )
-        if not await self._database.add_callback(callback):
+        if not await self._database.patiently(lambda: self._database.add_callback(callback)):
             return sid
         self._tell(callback, "queued", url=callback.url, delivery=callback.sid)
         self._spawn(callback)
@@ -136,17 +136,20 @@ class Outbox:
                 callback = replace(callback, state="delivered")
                 self._tell(callback, "delivered", url=callback.url, attempts=callback.attempts, delivery=callback.sid)
                 log.debug("> callback %s to %s delivered", callback.sid, callback.url)
-                await self._database.save_callback(callback)
+                await self._save(callback)
                 return
             wait_s = self._backoff.wait_s(callback.attempts, self._clock() - callback.created)
             if wait_s is None:
                 callback = replace(callback, state="failed")
                 self._tell(callback, "given up", url=callback.url, attempts=callback.attempts, delivery=callback.sid)
                 log.error("callback %s given up after %d attempts: %s", callback.sid, callback.attempts, problem)
-            await self._database.save_callback(callback)
+            await self._save(callback)
             if wait_s is not None:
                 log.warning("callback %s, next attempt in %g s: %s", callback.sid, wait_s, problem)
                 await asyncio.sleep(wait_s)
+
+    async def _save(self, callback: Callback) -> None:
+        await self._database.patiently(lambda: self._database.save_callback(callback))
 
     async def _attempt(self, callback: Callback) -> str:
         """What went wrong, empty when nothing did."""

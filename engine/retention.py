@@ -13,6 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from .db import Database
+from .errors import DatabaseAway
+from .sql import said
 from .tables import call_table, callback_table, recording_table, timeline_table
 
 log = logging.getLogger("flexml.retention")
@@ -37,8 +39,8 @@ async def keep(database: Database, days: int, clock: Callable[[], float]) -> Non
     while days:
         try:
             purged = await purge(database, clock() - days * DAY_S)
-        except (SQLAlchemyError, OSError) as error:
-            log.error("old calls could not be deleted, next attempt in an hour: %s", getattr(error, "orig", error))
+        except (DatabaseAway, SQLAlchemyError, OSError) as error:
+            log.error("old calls could not be deleted, next attempt in an hour: %s", said(error))
         else:
             if purged.calls or purged.callbacks:
                 log.info("older than %d days, deleted: %s", days, purged)

@@ -21,7 +21,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from .db import Database
+from .errors import DatabaseAway
 from .redact import Plain, presentable, presentable_text
+from .sql import said
 from .tables import timeline_table
 
 log = logging.getLogger("flexml.timeline")
@@ -174,14 +176,14 @@ class Timeline:
         while True:
             try:
                 await self._store(batch)
-            except (OperationalError, InterfaceError, OSError, TimeoutError) as error:
+            except (DatabaseAway, OperationalError, InterfaceError, OSError, TimeoutError) as error:
                 failures += 1
                 wait_s = min(pace.retry_first_s * 2 ** min(failures - 1, 20), pace.retry_most_s)
-                log.error("timelines: %d lines not written, next attempt in %g s: %s", len(batch), wait_s, _said(error))
+                log.error("timelines: %d lines not written, next attempt in %g s: %s", len(batch), wait_s, said(error))
                 await asyncio.sleep(wait_s)
             except SQLAlchemyError as error:
                 if len(batch) == 1:
-                    log.error("%s: a line of the timeline was refused: %s", batch[0].call, _said(error))
+                    log.error("%s: a line of the timeline was refused: %s", batch[0].call, said(error))
                     return
                 for entry in batch:
                     await self._store_for_sure([entry])
@@ -213,11 +215,6 @@ class Timeline:
         now = datetime.now(UTC).timestamp()
         for call, count in lost.items():
             self._put(Entry(call, now, "lines lost", {"count": count}))
-
-
-def _said(error: BaseException) -> str:
-    """What the driver said, without the statement and its values."""
-    return str(getattr(error, "orig", None) or error) or type(error).__name__
 
 
 async def load_timeline(database: Database, call: str) -> list[Entry]:

@@ -76,6 +76,7 @@ async def _load(url: str, call: str) -> tuple[CallRecord, list[Entry]]:
 
     from .db import Database
     from .errors import DatabaseError
+    from .sql import said
     from .timeline import load_timeline
 
     database = Database(url)
@@ -85,8 +86,8 @@ async def _load(url: str, call: str) -> tuple[CallRecord, list[Entry]]:
         return record, await load_timeline(database, record.sid)
     except (UnknownCallError, DatabaseError) as error:
         _fail(str(error), status=1)
-    except (SQLAlchemyError, OSError) as error:
-        _fail(f"the database cannot be read: {getattr(error, 'orig', None) or error}", status=1)
+    except SQLAlchemyError as error:
+        _fail(f"the database cannot be read: {said(error)}", status=1)
     finally:
         await database.close()
 

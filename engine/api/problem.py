@@ -91,6 +91,12 @@ def show_validation(_request: Request, error: Exception) -> JSONResponse:
     return invalid(*(Fault(".".join(map(str, one["loc"][1:])) or None, one["msg"]) for one in found)).response()
 
 
+def show_away(_request: Request, _error: Exception) -> JSONResponse:
+    """The database does not answer, of which the log has the rest."""
+    message = "the database does not answer"
+    return Problem(503, message, [Fault("cause", message)], headers={"Retry-After": "10"}).response()
+
+
 def show_unexpected(_request: Request, _error: Exception) -> JSONResponse:
     """An error of the engine's own, of which the log has the rest."""
     return Problem(500, "internal server error").response()

@@ -20,8 +20,9 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+from ..errors import DatabaseAway
 from ..metrics import WorkerFigures
-from .problem import Problem, show_problem, show_unexpected, show_validation
+from .problem import Problem, show_away, show_problem, show_unexpected, show_validation
 
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 _BACKLOG: Final = 1024
@@ -67,6 +68,7 @@ def create_app(
     for kind in (Problem, HTTPException):
         app.add_exception_handler(kind, show_problem)
     app.add_exception_handler(RequestValidationError, show_validation)
+    app.add_exception_handler(DatabaseAway, show_away)
     app.add_exception_handler(Exception, show_unexpected)
 
     def tell_health() -> JSONResponse:

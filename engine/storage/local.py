@@ -109,17 +109,20 @@ class LocalStorage:
 
     async def put(self, file: StoredFile, content: Path) -> None:
         """See Storage."""
-        await self._check_room(file, file.bytes)
-        before = await self.find(file.sid)
+        await self._database.patiently(lambda: self._check_room(file, file.bytes))
+        before = await self._database.patiently(lambda: self.find(file.sid))
         path = self.path(file)
         try:
             await asyncio.to_thread(_move, content, path)
         except OSError as error:
             raise StorageError(f"file {file.sid}: {error.strerror}: {path}") from error
-        async with self._database.begin() as connection:
-            await rows.save_file(connection, file)
+        await self._database.patiently(lambda: self._save(file))
         if before is not None and self.path(before) != path:
             await asyncio.to_thread(self.path(before).unlink, missing_ok=True)
+
+    async def _save(self, file: StoredFile) -> None:
+        async with self._database.begin() as connection:
+            await rows.save_file(connection, file)
 
     async def delete(self, sid: str) -> bool:
         """Delete a file; False where there is none. Its content goes first: a row that is left can be tried again."""

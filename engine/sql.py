@@ -1,0 +1,166 @@
+"""The way to the database: its URL, its pool of connections, and patience while it does not answer.
+
+A database that is away, restarting, locked or full comes back; whoever meets that gets DatabaseAway, and the log says
+it once, and once when it answers again. What must not be lost is done `patiently`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, PendingRollbackError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from .errors import ConfigError, DatabaseAway, DatabaseError
+from .migrations import migrate
+
+log = logging.getLogger("flexml.database")
+
+T = TypeVar("T")
+ASYNC_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+NO_ASYNCPG: Final = (
+    "for PostgreSQL the package asyncpg is needed, which is not installed; "
+    "it comes with the extra postgresql: .venv/bin/pip install '.[postgresql]'"
+)
+SQLITE_POOL: Final[dict[str, Any]] = {"pool_size": 1, "max_overflow": 0}
+POSTGRESQL_POOL: Final[dict[str, Any]] = {
+    "pool_size": 10,
+    "max_overflow": 10,
+    "pool_timeout": 10,
+    "pool_pre_ping": True,
+    "connect_args": {"timeout": 10},
+}
+"""Who waits longer than `pool_timeout` seconds for a connection has an error. A connection is asked whether it is
+still one before it is used: the server may have been started anew."""
+TRANSIENT: Final = ("08", "25006", "40", "53", "55P03", "57", "58")
+"""Classes of PostgreSQL's error codes (its appendix A) that time heals: connection, a server that is read-only as its
+successor takes over, rollback by conflict, resources, lock, an operator's intervention, the system."""
+FIRST_WAIT_S: Final = 0.2
+LONGEST_WAIT_S: Final = 5.0
+
+
+class Sql:
+    """The database behind one URL, `sqlite:///var/flexml.db` for one. SQLite is in WAL mode through one connection."""
+
+    def __init__(self, url: str) -> None:
+        self._url = _async_url(url)
+        self._engine: AsyncEngine | None = None
+        self._away = False
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other engines may use it too."""
+        return self._url.get_backend_name() == "postgresql"
+
+    async def start(self) -> None:
+        """Connect; make the directory of a SQLite file, and bring the tables to this version.
+
+        Raises DatabaseError where it cannot be reached, or where a later version has made the tables.
+        """
+        if not self.is_shared and self._url.database:
+            await asyncio.to_thread(_make_parent, self._url.database)
+        self._engine = create_async_engine(self._url, **(POSTGRESQL_POOL if self.is_shared else SQLITE_POOL))
+        if not self.is_shared:
+            event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
+        try:
+            async with self._engine.connect() as connection:
+                await connection.run_sync(migrate)
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, SQLAlchemyError | OSError) or _is_asyncpg(error):
+                raise DatabaseError(f"the database {self._url} cannot be used: {said(error)}") from error
+            raise
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._engine is not None:
+            await self._engine.dispose()
+            self._engine = None
+
+    def begin(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection in a transaction, committed at the end of the block. Raises DatabaseAway."""
+        return self._transaction()
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncGenerator[AsyncConnection]:
+        if self._engine is None:
+            raise RuntimeError("the database is not started")
+        try:
+            async with self._engine.begin() as connection:
+                yield connection
+        except Exception as error:
+            if not is_away(error):
+                raise
+            if not self._away:
+                log.error("the database does not answer: %s", said(error))
+            self._away = True
+            raise DatabaseAway(f"the database does not answer: {said(error)}") from error
+        if self._away:
+            self._away = False
+            log.warning("the database answers again")
+
+    async def patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+        """The result of `work`, done again until the database is there for it; it must bear to be done twice."""
+        wait_s = FIRST_WAIT_S
+        while True:
+            try:
+                return await work()
+            except DatabaseAway:
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error says that the database may take later what it does not take now."""
+    if isinstance(error, DBAPIError):
+        orig = error.orig
+        transient = str(getattr(orig, "sqlstate", None) or "").startswith(TRANSIENT)
+        return error.connection_invalidated or transient or isinstance(error, OperationalError)
+    if _is_asyncpg(error):  # it is met as it is while a connection is made
+        return str(getattr(error, "sqlstate", None) or "08").startswith(TRANSIENT)
+    return isinstance(error, OSError | TimeoutError | PoolTimeoutError | PendingRollbackError)
+
+
+def said(error: BaseException) -> str:
+    """What the driver said, without the statement and its values."""
+    return str(getattr(error, "orig", None) or error) or type(error).__name__
+
+
+def _is_asyncpg(error: BaseException) -> bool:
+    return type(error).__module__.startswith("asyncpg.")
+
+
+def _async_url(url: str) -> URL:
+    """The URL with the asynchronous driver of its database. Raises ConfigError, which tells no password."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigError(["database url: cannot be read; expected one such as sqlite:///FILE"]) from None
+    if parsed.drivername in ASYNC_DRIVERS:
+        parsed = parsed.set(drivername=ASYNC_DRIVERS[parsed.drivername])
+    if parsed.drivername not in ASYNC_DRIVERS.values():
+        raise ConfigError([f"database url {parsed}: unknown database; known: {', '.join(ASYNC_DRIVERS)}"])
+    if parsed.get_backend_name() == "postgresql" and find_spec("asyncpg") is None:
+        raise ConfigError([f"database url {parsed}: {NO_ASYNCPG}"])
+    return parsed
+
+
+def _make_parent(database: str) -> None:
+    Path(database).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    """Settings of every SQLite connection. NORMAL survives a crash of ours; only power loss can cost a commit."""
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=5000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

@@ -1,0 +1,172 @@
+"""A database that goes away and comes back: with a real PostgreSQL server that is stopped and started."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+
+import pytest
+import sqlalchemy as sa
+from flexml.engine import sql
+from flexml.engine.db import CallRecord, Database
+from flexml.engine.errors import ConfigError, DatabaseAway, DatabaseError
+from flexml.engine.flexml.fetch import Fetched
+from flexml.engine.outbox import Outbox
+from flexml.engine.timeline import Pace, Timeline, load_timeline
+from sqlalchemy.exc import IntegrityError
+
+from ..postgresql import PostgresqlServer
+
+CALL = CallRecord(
+    sid="c1", account="a1", direction="inbound", from_number="1", to_number="2", state="live", started=1.5
+)
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
+
+
+class Application:
+    """Takes every callback."""
+
+    def __init__(self) -> None:
+        self.got: list[str] = []
+
+    async def fetch(self, url: str, method: str, data: Mapping[str, object], *, delivery: str | None = None) -> Fetched:
+        self.got.append(url)
+        return Fetched(url=url, body=b"", status=200)
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncGenerator[Database]:
+    database = Database(url)
+    await database.start()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def test_what_is_done_patiently_while_the_server_is_away_is_done_when_it_is_back(
+    postgresql: PostgresqlServer, postgresql_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with opened(postgresql_url) as database:
+            application = Application()
+            outbox = Outbox(database, application, clock=lambda: 5.0)
+            timeline = Timeline(database, pace=Pace(every_s=0.01, retry_first_s=0.05))
+            await timeline.start()
+            await database.save_call(CALL)
+            await asyncio.to_thread(postgresql.stop, how=signal.SIGQUIT)
+            try:
+                ended = replace(CALL, state="ended", ended=9.0)
+                saving = asyncio.create_task(database.patiently(lambda: database.save_call(ended)))
+                putting = asyncio.create_task(outbox.put("http://a/", "POST", {}))
+                timeline.note("c1", NOW, "digit", {"digit": "1"})
+                for _ in range(3):
+                    with pytest.raises(DatabaseAway):
+                        await database.load_calls()
+                assert not await timeline.flush(0.1)
+                assert not saving.done()
+                assert not putting.done()
+                assert application.got == [], "nothing is sent that could be forgotten"
+            finally:
+                await asyncio.to_thread(postgresql.start)
+            async with asyncio.timeout(20):
+                await saving
+                await putting
+                await outbox.idle()
+            assert await timeline.flush(20)
+            assert await database.load_calls() == [ended]
+            assert [one.url for one in await database.load_callbacks("delivered")] == ["http://a/"]
+            assert application.got == ["http://a/"]
+            assert [one.what for one in await load_timeline(database, "c1")] == ["digit"]
+            await timeline.close()
+
+    with caplog.at_level(logging.WARNING, "flexml.database"):
+        asyncio.run(main())
+    said = [record.getMessage() for record in caplog.records if record.name == "flexml.database"]
+    assert len(said) == 2, "once when it goes, once when it is back"
+    assert said[0].startswith("the database does not answer: ")
+    assert said[1] == "the database answers again"
+
+
+def test_a_transaction_that_loses_its_server_is_an_error_that_says_so(
+    postgresql: PostgresqlServer, postgresql_url: str
+) -> None:
+    async def restart_within_a_transaction(database: Database) -> None:
+        async with database.begin() as connection:
+            await asyncio.to_thread(postgresql.stop, how=signal.SIGQUIT)
+            try:
+                await connection.execute(sa.text("SELECT 1"))
+            finally:
+                await asyncio.to_thread(postgresql.start)
+
+    async def main() -> None:
+        async with opened(postgresql_url) as database:
+            with pytest.raises(DatabaseAway):
+                await restart_within_a_transaction(database)
+            assert await database.load_calls() == []
+
+    asyncio.run(main())
+
+
+def test_who_waits_too_long_for_a_connection_may_try_again(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql, "POSTGRESQL_POOL", {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.1})
+
+    async def main() -> None:
+        async with opened(postgresql_url) as database:
+            async with database.begin():
+                with pytest.raises(DatabaseAway, match="does not answer: QueuePool limit"):
+                    await database.load_calls()
+                waiting = asyncio.create_task(database.patiently(database.load_calls))
+                await asyncio.sleep(0.2)
+                assert not waiting.done()
+            assert await waiting == []
+
+    asyncio.run(main())
+
+
+def test_what_the_database_refuses_is_not_tried_again(database_url: str) -> None:
+    async def main() -> None:
+        async with opened(database_url) as database:
+            with pytest.raises(IntegrityError):
+                await database.patiently(lambda: database.save_call(replace(CALL, state=None)))  # pyright: ignore[reportArgumentType]
+
+    asyncio.run(main())
+
+
+WRONG = {
+    "nothing": 'database "nothing" does not exist',
+    "postgres?user=nobody_at_all": 'role "nobody_at_all" does not exist',
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_server_that_lets_nobody_in_is_named_with_what_it_says(postgresql: PostgresqlServer, name: str) -> None:
+    url = postgresql.url(name.partition("?")[0]).replace("postgres@", f"{(name + '=postgres').split('=')[1]}:secret@")
+    with pytest.raises(DatabaseError, match=f"cannot be used: .*{WRONG[name]}") as raised:
+        asyncio.run(Database(url).start())
+    assert "secret" not in str(raised.value)
+
+
+def test_a_server_that_is_not_there_is_named() -> None:
+    with pytest.raises(DatabaseError, match=r"postgresql\+asyncpg://me:\*\*\*@127.0.0.1:1/x cannot be used: "):
+        asyncio.run(Database("postgresql://me:secret@127.0.0.1:1/x").start())
+
+
+def test_without_asyncpg_postgresql_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_all_but_asyncpg(name: str) -> ModuleSpec | None:
+        return None if name == "asyncpg" else find_spec(name)
+
+    monkeypatch.setattr(sql, "find_spec", find_all_but_asyncpg)
+    with pytest.raises(ConfigError, match=r"asyncpg is needed.*pip install '\.\[postgresql\]'") as raised:
+        Database("postgresql://me:secret@host/name")
+    assert "secret" not in str(raised.value)
+    Database("sqlite:///x.db")
