@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import signal
+import socket
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -51,6 +52,7 @@ from .messages import Messages
 from .metrics import Metrics, Sources, WorkerFigures
 from .outbound import Outbound
 from .outbox import Backoff, Outbox
+from .peers import Peers
 from .ports import PortPool
 from .prompts import PromptLimits, Prompts
 from .recording_log import RecordingLog
@@ -75,6 +77,8 @@ from .webhook import Limits, Webhook
 log = logging.getLogger("flexml.app")
 
 DRAIN_TIMEOUT_S: Final = 10.0
+NOBODY: Final = ""
+"""Who owns what a version before engines had names has left."""
 NEVER_S: Final = 1e9
 SWEEP_S: Final = 60.0
 RINGBACK: Final = {"US": "ringback-us", "CA": "ringback-us", "GB": "ringback-uk"}
@@ -106,17 +110,27 @@ async def serve(config: Config) -> None:
 
 
 async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> Lives:
-    database = await stack.enter_async_context(_running(Database(config.database.url)))
+    database = await stack.enter_async_context(_running(Database(config.database.url, owner=_engine_name(config))))
+    peers = await stack.enter_async_context(_running(Peers(database, clock=time.monotonic)))
     await database.sync_config(config_entries.accounts(config), config_entries.dids(config), now=time.time())
     timeline = await stack.enter_async_context(_running(Timeline(database)))
     purging = asyncio.ensure_future(retention.keep(database, config.database.keep_days, time.time))
     stack.push_async_callback(_cancel, purging)
+    orphans = [call for name in (database.owner, NOBODY) for call in await database.adopt(name)]
     webhook = await stack.enter_async_context(_running(_webhook(config)))
     backoff = Backoff(total_s=config.webhook.callback_retry_s)
     outbox = Outbox(database, webhook, clock=time.time, backoff=backoff, note=timeline.note)
     await stack.enter_async_context(_running(outbox))
-    if orphans := await close_orphans(database, outbox, time.time()):
-        log.warning("%d calls had been live when the last run ended; their applications are told", orphans)
+    if orphans:
+        log.warning("%d calls had been live when the last run ended; their applications are told", len(orphans))
+        await close_orphans(database, outbox, orphans, time.time())
+
+    async def take_over(engine: str) -> None:
+        await close_orphans(database, outbox, await database.adopt(engine), time.time())
+        await outbox.take_up()
+
+    peers.dead = take_over
+    peers.watch()
     prompts = await stack.enter_async_context(_running(_prompts(config)))
     speech = await stack.enter_async_context(_running(_speech(config)))
     storage = LocalStorage(database, Path(config.storage.path), clock=time.time)
@@ -199,7 +213,9 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
         clock=time.time,
         ring_timeout_s=config.sip.ring_timeout_s,
         has_room=lambda: admission.has_room,
+        peers=peers,
     )
+    peers.asked = outbound.asked
     routers = [
         files_router(storage, conversions),
         trunks_router(trunks.states),
@@ -318,6 +334,10 @@ def _recordings(
         transcriber=transcriptions,
         kept=kept,
     )
+
+
+def _engine_name(config: Config) -> str:
+    return config.database.engine or f"{socket.gethostname()}:{config.http.listen.port}"
 
 
 def _files_url(config: Config) -> str:

@@ -90,6 +90,7 @@ class Database:
 
     url: str = setting(kinds.DATABASE, "sqlite:///var/flexml.db", secret=True)
     keep_days: int = setting(kinds.integer(0, 36500), 30)
+    engine: str = setting(kinds.optional(kinds.NAME), "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

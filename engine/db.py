@@ -14,10 +14,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final, Literal, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .announcement import announce
 from .errors import ConfigError
+from .migrations import LOCK
 from .numbering import shown_formats
 from .password import hash_password, verify_password
 from .sql import Sql
@@ -25,6 +27,8 @@ from .tables import account_table, call_table, callback_table, did_table
 
 PAGE: Final = 200
 """Rows that are read at once where all are wanted."""
+CLAIM: Final = 10
+"""How many calls an engine takes at a time: what is due at once is shared by all."""
 CallbackState = Literal["pending", "delivered", "failed"]
 
 
@@ -120,6 +124,8 @@ class CallRecord:
     duration_s: int = 0
     callback: dict[str, Any] | None = None
     order: dict[str, Any] | None = None
+    owner: str = ""
+    """The engine that it lives on, or ended on; nobody's while it waits."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,7 +146,14 @@ Row = TypeVar("Row", Account, Did, CallRecord, Callback)
 
 
 class Database(Sql):
-    """What is asked of the tables, and put into them. Raises DatabaseAway where that may work later."""
+    """What is asked of the tables, and put into them. Raises DatabaseAway where that may work later.
+
+    `owner` is the name of the engine: calls that live here and callbacks that are sent from here are its own.
+    """
+
+    def __init__(self, url: str, *, owner: str = "") -> None:
+        super().__init__(url)
+        self.owner = owner
 
     async def sync_config(
         self, accounts: Sequence[AccountEntry], dids: Sequence[DidEntry], *, now: float = 0.0
@@ -151,6 +164,8 @@ class Database(Sql):
         Raises ConfigError when a number names an account that exists neither there nor in the database.
         """
         async with self.begin() as connection:
+            if self.is_shared:  # engines that start at once would add the same
+                await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
             for entry in accounts:
                 await _put(connection, account_table, await _account_row(connection, entry, now))
             sids: dict[str, str] = {a.login: a.sid for a in await _select(connection, account_table, Account)}
@@ -186,8 +201,9 @@ class Database(Sql):
 
     async def save_call(self, call: CallRecord) -> None:
         """Insert the call, or update it where it is there already."""
+        row = call_row(call) | {"owner": "" if call.state == "scheduled" else self.owner}
         async with self.begin() as connection:
-            await _put(connection, call_table, call_row(call))
+            await _put(connection, call_table, row)
 
     async def load_calls(self, *, state: str | None = None) -> list[CallRecord]:
         """Calls, oldest first; those in `state` only where it is given."""
@@ -220,11 +236,58 @@ class Database(Sql):
             return (await connection.execute(query)).scalar()
 
     async def claim_due_calls(self, now: float) -> list[CallRecord]:
-        """Take the scheduled calls that are due by `now`: they are live from then on, and nobody else gets them."""
-        where = sa.and_(call_table.c.state == "scheduled", call_table.c.due <= now)
+        """Take scheduled calls that are due by `now`, CLAIM at most; nobody else gets them.
+
+        They are live, and this engine's, from then on. What it had taken before but did not begin to place is in it.
+        """
+        due = sa.and_(call_table.c.state == "scheduled", call_table.c.due <= now)
+        where, order = sa.or_(due, self._unplaced()), call_table.c.due
         async with self.begin() as connection:
-            due = await _select(connection, call_table, CallRecord, where=where, order=call_table.c.due, lock=True)
-            return [call for call in due if await _claim(connection, call.sid)]
+            calls = await _select(connection, call_table, CallRecord, where=where, order=order, limit=CLAIM, lock=True)
+            taken = sa.update(call_table).where(call_table.c.sid.in_([call.sid for call in calls]), where)
+            taken = taken.values(state="live", owner=self.owner).returning(call_table.c.sid)
+            sids = set((await connection.execute(taken)).scalars())
+        return [call for call in calls if call.sid in sids]
+
+    async def begin_placing(self, sid: str) -> bool:
+        """Say that a claimed call is being placed; False, and it must not be, where another engine has it by now."""
+        where = sa.and_(call_table.c.sid == sid, self._unplaced())
+        async with self.begin() as connection:
+            placing = sa.update(call_table).where(where).values(due=None)
+            return (await connection.execute(placing)).rowcount == 1
+
+    def _unplaced(self) -> sa.ColumnElement[bool]:
+        """Calls that this engine has claimed but not begun to place: they still have the time at which they are due."""
+        live = sa.and_(call_table.c.state == "live", call_table.c.due.is_not(None))
+        return sa.and_(live, call_table.c.owner == self.owner)
+
+    async def owners(self) -> set[str]:
+        """The engines that live calls or pending callbacks belong to."""
+        calls = sa.select(call_table.c.owner).where(call_table.c.state == "live")
+        callbacks = sa.select(callback_table.c.owner).where(callback_table.c.state == "pending")
+        async with self.begin() as connection:
+            return set((await connection.execute(calls.union(callbacks))).scalars())
+
+    async def adopt(self, owner: str) -> list[CallRecord]:
+        """Take over what an engine has left: its callbacks, and the calls that lived there, which are returned.
+
+        What it had not begun to place waits again. Each is taken by one engine, whoever else tries. Where there is
+        only one engine, all is its own, whatever it was called before.
+        """
+        mine = {"owner": self.owner}
+        columns = [call_table.c[field.name] for field in fields(CallRecord)]
+        calls, pending = call_table.c.state == "live", callback_table.c.state == "pending"
+        if self.is_shared:
+            calls, pending = (
+                sa.and_(calls, call_table.c.owner == owner),
+                sa.and_(pending, callback_table.c.owner == owner),
+            )
+        async with self.begin() as connection:
+            waiting = sa.update(call_table).where(calls, call_table.c.due.is_not(None))
+            await connection.execute(waiting.values(state="scheduled", owner=""))
+            await connection.execute(sa.update(callback_table).where(pending).values(mine))
+            taken = await connection.execute(sa.update(call_table).where(calls).values(mine).returning(*columns))
+            return [CallRecord(**row) for row in taken.mappings()]
 
     async def cancel_scheduled_call(self, sid: str, now: float) -> bool:
         """End a call that has not been placed yet; False where it has been, or is not there."""
@@ -236,19 +299,27 @@ class Database(Sql):
     async def save_callback(self, callback: Callback) -> None:
         """Insert the callback, or update it where it is there already."""
         async with self.begin() as connection:
-            await _put(connection, callback_table, asdict(callback))
+            await _put(connection, callback_table, asdict(callback) | {"owner": self.owner})
 
     async def add_callback(self, callback: Callback) -> bool:
         """Insert the callback; False, and nothing done, where there is one of that sid already."""
-        async with self.begin() as connection:
-            known = await _select(connection, callback_table, Callback, where=callback_table.c.sid == callback.sid)
-            if not known:
-                await connection.execute(sa.insert(callback_table).values(asdict(callback)))
-            return not known
+        row = asdict(callback) | {"owner": self.owner}
+        try:
+            async with self.begin() as connection:
+                await connection.execute(sa.insert(callback_table).values(row))
+        except IntegrityError:
+            return False
+        return True
 
     async def load_callbacks(self, state: CallbackState) -> list[Callback]:
         """Callbacks in that state, oldest first."""
         where = callback_table.c.state == state
+        async with self.begin() as connection:
+            return await _select(connection, callback_table, Callback, where=where, order=callback_table.c.created)
+
+    async def load_own_callbacks(self) -> list[Callback]:
+        """What this engine has to deliver, oldest first."""
+        where = sa.and_(callback_table.c.state == "pending", callback_table.c.owner == self.owner)
         async with self.begin() as connection:
             return await _select(connection, callback_table, Callback, where=where, order=callback_table.c.created)
 
@@ -273,13 +344,6 @@ def as_texts(value: Any) -> Any:
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-async def _claim(connection: AsyncConnection, sid: str) -> bool:
-    """Make a scheduled call live; False where somebody else has."""
-    where = sa.and_(call_table.c.sid == sid, call_table.c.state == "scheduled")
-    claimed = await connection.execute(sa.update(call_table).where(where).values(state="live"))
-    return claimed.rowcount == 1
 
 
 async def _account_row(connection: AsyncConnection, entry: AccountEntry, now: float) -> dict[str, Any]:

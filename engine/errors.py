@@ -16,6 +16,7 @@
     ├── ProvisioningError  an account or number cannot be added or changed so: the field, and what is wrong with it
     │   └── TakenError     what has to be one only is another's already
     ├── MediaError         a media worker refused a command, or is gone
+    ├── ElsewhereError     a call lives on another engine, which does not answer
     └── CallEnded          the call ended while something was being done on it
 
 Messages say what was found, what was expected, and where.
@@ -125,6 +126,10 @@ class TakenError(ProvisioningError):
     def __init__(self, field: str, message: str, sid: str) -> None:
         super().__init__(field, message)
         self.sid = sid
+
+
+class ElsewhereError(FlexmlError):
+    """A call lives on another engine, which does not answer."""
 
 
 class MediaError(FlexmlError):

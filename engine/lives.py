@@ -10,6 +10,7 @@ import asyncio
 import logging
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, cast
 
@@ -246,11 +247,10 @@ def _callback(call: Call, facts: CallFacts, case: Case, ending: Ending) -> dict[
     return status_callback(call.status_callback_url, call.status_callback_method, facts, case, ending)
 
 
-async def close_orphans(database: Database, outbox: Outbox, now: float) -> int:
-    """Mark calls that an earlier run left live as ended, and tell their applications; returns how many."""
-    orphans = await database.load_calls(state="live")
+async def close_orphans(database: Database, outbox: Outbox, orphans: Sequence[CallRecord], now: float) -> None:
+    """Mark calls that an engine left live when it died as ended, and tell their applications."""
     for orphan in orphans:
         if orphan.callback:
             await outbox.put(**orphan.callback)
-        await database.save_call(replace(orphan, state="ended", status="failed", ended=now, callback=None))
-    return len(orphans)
+        ended = replace(orphan, state="ended", status="failed", ended=now, callback=None)
+        await database.patiently(lambda ended=ended: database.save_call(ended))

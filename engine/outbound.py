@@ -9,23 +9,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from .call_services import Services
 from .changes import change_scheduled_call
 from .db import Account, CallRecord, Database
 from .dial import Destination
 from .directory import Directory, Route
-from .errors import DatabaseAway, OrderError
+from .errors import DatabaseAway, ElsewhereError, OrderError
 from .exchange import SCHEMES, Caller
 from .flexml.request import CallFacts
 from .flexml.verb import Method
 from .lives import LOST, Case, Lives, status_callback
 from .order import CallOrder
 from .outgoing import OutboundCall
+from .peers import Peers
 from .sip.address import user_part
 
 log = logging.getLogger("flexml.outbound")
@@ -49,7 +50,9 @@ class Outbound:
         clock: Callable[[], float],
         ring_timeout_s: float = 60.0,
         has_room: Callable[[], bool] = lambda: True,
+        peers: Peers | None = None,
     ) -> None:
+        self._peers = peers
         self._lives, self._directory, self._services = lives, directory, services
         self._database, self._clock, self._ring_timeout_s = database, clock, ring_timeout_s
         self._has_room = has_room
@@ -76,7 +79,8 @@ class Outbound:
         now = self._clock()
         case = replace(self._case(account, order), created=now)
         state = "live" if delay_s <= 0 and self._has_room() else "scheduled"
-        record = self._record(order, case, state=state, started=now, due=now + delay_s)
+        due = None if state == "live" else now + delay_s
+        record = self._record(order, case, state=state, started=now, due=due)
         await self._database.save_call(record)
         if record.state == "live":
             self._place(order, case)
@@ -97,14 +101,21 @@ class Outbound:
         return True
 
     async def move(self, account: Account, sid: str, *, url: str, method: str) -> bool:
-        """Let a live call of the account go on with that document; False where it does not live, or not here."""
+        """Let a live call of the account go on with that document; False where it does not live any more.
+
+        Raises ElsewhereError where it lives on another engine that does not answer.
+        """
         call = self._lives.find(sid)
-        if call is None or call.account != account.sid:
-            return False
-        return await self._lives.move(sid, url=url, method=method)
+        if call is not None and call.account == account.sid:
+            return await self._lives.move(sid, url=url, method=method)
+        record = await self._database.load_call(sid)
+        return await self._ask(account, record, {"do": "move", "url": url, "method": method})
 
     async def end(self, account: Account, sid: str) -> bool:
-        """Cancel a scheduled call of the account, hang up a live one; False where it has none of that sid."""
+        """Cancel a scheduled call of the account, hang up a live one; False where it has none of that sid.
+
+        Raises ElsewhereError where it lives on another engine that does not answer.
+        """
         call = self._lives.find(sid)
         if call is not None and call.account == account.sid:
             call.end()
@@ -112,7 +123,30 @@ class Outbound:
         record = await self._database.load_call(sid)
         if record is None or record.account != account.sid:
             return False
+        if record.state == "live":
+            return await self._ask(account, record, {"do": "end"})
         return await self._database.cancel_scheduled_call(sid, self._clock())
+
+    async def asked(self, what: Mapping[str, Any]) -> bool:
+        """Do what another engine has been asked for; whether it could be done."""
+        call = self._lives.find(what["call"])
+        if call is None or call.account != what["account"]:
+            return False
+        if what["do"] == "move":
+            return await self._lives.move(call.sid, url=what["url"], method=what["method"])
+        call.end()
+        return True
+
+    async def _ask(self, account: Account, record: CallRecord | None, what: Mapping[str, Any]) -> bool:
+        """Have the engine do it that a live call is on. Raises ElsewhereError."""
+        if self._peers is None or record is None or record.state != "live":
+            return False
+        if record.owner == self._peers.name or record.account != account.sid:
+            return False
+        done = await self._peers.ask(record.owner, {**what, "call": record.sid, "account": account.sid})
+        if done is None:
+            raise ElsewhereError(f"the call is on the engine {record.owner!r}, which does not answer")
+        return done
 
     def _record(self, order: CallOrder, case: Case, *, state: str, started: float, due: float | None) -> CallRecord:
         """The row of a call that is not placed yet, with the callback that is due should it be lost once it is."""
@@ -162,7 +196,8 @@ class Outbound:
                 raise OrderError("account_sid", "the account is gone")
             order = CallOrder(**record.order)
             case = replace(self._case(account, order, record.sid), created=record.created)
-            self._place(order, case, late_s=self._clock() - record.due)
+            if await self._database.patiently(lambda: self._database.begin_placing(record.sid)):
+                self._place(order, case, late_s=self._clock() - record.due)
         except OrderError as error:
             log.error("scheduled call %s cannot be placed: %s", record.sid, error)
             ended = replace(record, state="ended", status="failed", ended=self._clock())

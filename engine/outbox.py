@@ -13,7 +13,7 @@ import math
 import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from .timeline import Note
 
 log = logging.getLogger(__name__)
+
+
+TASK: Final = "callback "
 
 
 class Sender(Protocol):
@@ -77,15 +80,21 @@ class Outbox:
         self._database, self._sender, self._clock, self._note = database, sender, clock, note
         self._backoff = backoff or Backoff()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._under_way: set[str] = set()
         self._hosts: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def start(self) -> None:
-        """Take up what an earlier run left undelivered; each gets an attempt at once, however old it is."""
-        pending = await self._database.load_callbacks("pending")
-        if pending:
-            log.info("%d undelivered callbacks from an earlier run", len(pending))
-        for callback in pending:
+        """Take up what an earlier run left undelivered."""
+        if count := await self.take_up():
+            log.info("%d undelivered callbacks from an earlier run", count)
+
+    async def take_up(self) -> int:
+        """Deliver what is this engine's and not under way; each gets an attempt at once, however old it is."""
+        pending = await self._database.patiently(self._database.load_own_callbacks)
+        left = [callback for callback in pending if callback.sid not in self._under_way]
+        for callback in left:
             self._spawn(callback)
+        return len(left)
 
     async def close(self) -> None:
         """Stop; what is undelivered stays pending for the next start."""
@@ -107,7 +116,8 @@ class Outbox:
             sid=sid or str(uuid.uuid4()), url=url, method=method.upper(), data=dict(data), created=self._clock()
         )
         if not await self._database.patiently(lambda: self._database.add_callback(callback)):
-            return sid
+            await self.take_up()  # it may be of a first try that the database has not confirmed
+            return callback.sid
         self._tell(callback, "queued", url=callback.url, delivery=callback.sid)
         self._spawn(callback)
         return callback.sid
@@ -118,12 +128,16 @@ class Outbox:
             self._note(call, datetime.fromtimestamp(self._clock(), UTC), f"callback {what}", details)
 
     def _spawn(self, callback: Callback) -> None:
-        task = asyncio.create_task(self._deliver(callback), name=f"callback {callback.sid}")
+        if callback.sid in self._under_way:
+            return
+        self._under_way.add(callback.sid)
+        task = asyncio.create_task(self._deliver(callback), name=f"{TASK}{callback.sid}")
         self._tasks.add(task)
         task.add_done_callback(self._finished)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._under_way.discard(task.get_name().removeprefix(TASK))
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("%s: not delivered, stays pending: %s", task.get_name(), error, exc_info=error)
 

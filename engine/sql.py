@@ -86,6 +86,17 @@ class Sql:
             await self._engine.dispose()
             self._engine = None
 
+    async def lasting(self) -> AsyncConnection:
+        """A connection in no transaction, whose end the caller sees to. Raises DatabaseAway."""
+        if self._engine is None:
+            raise RuntimeError("the database is not started")
+        try:
+            return await self._engine.connect()
+        except Exception as error:
+            if is_away(error):
+                raise DatabaseAway(f"the database does not answer: {said(error)}") from error
+            raise
+
     def begin(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A connection in a transaction, committed at the end of the block. Raises DatabaseAway."""
         return self._transaction()

@@ -87,6 +87,7 @@ call_table: Final = sa.Table(
     sa.Column("status_callback_url", sa.Text),
     sa.Column("status_callback_method", sa.String(8), nullable=False, server_default="POST"),
     sa.Column("attributes", sa.JSON().with_variant(postgresql.JSONB(), "postgresql")),
+    sa.Column("owner", sa.String(255), nullable=False, server_default=""),  # the engine that it lives on, or ended on
 )
 _call = call_table.c
 call_waits: Final = sa.case(
@@ -133,6 +134,7 @@ callback_table: Final = sa.Table(
     sa.Column("state", sa.String(16), nullable=False, index=True),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("error", sa.Text, nullable=False),
+    sa.Column("owner", sa.String(255), nullable=False, server_default=""),  # the engine that delivers it
 )
 timeline_table: Final = sa.Table(
     "timeline",

@@ -125,6 +125,7 @@ LAYERS = [
         "engine.outcome",
         "engine.webhook",
         "engine.outbox",
+        "engine.peers",
         "engine.speech",
         "engine.prompts",
         "engine.conversions",

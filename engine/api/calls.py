@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from ..db import Account, CallRecord, Database
-from ..errors import OrderError
+from ..errors import ElsewhereError, OrderError
 from ..order import CallOrder
 from ..outbound import Outbound
 from ..storage.base import canonical_sid
@@ -64,8 +64,11 @@ def calls_router(outbound: Outbound, database: Database, reader: Reader, authent
 
     async def end(sid: str, account: Account = asking) -> Response:
         """Cancel a call that waits or rings, hang up a live one."""
-        if not await outbound.end(account, canonical_sid(sid)):
-            raise missing(CALLS.noun)
+        try:
+            if not await outbound.end(account, canonical_sid(sid)):
+                raise missing(CALLS.noun)
+        except ElsewhereError as error:
+            raise conflict(None, str(error)) from None
         return Response(status_code=204)
 
     async def timeline(sid: str, account: Account = asking) -> JSONResponse:
@@ -96,7 +99,7 @@ def calls_router(outbound: Outbound, database: Database, reader: Reader, authent
         response_class=Response,
         summary="End a call",
         operation_id="delete-call",
-        responses=errors(401, 404),
+        responses=errors(401, 404, 409),
     )
     router.add_api_route(
         "/{sid}/timeline",
@@ -134,8 +137,11 @@ async def _move(outbound: Outbound, account: Account, row: Row, sent: dict[str, 
     if fixed := [name for name in sent if name in settable]:
         raise conflict(fixed[0], "the call is live; only url and method can be changed")
     move = checked(CallMove, sent, CALLS.by_name)
-    if not await outbound.move(account, row["sid"], url=move.url, method=move.method):
-        raise conflict(None, "the call is ending")
+    try:
+        if not await outbound.move(account, row["sid"], url=move.url, method=move.method):
+            raise conflict(None, "the call is ending")
+    except ElsewhereError as error:
+        raise conflict(None, str(error)) from None
 
 
 def _order(change: CallChange) -> CallOrder:

@@ -27,8 +27,8 @@ CALL = CallRecord(
 
 
 @contextlib.asynccontextmanager
-async def opened(url: str) -> AsyncGenerator[Database]:
-    database = Database(url)
+async def opened(url: str, owner: str = "") -> AsyncGenerator[Database]:
+    database = Database(url, owner=owner)
     await database.start()
     try:
         yield database
@@ -183,14 +183,14 @@ def test_a_scheduled_call_is_claimed_once_when_it_is_due(database_url: str) -> N
     late, placed = replace(early, sid="late", due=20.0), replace(CALL, due=5.0)
 
     async def main() -> None:
-        async with opened(database_url) as one, opened(database_url) as other:
+        async with opened(database_url, "one") as one, opened(database_url, "other") as other:
             for call in (late, early, placed):
                 await one.save_call(call)
             assert await one.next_due() == 10.0
             assert await other.claim_due_calls(9.9) == []
             claimed = [*await one.claim_due_calls(10.0), *await other.claim_due_calls(10.0)]
             assert claimed == [early]
-            assert (await other.load_call("early")) == replace(early, state="live")
+            assert (await other.load_call("early")) == replace(early, state="live", owner="one")
             assert await one.next_due() == 20.0
             assert not await one.cancel_scheduled_call("early", 11.0)
             assert await one.cancel_scheduled_call("late", 11.0)
