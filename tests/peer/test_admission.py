@@ -1,0 +1,75 @@
+"""An engine that is full: what is under way stays as it is, and whoever comes is told when to come again."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from conftest import need
+from engine_process import EngineProcess, tracebacks
+from flexml_app import Application, Line, tone_wav
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+from rtp_endpoint import RtpEndpoint
+from sipp import Sipp, call, pause, refused
+
+NUMBER = "15550008200"
+LEGS = 2
+
+
+@pytest.fixture
+def small_engine(application: Application, tmp_path: Path) -> Iterator[EngineProcess]:
+    need("sipp")
+    engine = EngineProcess(tmp_path / "engine", {NUMBER: application.url(f"/{NUMBER}/")}, legs=LEGS)
+    engine.start()
+    yield engine
+    assert engine.stop() == 0, engine.log()[-4000:]
+    assert tracebacks(engine.log()) == []
+
+
+def test_a_full_engine_says_when_to_come_again_and_leaves_its_calls_alone(
+    application: Application, small_engine: EngineProcess, tmp_path: Path
+) -> None:
+    line = Line(NUMBER, application)
+    line.serve('<Play loop="0">tone.wav</Play>')
+    line.serve(tone_wav(700, 5.0), at="tone.wav")
+
+    def peer(name: str) -> Sipp:
+        folder = tmp_path / name
+        folder.mkdir()
+        return Sipp(folder, small_engine.target)
+
+    with RtpEndpoint() as rtp, ThreadPoolExecutor(LEGS) as pool:
+        holding = [
+            pool.submit(peer(f"holds {number}").run, call(pause(4000)), number=NUMBER, rtp_port=rtp.port)
+            for number in range(LEGS)
+        ]
+        line.wait_for("", count=LEGS)
+        outcome = peer("comes").run(refused(503), number=NUMBER)
+        assert outcome.status == 0, outcome.errors
+        assert outcome.answer(503).header("Retry-After") == "5"
+        for held in holding:
+            assert held.result().status == 0, held.result().errors
+        streams: dict[int, list[int]] = {}
+        for packet in rtp.packets:
+            streams.setdefault(packet.ssrc, []).append(packet.sequence)
+    assert len(streams) == LEGS
+    for sequences in streams.values():
+        assert len(sequences) > 150
+        assert sequences == [(sequences[0] + number) % 65536 for number in range(len(sequences))]
+
+    line.wait_for("status", count=LEGS)
+    figures = {(sample.name, *sample.labels.values()): sample.value for sample in samples(small_engine)}
+    assert figures["flexml_calls_refused_total",] == 1
+    assert figures["flexml_calls_ended_total", "inbound", "completed"] == LEGS
+    again = peer("comes again").run(call(pause(200)), number=NUMBER)
+    assert again.status == 0, again.errors
+
+
+def samples(engine: EngineProcess) -> list[Sample]:
+    with urllib.request.urlopen(engine.url("/metrics"), timeout=5) as reply:
+        families = text_string_to_metric_families(reply.read().decode())
+        return [sample for family in families for sample in family.samples]
