@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
-from flexml.engine.db import AccountEntry, Callback, CallRecord, Database, DidEntry
+from flexml.engine.db import PAGE, AccountEntry, Callback, CallRecord, Database, DidEntry
 from flexml.engine.errors import ConfigError
 from flexml.engine.password import hash_password, verify_password
 from flexml.engine.tables import account_table, did_table
@@ -111,6 +111,24 @@ def test_unreadable_hash_fits_no_password(stored: str) -> None:
 
 def test_equal_passwords_have_different_hashes() -> None:
     assert hash_password("x") != hash_password("x")
+
+
+def test_every_account_and_number_is_read_however_many_there_are(database_url: str) -> None:
+    async def run() -> None:
+        accounts = [f"a{index:04}" for index in range(2 * PAGE + 1)]
+        dids = [DidEntry(phonenumber=f"1{index:04}", account="demo") for index in range(2 * PAGE)]
+        async with opened(database_url) as database:
+            await database.sync_config([ACCOUNT], dids)
+            row = {"password_hash": "x", "name": "", "method": "POST", "error_handler": "basic", "caller_ids": ["1"]}
+            async with database.begin() as connection:
+                rows = [{**row, "sid": login, "login": login} for login in accounts]
+                await connection.execute(sa.insert(account_table), rows)
+            read = await database.load_accounts()
+            assert [account.login for account in read] == [*accounts, "demo"]
+            assert {account.caller_ids for account in read} == {("1",), ACCOUNT.caller_ids}
+            assert [did.phonenumber for did in await database.load_dids()] == [did.phonenumber for did in dids]
+
+    asyncio.run(run())
 
 
 def test_number_of_an_unknown_account_is_refused_and_nothing_is_changed(database_url: str) -> None:
