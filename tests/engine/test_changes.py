@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -22,8 +21,8 @@ NOW = 1_800_000_000.0
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncGenerator[Database]:
-    database = Database(f"sqlite:///{folder}/flexml.db")
+async def opened(url: str) -> AsyncGenerator[Database]:
+    database = Database(url)
     await database.start()
     await database.sync_config(
         [AccountEntry(login="demo", password="password")],
@@ -52,9 +51,9 @@ def did(owner: str, phonenumber: str = "15162065320") -> Did:
     return Did(sid=provisioning.new_sid(), phonenumber=phonenumber, account=owner, url="http://b/")
 
 
-def test_what_one_engine_adds_another_finds_when_it_looks(tmp_path: Path) -> None:
+def test_what_one_engine_adds_another_finds_when_it_looks(database_url: str) -> None:
     async def run() -> None:
-        async with opened(tmp_path) as database:
+        async with opened(database_url) as database:
             (here, _), (there, known) = await engine(database), await engine(database)
             new = account()
             await here.add_account(new, now=NOW, attributes={"a": 1})
@@ -73,9 +72,9 @@ def test_what_one_engine_adds_another_finds_when_it_looks(tmp_path: Path) -> Non
     asyncio.run(run())
 
 
-def test_an_engine_knows_at_once_what_it_changes_itself(tmp_path: Path) -> None:
+def test_an_engine_knows_at_once_what_it_changes_itself(database_url: str) -> None:
     async def run() -> None:
-        async with opened(tmp_path) as database:
+        async with opened(database_url) as database:
             changes, known = await engine(database)
             new, number = account(), did("")
             await changes.add_account(new, now=NOW, attributes={})
@@ -104,9 +103,9 @@ class Counted(Directory):
         return super().load(accounts, dids)
 
 
-def test_its_own_changes_do_not_have_an_engine_read_everything_again(tmp_path: Path) -> None:
+def test_its_own_changes_do_not_have_an_engine_read_everything_again(database_url: str) -> None:
     async def run() -> None:
-        async with opened(tmp_path) as database:
+        async with opened(database_url) as database:
             known = Counted("US")
             changes = Changes(database, known)
             await changes.look()
@@ -124,9 +123,9 @@ def test_its_own_changes_do_not_have_an_engine_read_everything_again(tmp_path: P
     asyncio.run(run())
 
 
-def test_a_change_that_follows_one_of_somebody_elses_takes_both(tmp_path: Path) -> None:
+def test_a_change_that_follows_one_of_somebody_elses_takes_both(database_url: str) -> None:
     async def run() -> None:
-        async with opened(tmp_path) as database:
+        async with opened(database_url) as database:
             changes, known = await engine(database)
             new = account()
             async with database.begin() as connection:
@@ -139,9 +138,9 @@ def test_a_change_that_follows_one_of_somebody_elses_takes_both(tmp_path: Path) 
     asyncio.run(run())
 
 
-def test_whoever_removes_an_account_its_calls_are_ended_by_the_engine_that_has_them(tmp_path: Path) -> None:
+def test_whoever_removes_an_account_its_calls_are_ended_by_the_engine_that_has_them(database_url: str) -> None:
     async def run() -> None:
-        async with opened(tmp_path) as database:
+        async with opened(database_url) as database:
             changes, known = await engine(database)
             gone: list[str] = []
             changes.gone = gone.append
@@ -160,9 +159,9 @@ def test_whoever_removes_an_account_its_calls_are_ended_by_the_engine_that_has_t
     asyncio.run(run())
 
 
-def test_with_an_account_go_its_numbers_tokens_and_scheduled_calls_and_nothing_else(tmp_path: Path) -> None:
+def test_with_an_account_go_its_numbers_tokens_and_scheduled_calls_and_nothing_else(database_url: str) -> None:
     async def run() -> None:
-        async with opened(tmp_path) as database:
+        async with opened(database_url) as database:
             (demo,) = await database.load_accounts()
             new, tokens = account(), Tokens(database, lambda: NOW)
             async with database.begin() as connection:
@@ -190,9 +189,9 @@ def test_with_an_account_go_its_numbers_tokens_and_scheduled_calls_and_nothing_e
     asyncio.run(run())
 
 
-def test_what_is_taken_is_refused_and_says_by_whom(tmp_path: Path) -> None:
+def test_what_is_taken_is_refused_and_says_by_whom(database_url: str) -> None:
     async def run() -> None:
-        async with opened(tmp_path) as database:
+        async with opened(database_url) as database:
             changes, known = await engine(database)
             demo = known.of_login("demo")
             route = known.route(NUMBER)
@@ -215,10 +214,10 @@ def test_what_is_taken_is_refused_and_says_by_whom(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_of_engines_that_take_a_number_at_once_one_gets_it(tmp_path: Path) -> None:
+def test_of_engines_that_take_a_number_at_once_one_gets_it(database_url: str) -> None:
     async def run() -> None:
         async with AsyncExitStack() as stack:
-            databases = [await stack.enter_async_context(opened(tmp_path)) for _ in range(4)]
+            databases = [await stack.enter_async_context(opened(database_url)) for _ in range(4)]
             engines = [(await engine(database))[0] for database in databases]
             (demo,) = await databases[0].load_accounts()
             attempts = [changes.add_did(did(demo.sid)) for changes in engines]
@@ -229,9 +228,9 @@ def test_of_engines_that_take_a_number_at_once_one_gets_it(tmp_path: Path) -> No
     asyncio.run(run())
 
 
-def test_a_change_for_another_account_than_the_numbers_does_nothing(tmp_path: Path) -> None:
+def test_a_change_for_another_account_than_the_numbers_does_nothing(database_url: str) -> None:
     async def run() -> None:
-        async with opened(tmp_path) as database:
+        async with opened(database_url) as database:
             changes, known = await engine(database)
             route = known.route(NUMBER)
             assert route is not None
@@ -242,9 +241,9 @@ def test_a_change_for_another_account_than_the_numbers_does_nothing(tmp_path: Pa
     asyncio.run(run())
 
 
-def test_the_configuration_is_announced_when_it_is_read(tmp_path: Path) -> None:
+def test_the_configuration_is_announced_when_it_is_read(database_url: str) -> None:
     async def run() -> None:
-        async with opened(tmp_path) as database:
+        async with opened(database_url) as database:
             changes, known = await engine(database)
             await database.sync_config([], [DidEntry(phonenumber="1999", account="demo")], now=NOW)
             await changes.look()

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,8 +27,8 @@ class Clock:
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncGenerator[Database]:
-    database = Database(f"sqlite:///{folder}/flexml.db")
+async def opened(url: str) -> AsyncGenerator[Database]:
+    database = Database(url)
     await database.start()
     try:
         yield database
@@ -37,16 +36,16 @@ async def opened(folder: Path) -> AsyncGenerator[Database]:
         await database.close()
 
 
-def with_tokens(folder: Path, test: Callable[[Database, Tokens, Clock], Coroutine[Any, Any, None]]) -> None:
+def with_tokens(url: str, test: Callable[[Database, Tokens, Clock], Coroutine[Any, Any, None]]) -> None:
     async def main() -> None:
         clock = Clock()
-        async with opened(folder) as database:
+        async with opened(url) as database:
             await test(database, Tokens(database, clock), clock)
 
     asyncio.run(main())
 
 
-def test_only_a_hash_of_the_secret_is_kept(tmp_path: Path) -> None:
+def test_only_a_hash_of_the_secret_is_kept(database_url: str) -> None:
     async def test(database: Database, tokens: Tokens, _clock: Clock) -> None:
         token, written = await tokens.create("ci")
         secret = written.removeprefix(f"flexml_{token.sid.replace('-', '')}_")
@@ -57,7 +56,7 @@ def test_only_a_hash_of_the_secret_is_kept(tmp_path: Path) -> None:
         assert row.hash == hashlib.sha256(secret.encode()).hexdigest()
         assert token.hash not in repr(token)
 
-    with_tokens(tmp_path, test)
+    with_tokens(database_url, test)
 
 
 SPOILT: dict[str, Callable[[str], str]] = {
@@ -73,7 +72,7 @@ SPOILT: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("how", SPOILT)
-def test_what_is_not_the_token_finds_nothing(tmp_path: Path, how: str) -> None:
+def test_what_is_not_the_token_finds_nothing(database_url: str, how: str) -> None:
     spoil = SPOILT[how]
 
     async def test(_database: Database, tokens: Tokens, _clock: Clock) -> None:
@@ -83,19 +82,19 @@ def test_what_is_not_the_token_finds_nothing(tmp_path: Path, how: str) -> None:
         assert found == token
         assert await tokens.find(spoil(written)) is None, "nor once the row is remembered"
 
-    with_tokens(tmp_path, test)
+    with_tokens(database_url, test)
 
 
-def test_the_secret_of_one_token_does_not_fit_another(tmp_path: Path) -> None:
+def test_the_secret_of_one_token_does_not_fit_another(database_url: str) -> None:
     async def test(_database: Database, tokens: Tokens, _clock: Clock) -> None:
         (one, mine), (_, other) = await tokens.create("one"), await tokens.create("other")
         assert await tokens.find(mine[:40] + other[40:]) is None
         assert (await tokens.find(mine) or one).sid == one.sid
 
-    with_tokens(tmp_path, test)
+    with_tokens(database_url, test)
 
 
-def test_a_token_ends_when_it_expires(tmp_path: Path) -> None:
+def test_a_token_ends_when_it_expires(database_url: str) -> None:
     async def test(_database: Database, tokens: Tokens, clock: Clock) -> None:
         _, written = await tokens.create("short", expires=NOW + 10)
         clock.now = NOW + 9.9
@@ -103,10 +102,10 @@ def test_a_token_ends_when_it_expires(tmp_path: Path) -> None:
         clock.now = NOW + 10
         assert await tokens.find(written) is None
 
-    with_tokens(tmp_path, test)
+    with_tokens(database_url, test)
 
 
-def test_a_revoked_token_is_refused_at_once_here_and_within_seconds_elsewhere(tmp_path: Path) -> None:
+def test_a_revoked_token_is_refused_at_once_here_and_within_seconds_elsewhere(database_url: str) -> None:
     async def test(database: Database, tokens: Tokens, clock: Clock) -> None:
         elsewhere = Tokens(database, clock)
         token, written = await tokens.create("ci")
@@ -121,10 +120,10 @@ def test_a_revoked_token_is_refused_at_once_here_and_within_seconds_elsewhere(tm
         (kept,) = await tokens.load()
         assert kept.revoked == NOW
 
-    with_tokens(tmp_path, test)
+    with_tokens(database_url, test)
 
 
-def test_a_row_is_read_once_for_many_requests(tmp_path: Path) -> None:
+def test_a_row_is_read_once_for_many_requests(database_url: str) -> None:
     async def test(database: Database, tokens: Tokens, clock: Clock) -> None:
         _, written = await tokens.create("ci")
         await tokens.find(written)
@@ -135,10 +134,10 @@ def test_a_row_is_read_once_for_many_requests(tmp_path: Path) -> None:
         clock.now -= 5  # a clock that is set back proves nothing
         assert await tokens.find(written) is None
 
-    with_tokens(tmp_path, test)
+    with_tokens(database_url, test)
 
 
-def test_the_last_use_is_kept_to_the_minute(tmp_path: Path) -> None:
+def test_the_last_use_is_kept_to_the_minute(database_url: str) -> None:
     async def test(_database: Database, tokens: Tokens, clock: Clock) -> None:
         _, written = await tokens.create("ci")
 
@@ -156,4 +155,4 @@ def test_the_last_use_is_kept_to_the_minute(tmp_path: Path) -> None:
         await tokens.find(written)
         assert await used() == NOW + USED_S
 
-    with_tokens(tmp_path, test)
+    with_tokens(database_url, test)
