@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import hypothesis
@@ -61,6 +62,13 @@ def try_out(operation: Any, sids: dict[str, str], **who: Any) -> None:
     check()
 
 
+def properties(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The properties of an object and of those within it."""
+    for name, said in schema.get("properties", {}).items():
+        yield name, said
+        yield from properties(said)
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -80,5 +88,14 @@ def test_every_field_is_described(api: Served, path: str) -> None:
     named = [name for name in models if not name.startswith(("HTTPValidation", "ValidationError"))]
     bare = [f"{name}.{field}" for name in named for field, said in models[name].get("properties", {}).items()
             if "description" not in said]  # fmt: skip
+    bodies = [
+        (f"{method} {path}", said["requestBody"]["content"]["application/json"]["schema"])
+        for path, methods in document["paths"].items()
+        for method, said in methods.items()
+        if "application/json" in said.get("requestBody", {}).get("content", {})
+    ]
+    assert len(bodies) >= 12
+    bare += [f"{where}: {name}" for where, schema in bodies for name, said in properties(schema)
+             if "description" not in said]  # fmt: skip
     assert bare == []
     assert path in document["paths"]
