@@ -33,7 +33,7 @@ ports = [{rtp}, {rtp_last}]
 listen = "127.0.0.1:{http}"
 
 [database]
-url = "sqlite:///{folder}/flexml.db"
+url = "{database}"
 
 [storage]
 path = "{folder}/files"
@@ -112,12 +112,13 @@ class EngineProcess:
         storage: str = "",
         status_url: Mapping[str, str] = {},
         certificate: Certificate | None = None,
+        database: str = "",
     ) -> None:
         """`dids` maps numbers to the URLs (ending in `/`) that tell what to do with calls; DEMO goes to the demo.
 
         `extra` is more of the configuration, whole sections; `sip`, `rtp` and `storage` are more of those sections.
-        `status_url` says of numbers where their status callbacks go, if not below `url`. With a `certificate` it
-        listens for TLS as well.
+        `database` is the URL of one that is not a file in `folder`. `status_url` says of numbers where their status
+        callbacks go, if not below `url`. With a `certificate` it listens for TLS as well.
         """
         folder.mkdir(exist_ok=True)
         self.sip_port, self.http_port = free_sip_port(), free_port(socket.SOCK_STREAM)
@@ -130,6 +131,7 @@ class EngineProcess:
         self.rtp_ports = first_port, first_port + ports - 1
         config = _CONFIG.format(
             sip=self.sip_port, http=self.http_port, rtp=first_port, rtp_last=first_port + ports - 1, folder=folder,
+            database=database or f"sqlite:///{folder}/flexml.db",
             legs=legs, error_handler=error_handler, sms_route=sms_route,
             tls=f', "tls:127.0.0.1:{self.tls_port}"' if certificate else "",
         )  # fmt: skip
