@@ -42,7 +42,6 @@ from .config import Config
 from .conversions import Conversions
 from .db import Database
 from .directory import Directory
-from .errors import DatabaseAway
 from .exchange import Exchange
 from .inbound import Inbound
 from .leg import LegSettings
@@ -64,6 +63,7 @@ from .speech.polly_voices import PollySettings
 from .speech.service import Speech, SpeechSettings
 from .speech.transcribe import Transcriptions
 from .speech.transcribe_engines import TranscriptionSettings
+from .storage import incoming, lifecycle
 from .storage.cloud import CloudSettings
 from .storage.local import LocalStorage
 from .supervisor import Supervisor, WorkerSettings, spare_cores
@@ -80,7 +80,8 @@ DRAIN_TIMEOUT_S: Final = 10.0
 NOBODY: Final = ""
 """Who owns what a version before engines had names has left."""
 NEVER_S: Final = 1e9
-SWEEP_S: Final = 60.0
+BROKEN_OFF_S: Final = 3600.0
+"""An upload of which nothing has come for so long is another engine's no more."""
 RINGBACK: Final = {"US": "ringback-us", "CA": "ringback-us", "GB": "ringback-uk"}
 """The ringing tone by country; everywhere else it is that of most of Europe."""
 MAX_DIALOGS: Final = 4000
@@ -134,6 +135,7 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
     prompts = await stack.enter_async_context(_running(_prompts(config)))
     speech = await stack.enter_async_context(_running(_speech(config)))
     storage = LocalStorage(database, Path(config.storage.path), clock=time.time)
+    await asyncio.to_thread(incoming.forget, storage, time.time() - BROKEN_OFF_S)
     conversions = Conversions(Path(config.storage.path), max_bytes=config.storage.converted_mb * 2**20)
     await stack.enter_async_context(_running(conversions))
     directory = Directory(config.sip.default_region)
@@ -149,7 +151,7 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
         log.warning("%d recordings had been left unfinished when the last run ended; finishing them", left)
     if left := await transcriptions.recover():
         log.warning("%d recordings had not been transcribed when the last run ended; going on", left)
-    sweeping = asyncio.ensure_future(_sweep(storage))
+    sweeping = asyncio.ensure_future(lifecycle.keep(storage, time.time))
     stack.push_async_callback(_cancel, sweeping)
     registry = Registry()
     agent = registry.agent = Agent(_agent_settings(config), registry)
@@ -346,18 +348,6 @@ def _files_url(config: Config) -> str:
 
 def _http_url(config: Config) -> str:
     return f"http://{config.http.listen.host}:{config.http.listen.port}"
-
-
-async def _sweep(storage: LocalStorage) -> None:
-    """Carry out what is due of the files' lifecycles, for as long as the engine runs."""
-    while True:
-        try:
-            await storage.sweep(time.time())
-        except DatabaseAway:
-            pass  # which has said so
-        except Exception:
-            log.exception("files that are past their time could not be deleted")
-        await asyncio.sleep(SWEEP_S)
 
 
 def _leg_settings(config: Config) -> LegSettings:

@@ -84,6 +84,14 @@ class StorageError(FlexmlError):
     """A file or container cannot be read or written."""
 
 
+class ContainerFullError(StorageError):
+    """A container has no room for a file: `free` is how many octets it has room for."""
+
+    def __init__(self, message: str, *, free: int) -> None:
+        super().__init__(message)
+        self.free = free
+
+
 class UploadError(StorageError):
     """A cloud cannot be reached, or has understood the request and refuses the file: then it is `refused`."""
 

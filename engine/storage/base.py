@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
+
+from ..errors import ContainerFullError
 
 MIME_TYPES: Final = {
     "aac": "audio/aac",
@@ -23,8 +25,12 @@ MIME_TYPES: Final = {
     "wav": "audio/wav",
 }
 """By file format. `audio/basic` is 8 kHz mono mu-law without a header (RFC 2046 section 4.3)."""
-ALIASES: Final = {"alaw": "al", "mp4a": "mp4", "ulaw": "ul"}
+ALIASES: Final = {"alaw": "al", "m4a": "mp4", "mp4a": "mp4", "ulaw": "ul"}
 """Other names of formats (reference: Play, Supported File Formats)."""
+UNKNOWN: Final = "bin"
+_BY_MIME: Final = {mime: name for name, mime in MIME_TYPES.items()} | {
+    "audio/mp3": "mp3", "audio/pcma": "al", "audio/pcmu": "ul", "audio/wave": "wav", "audio/x-wav": "wav",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,6 +92,23 @@ class Wanted:
     lifecycle_ttl: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Room:
+    """What a container may hold, and what others of its files take of that, in octets."""
+
+    container: str
+    quota: int
+    used: int
+
+    def check(self, size: int) -> None:
+        """Raise ContainerFullError where a file of that size does not fit."""
+        if self.used + size > self.quota:
+            raise ContainerFullError(
+                f"container {self.container} is full: {self.used} of {self.quota} bytes taken, {size} wanted",
+                free=max(0, self.quota - self.used),
+            )
+
+
 class Storage(Protocol):
     """Where contents are kept."""
 
@@ -106,6 +129,13 @@ class Storage(Protocol):
         Raises StorageError where it cannot be, a container that is full included.
         """
         ...
+
+
+def format_of(name: str, mime: str) -> str:
+    """The format of a file, by its name or else its media type; `bin` for what is none of them."""
+    suffix = PurePosixPath(name).suffix.lower().removeprefix(".")
+    known = ALIASES.get(suffix, suffix)
+    return known if known in MIME_TYPES else _BY_MIME.get(mime.partition(";")[0].strip().lower(), UNKNOWN)
 
 
 def canonical_sid(sid: str) -> str:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..db import Database
 from ..errors import StorageError
 from . import rows
-from .base import MIME_TYPES, Container, StoredFile, Wanted, canonical_sid
+from .base import MIME_TYPES, Container, Room, StoredFile, Wanted, canonical_sid, format_of
 
 log = logging.getLogger("flexml.storage")
 
@@ -64,6 +65,22 @@ class LocalStorage:
             raise StorageError(f"container {sid}: the account has none of that sid")
         return found
 
+    async def change_container(self, sid: str, values: Mapping[str, Any]) -> None:
+        """Set those fields of a container. A quota below what it holds keeps others out, and removes nothing."""
+        async with self._database.begin() as connection:
+            await rows.change_container(connection, sid, {**values, "updated": self._clock()})
+
+    async def delete_container(self, sid: str) -> bool:
+        """Delete a container; False where there is none. Raises StorageError while there are files in it."""
+        try:
+            async with self._database.begin() as connection:
+                await rows.load_container(connection, sid, lock=True)
+                if count := await rows.count_files(connection, sid):
+                    raise StorageError(f"the container has {count} files")
+                return await rows.remove_container(connection, sid)
+        except IntegrityError as error:
+            raise StorageError("the container has files") from error
+
     def _new_container(self, account: str, name: str, quota_bytes: int | None) -> Container:
         now = self._clock()
         return Container(
@@ -84,6 +101,11 @@ class LocalStorage:
             raise StorageError(f"file {sid}: the account has none of that sid")
         return found
 
+    @property
+    def folder(self) -> Path:
+        """Where everything of the storage lies."""
+        return self._path
+
     def path(self, file: StoredFile) -> Path:
         """Return where the content lies."""
         return self._path / file.sid[:2] / file.sid[2:4] / f"{file.sid}.{file.format}"
@@ -97,7 +119,8 @@ class LocalStorage:
             file = _renewed(file, wanted)
         else:
             file = await self._new_file(account, wanted)
-        await self._check_room(file, file.bytes + 1 if wanted.append else 1)
+        async with self._database.begin() as connection:
+            await self._check_room(connection, file, file.bytes + 1 if wanted.append else 1)
         return file
 
     async def content(self, sid: str) -> tuple[StoredFile, Path]:
@@ -108,21 +131,27 @@ class LocalStorage:
         return file, self.path(file)
 
     async def put(self, file: StoredFile, content: Path) -> None:
-        """See Storage."""
-        await self._database.patiently(lambda: self._check_room(file, file.bytes))
-        before = await self._database.patiently(lambda: self.find(file.sid))
-        path = self.path(file)
-        try:
-            await asyncio.to_thread(_move, content, path)
-        except OSError as error:
-            raise StorageError(f"file {file.sid}: {error.strerror}: {path}") from error
-        await self._database.patiently(lambda: self._save(file))
-        if before is not None and self.path(before) != path:
+        """See Storage. Room is looked for, and taken, in one transaction: what is stored at the same time waits."""
+        before = await self._database.patiently(lambda: self._store(file, content))
+        if before is not None and self.path(before) != self.path(file):
             await asyncio.to_thread(self.path(before).unlink, missing_ok=True)
 
-    async def _save(self, file: StoredFile) -> None:
+    async def _store(self, file: StoredFile, content: Path) -> StoredFile | None:
+        """Put a content in its place; returns what the file was before. Can be done again."""
         async with self._database.begin() as connection:
+            await self._check_room(connection, file, file.bytes)
+            before = await rows.load_file(connection, file.sid)
             await rows.save_file(connection, file)
+            try:
+                await asyncio.to_thread(_move, content, self.path(file))
+            except OSError as error:
+                raise StorageError(f"file {file.sid}: {error.strerror}: {self.path(file)}") from error
+        return before
+
+    async def change(self, sid: str, values: Mapping[str, Any]) -> None:
+        """Set what is known of a file, by the names of its fields; its content stays."""
+        async with self._database.begin() as connection:
+            await rows.change_file(connection, sid, values)
 
     async def delete(self, sid: str) -> bool:
         """Delete a file; False where there is none. Its content goes first: a row that is left can be tried again."""
@@ -145,33 +174,43 @@ class LocalStorage:
                 log.error("file %s is past its time but cannot be deleted: %s", file.sid, error)
         return deleted
 
+    def new_file(self, account: str, container: Container, name: str, mime: str) -> StoredFile:
+        """A file that is about to come, of what its name and media type say: nothing is stored yet."""
+        now = self._clock()
+        return StoredFile(
+            sid=str(uuid.uuid4()), container=container.sid, account=account, name=name, format=format_of(name, mime),
+            mime=mime, created=now, updated=now,
+        )  # fmt: skip
+
     async def _new_file(self, account: str, wanted: Wanted) -> StoredFile:
         container = (
             await self.open_container(account, wanted.container_sid)
             if wanted.container_sid
             else await self.default_container(account)
         )
-        now = self._clock()
-        sid = str(uuid.uuid4())
-        file = StoredFile(
-            sid=sid, container=container.sid, account=account, name=wanted.name, format=wanted.format,
-            mime=MIME_TYPES[wanted.format], created=now, updated=now,
-        )  # fmt: skip
+        file = self.new_file(account, container, wanted.name, MIME_TYPES[wanted.format])
         return _renewed(file, wanted)
 
-    async def _check_room(self, file: StoredFile, size: int) -> None:
-        """Raise StorageError where the file's container has no room for it with `size` octets."""
+    async def room(self, file: StoredFile) -> Room | None:
+        """The room for `file` where it lies; None where that is not limited. Raises StorageError."""
         async with self._database.begin() as connection:
-            container = await rows.load_container(connection, file.container, lock=True)
-            if container is None:
-                raise StorageError(f"file {file.sid}: container {file.container} is gone")
-            if container.quota_bytes is None:
-                return
-            used = await rows.used_bytes(connection, container.sid, but=file.sid)
-        if used + size > container.quota_bytes:
-            raise StorageError(
-                f"container {container.sid} is full: {used} of {container.quota_bytes} bytes taken, {size} wanted"
-            )
+            return await self._room(connection, file)
+
+    async def _check_room(self, connection: AsyncConnection, file: StoredFile, size: int) -> None:
+        """Raise ContainerFullError where the file's container has no room for it with `size` octets."""
+        room = await self._room(connection, file)
+        if room is not None:
+            room.check(size)
+
+    async def _room(self, connection: AsyncConnection, file: StoredFile) -> Room | None:
+        """The same as `room`; nobody else stores anything there before the transaction ends."""
+        container = await rows.load_container(connection, file.container, lock=True)
+        if container is None:
+            raise StorageError(f"file {file.sid}: container {file.container} is gone")
+        if container.quota_bytes is None:
+            return None
+        used = await rows.used_bytes(connection, container.sid, but=file.sid)
+        return Room(container=container.sid, quota=container.quota_bytes, used=used)
 
 
 def _renewed(file: StoredFile, wanted: Wanted) -> StoredFile:

@@ -17,9 +17,14 @@ FILE_COLUMNS = [file_table.c[field.name] for field in fields(StoredFile)]
 
 
 async def load_container(connection: AsyncConnection, sid: str, *, lock: bool = False) -> Container | None:
-    """Return a container; with `lock` nobody else changes what is in it before the transaction ends."""
-    query = sa.select(*CONTAINER_COLUMNS).where(container_table.c.sid == sid)
-    row = (await connection.execute(query.with_for_update() if lock else query)).mappings().first()
+    """Return a container; with `lock` nobody else changes what is in it before the transaction ends.
+
+    A row is locked by an update that changes nothing: SQLite knows no other way, and begins no transaction to read.
+    """
+    mine = container_table.c.sid == sid
+    if lock:
+        await connection.execute(sa.update(container_table).where(mine).values(updated=container_table.c.updated))
+    row = (await connection.execute(sa.select(*CONTAINER_COLUMNS).where(mine))).mappings().first()
     return None if row is None else Container(**row)
 
 
@@ -34,6 +39,23 @@ async def add_container(connection: AsyncConnection, container: Container, *, de
     """Insert a container. Raises sqlalchemy's IntegrityError for a second default one."""
     row = asdict(container) | {"default_of": container.account if default else None}
     await connection.execute(sa.insert(container_table).values(row))
+
+
+async def change_container(connection: AsyncConnection, sid: str, values: Mapping[str, Any]) -> None:
+    """Set those columns; harmless where it has gone."""
+    await connection.execute(sa.update(container_table).where(container_table.c.sid == sid).values(**values))
+
+
+async def remove_container(connection: AsyncConnection, sid: str) -> bool:
+    """Delete a container's row; False where there is none. Raises sqlalchemy's IntegrityError while it has files."""
+    deleted = await connection.execute(sa.delete(container_table).where(container_table.c.sid == sid))
+    return deleted.rowcount > 0
+
+
+async def count_files(connection: AsyncConnection, container: str) -> int:
+    """Return how many files a container has."""
+    query = sa.select(sa.func.count()).select_from(file_table).where(file_table.c.container == container)
+    return (await connection.execute(query)).scalar_one()
 
 
 async def used_bytes(connection: AsyncConnection, container: str, *, but: str = "") -> int:
@@ -63,6 +85,15 @@ async def save_file(connection: AsyncConnection, file: StoredFile) -> None:
     updated = await connection.execute(sa.update(file_table).where(file_table.c.sid == file.sid).values(row))
     if updated.rowcount == 0:
         await connection.execute(sa.insert(file_table).values(row))
+
+
+async def change_file(connection: AsyncConnection, sid: str, values: Mapping[str, Any]) -> None:
+    """Set those columns of what is known of a file, and when it is past its time; harmless where it has gone."""
+    mine = file_table.c.sid == sid
+    await connection.execute(sa.update(file_table).where(mine).values(**values))
+    await connection.execute(
+        sa.update(file_table).where(mine).values(expires=file_table.c.updated + file_table.c.lifecycle_ttl)
+    )
 
 
 async def remove_file(connection: AsyncConnection, sid: str) -> bool:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from flexml.engine.db import Database
-from flexml.engine.errors import StorageError
-from flexml.engine.storage.base import StoredFile, Wanted, canonical_sid
+from flexml.engine.errors import ContainerFullError, StorageError
+from flexml.engine.storage.base import StoredFile, Wanted, canonical_sid, format_of
 from flexml.engine.storage.local import LocalStorage
 
 ACCOUNT, OTHER = "account 1", "account 2"
@@ -22,14 +23,14 @@ class Storage(LocalStorage):
     """With a way to store octets."""
 
     async def keep(self, octets: bytes, wanted: Wanted | None = None, **changes: object) -> StoredFile:
-        content = self.folder / "content"
+        content = self.aside / f"content {uuid.uuid4()}"
         content.write_bytes(octets)
         file = await self.reserve(ACCOUNT, wanted or Wanted(name="a.wav", format="wav"))
         file = replace(file, bytes=len(octets), **changes)  # pyright: ignore[reportArgumentType]
         await self.put(file, content)
         return file
 
-    folder: Path
+    aside: Path
 
 
 @contextlib.asynccontextmanager
@@ -37,7 +38,7 @@ async def opened(folder: Path, url: str) -> AsyncGenerator[Storage]:
     database = Database(url)
     await database.start()
     storage = Storage(database, folder / "files", clock=lambda: NOW)
-    storage.folder = folder
+    storage.aside = folder
     try:
         yield storage
     finally:
@@ -100,6 +101,78 @@ def test_a_quota_counts_all_files_of_a_container_and_a_replaced_one_once(tmp_pat
                 await storage.reserve(ACCOUNT, wanted)
 
     asyncio.run(run())
+
+
+def test_what_is_stored_at_the_same_time_keeps_to_one_quota(tmp_path: Path, database_url: str) -> None:
+    async def run() -> None:
+        async with opened(tmp_path, database_url) as storage:
+            container = await storage.create_container(ACCOUNT, "small", quota_bytes=100)
+            wanted = Wanted(name="a", format="ul", container_sid=container.sid)
+            done = await asyncio.gather(*(storage.keep(bytes(30), wanted) for _ in range(8)), return_exceptions=True)
+            kept = [one for one in done if isinstance(one, StoredFile)]
+            assert (len(kept), sum(isinstance(one, ContainerFullError) for one in done)) == (3, 5)
+            left = [path for path in storage.folder.rglob("*") if path.is_file()]
+            assert sorted(left) == sorted(storage.path(one) for one in kept)
+
+    asyncio.run(run())
+
+
+def test_a_content_that_cannot_be_moved_leaves_no_row(tmp_path: Path, database_url: str) -> None:
+    async def run() -> None:
+        async with opened(tmp_path, database_url) as storage:
+            file = await storage.reserve(ACCOUNT, Wanted(name="a", format="ul"))
+            with pytest.raises(StorageError, match="No such file"):
+                await storage.put(file, tmp_path / "nothing")
+            assert await storage.find(file.sid) is None
+
+    asyncio.run(run())
+
+
+def test_a_container_is_deleted_once_it_is_empty(tmp_path: Path, database_url: str) -> None:
+    async def run() -> None:
+        async with opened(tmp_path, database_url) as storage:
+            container = await storage.create_container(ACCOUNT, "a")
+            kept = await storage.keep(b"x", Wanted(name="a", format="ul", container_sid=container.sid))
+            with pytest.raises(StorageError, match="1 files"):
+                await storage.delete_container(container.sid)
+            await storage.delete(kept.sid)
+            assert await storage.delete_container(container.sid)
+            assert not await storage.delete_container(container.sid)
+            with pytest.raises(StorageError, match="is gone"):
+                await storage.put(kept, tmp_path / "content")
+
+    asyncio.run(run())
+
+
+def test_a_changed_lifetime_counts_from_the_last_change_of_the_content(tmp_path: Path, database_url: str) -> None:
+    async def run() -> None:
+        async with opened(tmp_path, database_url) as storage:
+            kept = await storage.keep(b"x", Wanted(name="a", format="ul"))
+            await storage.change(kept.sid, {"lifecycle_ttl": 60, "name": "b"})
+            assert (await storage.open_file(ACCOUNT, kept.sid)).name == "b"
+            assert await storage.sweep(NOW + 59) == 0
+            await storage.change(kept.sid, {"lifecycle_ttl": None})
+            assert await storage.sweep(NOW + 61) == 0
+            await storage.change(kept.sid, {"lifecycle_ttl": 60})
+            assert await storage.sweep(NOW + 60) == 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("name", "mime", "known"),
+    [
+        ("a.WAV", "", "wav"),
+        ("a.ulaw", "audio/wav", "ul"),
+        ("a.m4a", "", "mp4"),
+        ("a", "audio/mpeg; x=y", "mp3"),
+        ("a.html", "text/html", "bin"),
+        ("a.b/../c", "", "bin"),
+        ("", "", "bin"),
+    ],
+)
+def test_the_format_is_what_the_name_says_or_else_the_media_type(name: str, mime: str, known: str) -> None:
+    assert format_of(name, mime) == known
 
 
 def test_files_live_as_long_as_they_are_to(tmp_path: Path, database_url: str) -> None:
