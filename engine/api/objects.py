@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ..flexml.attributes import clean_url
 
@@ -36,6 +36,13 @@ def _some_web_url(value: str) -> str:
     return url
 
 
+def _nothing_required(schema: dict[str, Any]) -> None:
+    """`include_fields` and `exclude_fields` may leave out any field."""
+    schema.pop("required", None)
+
+
+SHOWN: Final = ConfigDict(json_schema_extra=_nothing_required)
+"""The configuration of what is shown."""
 MethodName = Literal["POST", "GET"]
 WebUrl = Annotated[Annotated[str, Field(max_length=LONGEST_URL)] | None, AfterValidator(_web_url)]
 Method = Annotated[MethodName, Field(description="How the URL is requested.")]
@@ -66,6 +73,8 @@ class AccountChange(BaseModel):
 class AccountObject(AccountChange):
     """An account: whose numbers and calls they are, and where its application is."""
 
+    model_config = SHOWN
+
     account_sid: Sid
     date_created: Created
     login: str = Field(description="The user name of its requests.")
@@ -82,6 +91,8 @@ class DidChange(BaseModel):
 
 class DidObject(DidChange):
     """A telephone number of the account."""
+
+    model_config = SHOWN
 
     account_sid: OwnerSid
     country_code: str | None = Field(description="Its country, by ISO 3166-1 alpha-3; null where it is no country's.")
@@ -120,6 +131,8 @@ class CallMove(BaseModel):
 
 class CallObject(_CallSettings):
     """A call: one that came in, or one that the engine places. From `state` on, only for `include_fields`."""
+
+    model_config = SHOWN
 
     account_sid: OwnerSid
     call_sid: Sid

@@ -29,14 +29,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from ..postgresql import PostgresqlServer
 
 DUMPS = Path(__file__).parent / "databases"
-INDEX = {"add_index", "remove_index"}
-COMPUTED = {
-    index.name
-    for table in metadata.tables.values()
-    for index in table.indexes
-    if not all(isinstance(part, sa.Column) for part in index.expressions)
-}
-"""Indexes of what is computed: PostgreSQL writes that in its own way, so they cannot be compared."""
+OF_ONE_DATABASE = {"call_listing"}
 EARLIER = ["first", "before_revisions"]
 
 
@@ -48,23 +41,33 @@ def earlier(name: str, directory: Path) -> Path:
     return file
 
 
-def is_comparable(_what: object, name: str | None, kind: str, _reflected: bool, _other: object) -> bool:
-    """PostgreSQL words an index's expression anew, and has no need of the index that SQLite reads lists from."""
-    return (kind, name) not in {("index", "call_by_delay"), ("index", "call_listing")}
+def is_compared(thing: object, _name: str | None, _kind: str, _reflected: bool, _other: object) -> bool:
+    """Alembic compares indexes of columns; those of expressions, and of one database, are compared by name."""
+    if not isinstance(thing, sa.Index) or thing.name in OF_ONE_DATABASE:
+        return not isinstance(thing, sa.Index)
+    return all(isinstance(one, sa.Column) for one in thing.expressions)
 
 
 def differences(connection: sa.Connection) -> list[Any]:
-    options: dict[str, Any] = {"compare_server_default": default_differs}
-    if connection.dialect.name == "postgresql":
-        options["include_object"] = is_comparable
-        assert "call_by_delay" in {index["name"] for index in sa.inspect(connection).get_indexes("call")}
-    context = MigrationContext.configure(connection, opts=options)
+    options = {"compare_server_default": default_differs, "include_object": is_compared}
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*expression-based index")  # those of SQLite cannot be read back
-        found = compare_metadata(context, metadata)
-    elsewhere = set[str]() if connection.dialect.name == "sqlite" else {"call_listing"}  # SQLite's only
-    left_out = COMPUTED | elsewhere
-    return [one for one in found if not (isinstance(one, tuple) and one[0] in INDEX and one[1].name in left_out)]
+        warnings.filterwarnings("ignore", ".*expression-based index")  # SQLite's cannot even be read
+        found = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+    return found + [f"index {name}" for name in sorted(index_names(connection) ^ wanted_index_names(connection))]
+
+
+def index_names(connection: sa.Connection) -> set[str]:
+    sqlite = "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+    postgresql = "SELECT indexname FROM pg_indexes WHERE schemaname = 'public' AND NOT indexname ~ '_(pkey|pkc|key)$'"
+    return set(connection.scalars(sa.text(sqlite if connection.dialect.name == "sqlite" else postgresql)))
+
+
+def wanted_index_names(connection: sa.Connection) -> set[str]:
+    """Those that the tables have in that database."""
+    made: list[Any] = []
+    mock = sa.create_mock_engine(connection.engine.url, lambda ddl, *_, **__: made.append(ddl))
+    metadata.create_all(mock, checkfirst=False)
+    return {str(one.element.name) for one in made if isinstance(one, sa.schema.CreateIndex)}
 
 
 async def started(url: str) -> Database:

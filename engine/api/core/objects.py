@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ...provisioning import read_login, read_number
-from ..objects import DidChange, DidObject, Sid
+from ..objects import SHOWN, DidChange, DidObject, Sid
 from .partner import PartnerSid
 
 Password = Annotated[str, Field(min_length=8, max_length=255)]
@@ -77,6 +77,8 @@ class EndpointProperties(BaseModel):
 
 class EndpointObject(BaseModel):
     """An endpoint: an account, as the provider sees it."""
+
+    model_config = SHOWN
 
     addresses: list[str] = Field(description="Always empty: an endpoint is reached by its numbers.")
     attributes: dict[str, Any] = Field(description="What was kept with it.")

@@ -99,3 +99,11 @@ def test_every_field_is_described(api: Served, path: str) -> None:
              if "description" not in said]  # fmt: skip
     assert bare == []
     assert path in document["paths"]
+
+
+def test_what_is_shown_has_no_field_that_must_be_there(api: Served) -> None:
+    """Each may be left out by `include_fields` and `exclude_fields`."""
+    models = api.nobody.get("http:///openapi.json").body["components"]["schemas"]
+    shown = ["AccountObject", "CallObject", "CoreDidObject", "DidObject", "EndpointObject"]
+    assert [name for name in shown if "required" in models[name]] == []
+    assert api.me.get("/accounts", include_fields="url").body["items"] == [{"url": None}]
