@@ -33,6 +33,7 @@ def main() -> None:
     if sys.argv[1:2] not in (["serve"], ["check-config"]):
         add_call()
         add_dial()
+        add_load()
         add_provisioning()
         add_timeline()
         add_trunks()
@@ -60,6 +61,13 @@ def add_provisioning() -> None:
 
     app.add_typer(accounts, name="account")
     app.add_typer(tokens, name="token")
+
+
+def add_load() -> None:
+    """Add what loads a server with calls."""
+    from .load_command import load
+
+    app.command()(load)
 
 
 def add_timeline() -> None:

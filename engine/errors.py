@@ -17,6 +17,7 @@
     │   └── TakenError     what has to be one only is another's already
     ├── MediaError         a media worker refused a command, or is gone
     ├── ElsewhereError     a call lives on another engine, which does not answer
+    ├── LoadError          a load run cannot be made as it was asked for: what is missing, what to do
     └── CallEnded          the call ended while something was being done on it
 
 Messages say what was found, what was expected, and where.
@@ -142,6 +143,10 @@ class ElsewhereError(FlexmlError):
 
 class MediaError(FlexmlError):
     """A media worker refused a command, or is gone."""
+
+
+class LoadError(FlexmlError):
+    """A load run cannot be made as it was asked for."""
 
 
 class CallEnded(FlexmlError):

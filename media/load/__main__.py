@@ -1,6 +1,6 @@
 """The process: one thread that sends, receives and counts for all streams, told what to do by lines on its input.
 
-Streams are spread over SLOTS of the 20 ms, so that packets leave one after the other, as those of real callers do, and
+Streams are spread over slots of the 20 ms, so that packets leave one after the other, as those of real callers do, and
 not all at once. Deadlines are absolute. See `messages` for what is said.
 """
 
@@ -39,10 +39,15 @@ from .ports import PlainPorts, Ports, Rows, drops, open_ports
 from .speaker import TYPES, Speaker
 
 SLOTS: Final = 20
+LEAST_SLOTS: Final = 5
+STREAMS_A_SLOT: Final = 25
+"""Fewer streams are moved in fewer slots, since each costs something even if there is little to do in it."""
+
 LOOK_AGAIN: Final = 4
 """In one round of so many, streams that had a packet are asked for more until there is none: stamps are the kernel's,
 so that a packet may wait."""
 
+TICKS_A_SECOND: Final = round(1 / clock.TICK_S)
 INPUT_OCTETS: Final = 1 << 16
 
 
@@ -56,7 +61,7 @@ class Streams:
         self._meter: Meter = Meter(count, TYPES[plan.codec])
         self._keys: EventReceiver = EventReceiver(count)
         self._event_type: int = plan.event_type
-        self._slots: list[Rows] = [np.arange(slot, count, SLOTS) for slot in range(SLOTS)]
+        self._slots: list[Rows] = slots(count)
         self._listened: NDArray[np.bool_] = np.zeros(count, np.bool_)
         self._digits_heard: NDArray[np.int64] = np.zeros(count, np.int64)
         self._wall_offset_s: float = clock.wall_offset_s()
@@ -71,7 +76,7 @@ class Streams:
     def run(self) -> None:
         """Go on until told to finish, or nobody is there any more to tell."""
         os.set_blocking(sys.stdin.fileno(), False)
-        schedule = clock.Schedule(clock.now(), clock.TICK_S / SLOTS)
+        schedule = clock.Schedule(clock.now(), clock.TICK_S / len(self._slots))
         turn = 0
         while not self._over:
             self._listen()
@@ -79,9 +84,9 @@ class Streams:
             missed = schedule.skip(clock.now())
             self._skipped += missed * self._meter.measuring
             turn += 1 + missed
-            self._slot(self._slots[turn % SLOTS], schedule.deadline_s, turn // SLOTS)
+            self._slot(self._slots[turn % len(self._slots)], schedule.deadline_s, turn // len(self._slots))
             schedule.finish(clock.now())
-            if turn % (SLOTS * round(1 / clock.TICK_S)) == 0:
+            if turn % (len(self._slots) * TICKS_A_SECOND) == 0:
                 self._say_second()
 
     def _slot(self, rows: Rows, deadline_s: float, tick: int) -> None:
@@ -186,6 +191,12 @@ class Streams:
             digits_heard=int(heard.sum()),
             digits_lost=int(np.maximum(sent - heard, 0).sum()),
         )
+
+
+def slots(streams: int) -> list[Rows]:
+    """Return which streams have their turn in which slot of the 20 ms."""
+    count = min(max(streams // STREAMS_A_SLOT, LEAST_SLOTS), SLOTS)
+    return [np.arange(slot, streams, count) for slot in range(count)]
 
 
 def say(event: Event) -> None:
