@@ -20,7 +20,7 @@ SIP_PORT: Final = 5060
 KEYS: Final = frozenset("0123456789*#ABCDabcd")
 SOUNDS: Final = ("silence", "noise", "speech", "nothing")
 
-_TARGET: Final = re.compile(r"(?:sip:)?([^@\s\[\]<>;?]+)@([^:@\s\[\]<>;?]+)(?::(\d{1,5}))?")
+_TARGET: Final = re.compile(r"(?:sip:)?([^@:\s\[\]<>;?]+)@([^:@\s\[\]<>;?]+)(?::(\d{1,5}))?")
 _HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9.!%*_+`'~-]*")
 
 

@@ -71,9 +71,8 @@ def _limits(figures: Figures) -> list[str]:
     generator, media = figures.generator, figures.media
     found: list[str] = []
     if media.send_late.p99 > SEND_LATE_MS or media.send_skipped:
-        found.append(
-            f"its own packets left late (p99 {media.send_late.p99:.1f} ms, {media.send_skipped} slots left out)"
-        )
+        left_out = f", {media.send_skipped} turns left out" if media.send_skipped else ""
+        found.append(f"its own packets left late (p99 {media.send_late.p99:.1f} ms{left_out})")
     if media.receive_drops:
         found.append(f"the kernel threw away {media.receive_drops} packets that it did not fetch in time")
     for name, percent in (("its RTP process", generator.streams_cpu_percent), ("SIPp", generator.sipp_cpu_percent)):

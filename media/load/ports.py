@@ -7,8 +7,10 @@ fetched; QUEUE octets hold those of two seconds.
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -88,29 +90,34 @@ class Ports(Protocol):
 
 def bind(address: str, first_port: int, count: int) -> list[socket.socket]:
     """Bind `count` sockets to even ports from `first_port` on, leaving out those in use. OSError if there are none."""
-    sockets: list[socket.socket] = []
-    for port in range(first_port, 65536, 2):
-        if len(sockets) == count:
-            return sockets
-        end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with ExitStack() as stack:
+        sockets: list[socket.socket] = []
+        ports = iter(range(first_port, 65536, 2))
+        while len(sockets) < count:
+            port = next(ports, None)
+            if port is None:
+                raise OSError(f"of the ports from {first_port} on only {len(sockets)} are free, {count} are needed")
+            end = _bound(address, port)
+            if end is not None:
+                sockets.append(stack.enter_context(end))
+        stack.pop_all()
+        return sockets
+
+
+def _bound(address: str, port: int) -> socket.socket | None:
+    """Return a socket at `port`; None where it is in use. OSError where the address is not ours."""
+    end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
         end.setblocking(False)
         end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, QUEUE)
         end.setsockopt(socket.SOL_SOCKET, STAMP_OPTION, 1)
-        try:
-            end.bind((address, port))
-        except OSError as error:
-            end.close()
-            if not _in_use(error):
-                raise
-            continue
-        sockets.append(end)
-    if len(sockets) == count:
-        return sockets
-    raise OSError(f"of the ports from {first_port} to 65535 only {len(sockets)} are free, {count} are needed")
-
-
-def _in_use(error: OSError) -> bool:
-    return error.errno in (98, 13)  # EADDRINUSE, EACCES
+        end.bind((address, port))
+    except OSError as error:
+        end.close()
+        if error.errno == errno.EADDRINUSE:
+            return None
+        raise
+    return end
 
 
 class PlainPorts:
