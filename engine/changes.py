@@ -20,6 +20,7 @@ from . import provisioning
 from .announcement import announce, announced
 from .db import Account, CallRecord, Database, Did, call_row
 from .directory import Directory
+from .errors import DatabaseAway
 from .provisioning import NOTHING, Named
 from .tables import account_table, call_table, did_table
 
@@ -173,6 +174,8 @@ class Changes:
             await asyncio.sleep(LOOK_S)
             try:
                 await self.look()
+            except DatabaseAway:
+                continue  # that is said once, where it is noticed
             except Exception:
                 log.exception("accounts and numbers could not be read again")
 
