@@ -20,7 +20,8 @@ def result(**more: Any) -> Result:
         0,
     )  # fmt: skip
     spreads: dict[str, Any] = {"deviation": SPREAD, "first_packet": SPREAD, "send_late": SPREAD}
-    return Result(**(counts | spreads | {"received": 100_000, "sent": 100_000} | more))
+    values: dict[str, Any] = counts | spreads | {"received": 100_000, "sent": 100_000} | more
+    return Result(**values)
 
 
 def figures(
