@@ -6,7 +6,7 @@
 
 PORT is our RTP port, CALL is SIPp's number of the call.
 
-A call is held in SLICES: between them the time that has passed is known, so that a re-INVITE of the server does not
+A call is held in slices: between them the time that has passed is known, so that a re-INVITE of the server does not
 prolong the call by more than one. Message bodies are RFC 8866, the course of the call is RFC 3261 sections 13 to 15.
 """
 
@@ -16,7 +16,7 @@ from typing import Final
 
 from .plan import LoadPlan
 
-SLICES: Final = 10
+MOST_SLICES: Final = 10
 ANSWER_MS: Final = 60_000
 """How long the server may ring."""
 
@@ -81,7 +81,8 @@ def _challenged(plan: LoadPlan) -> str:
 
 
 def _hold(plan: LoadPlan) -> str:
-    wait = f'timeout="{round(plan.call_s * 1000 / SLICES)}" ontimeout="{_TICK}"'
+    slices = min(max(int(plan.call_s), 1), MOST_SLICES)  # of a second or more: each is some ms longer than it should
+    wait = f'timeout="{round(plan.call_s * 1000 / slices)}" ontimeout="{_TICK}"'
     return "\n".join(
         [
             _label(_HOLD),
@@ -89,7 +90,7 @@ def _hold(plan: LoadPlan) -> str:
             f'<recv request="BYE" next="{_SERVER_BYE}" {wait}/>',
             _label(_TICK),
             '<nop><action><add assign_to="slices" value="1"/>'
-            f'<test assign_to="more" variable="slices" compare="less_than" value="{SLICES}"/></action></nop>',
+            f'<test assign_to="more" variable="slices" compare="less_than" value="{slices}"/></action></nop>',
             f'<nop next="{_HOLD}" test="more"/>',
         ]
     )

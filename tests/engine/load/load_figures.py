@@ -20,8 +20,8 @@ def result(**more: Any) -> Result:
         0,
     )  # fmt: skip
     spreads: dict[str, Any] = {"deviation": SPREAD, "first_packet": SPREAD, "send_late": SPREAD}
-    values: dict[str, Any] = counts | spreads | {"received": 100_000, "sent": 100_000} | more
-    return Result(**values)
+    counts |= spreads | {"received": 100_000, "sent": 100_000} | more
+    return Result(**counts)
 
 
 def figures(
