@@ -1,8 +1,8 @@
 """Load one real media worker with calls that play a prompt, and measure what leaves it and what that costs.
 
-    scripts/bench_media.py [--calls 50] [--seconds 10]
+    scripts/bench_media.py [--calls 50] [--seconds 10] [--record] [--inband] [--core N]
 
-Each call is a leg of the worker that plays noise and a socket here that sends silence to it and stamps
+Each call is a leg of the worker that plays noise and a socket here that sends silence, or noise, to it and stamps
 what comes (in the kernel, so that this process may be late without it showing). Printed: the deviation of
 packet intervals from 20 ms, losses, and the worker's CPU time a call, all in the middle of the run.
 """
@@ -20,13 +20,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from flexml.media import channel
 from flexml.media.channel import Channel
-from flexml.media.protocol import Beat, CloseLeg, CommandFailed, Event, OpenLeg, SetRemote, StartPlay
+from flexml.media.protocol import (
+    Beat,
+    CloseLeg,
+    CommandFailed,
+    Event,
+    OpenLeg,
+    SetRemote,
+    StartPlay,
+    StartRecording,
+)
 
 HERE: Final = "127.0.0.1"
 FIRST_PORT: Final = 21_000
@@ -42,6 +52,7 @@ class Meter:
 
     def __init__(self, calls: int) -> None:
         self.sockets: list[socket.socket] = []
+        self.payload: bytes = b"\xff" * 160
         self.stamps: list[array.array[float]] = [array.array("d") for _ in range(calls)]
         self.sequences: list[array.array[int]] = [array.array("H") for _ in range(calls)]
         self._poll: select.epoll = select.epoll()
@@ -74,9 +85,9 @@ class Meter:
             del stamps[:], sequences[:]
 
     def speak(self, number: int) -> None:
-        """Send packet `number` of silence on every call."""
+        """Send packet `number` on every call."""
         header = struct.pack("!BBHII", 0x80, 0, number % 65536, number * 160 % 2**32, 4242)
-        packet = header + b"\xff" * 160
+        packet = header + self.payload
         for call, end in enumerate(self.sockets):
             end.sendto(packet, (HERE, FIRST_PORT + 2 * call))
 
@@ -87,20 +98,49 @@ def cpu_s(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def resident_kb(process: int) -> int:
+    """Return the memory that `process` holds."""
+    rows = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(row.split()[1]) for row in rows if row.startswith("VmRSS"))
+
+
 def steal_s() -> float:
     """Return the CPU time that the hypervisor has given to others: none of it is the worker's fault."""
     return int(Path("/proc/stat").read_text().split("\n", 1)[0].split()[8]) / os.sysconf("SC_CLK_TCK")
 
 
-def start_calls(control: Channel[Event], meter: Meter, calls: int, prompt: str) -> None:
-    """Open `calls` legs, each towards its socket, and let them play `prompt` on and on from different places."""
-    for call in range(calls):
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What a worker is to carry, for how long. `inband`: peers have no telephone events, and make noise.
+
+    `core` is the one that the worker is kept on.
+    """
+
+    calls: int
+    seconds: float
+    record: bool = False
+    inband: bool = False
+    core: int | None = None
+
+
+def start_calls(control: Channel[Event], meter: Meter, load: Load, folder: Path) -> None:
+    """Open legs, each towards its socket, and let them play noise on and on from different places."""
+    prompt = folder / "prompt.s16"
+    noise = np.random.default_rng(1).integers(-8000, 8000, 8000 * 30).astype(np.int16)
+    prompt.write_bytes(noise.tobytes())
+    event = None if load.inband else 101
+    for call in range(load.calls):
         leg, port = call + 1, meter.port(call)
         control.send(OpenLeg(leg=leg, address=HERE, port=FIRST_PORT + 2 * call))
         # Reports go where nobody measures: they would pass for media out of time.
-        remote = SetRemote(leg=leg, address=HERE, port=port, rtcp_port=DISCARD_PORT, codec="PCMU", payload_type=0)
+        remote = SetRemote(
+            leg=leg, address=HERE, port=port, rtcp_port=DISCARD_PORT, codec="PCMU", payload_type=0,
+            telephone_event=event,
+        )  # fmt: skip
         control.send(remote)
-        control.send(StartPlay(leg=leg, job=leg, path=prompt, loops=0, offset=call * 37 % 4000))
+        control.send(StartPlay(leg=leg, job=leg, path=str(prompt), loops=0, offset=call * 37 % 4000))
+        if load.record:
+            control.send(StartRecording(leg=leg, job=-leg, path=str(folder / f"{leg}.s16")))
 
 
 def run(control: Channel[Event], meter: Meter, seconds: float) -> list[Event]:
@@ -147,26 +187,28 @@ def summary(meter: Meter, beats: list[Beat], cpu: float, stolen: float, seconds:
     }
 
 
-def measure(calls: int, seconds: float) -> dict[str, Any]:
-    """Run a worker with `calls` calls for `seconds` after it has settled; return the figures."""
+def measure(load: Load) -> dict[str, Any]:
+    """Run a worker after it has settled; return the figures."""
     control, end = channel.pair()
     command = [sys.executable, "-m", "flexml.media.worker", "--fd", str(end.fileno()), "--name", "bench"]
-    with tempfile.NamedTemporaryFile(suffix=".s16") as prompt:
-        noise = np.random.default_rng(1).integers(-8000, 8000, 8000 * 30).astype(np.int16)
-        prompt.write(noise.tobytes())
-        prompt.flush()
-        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # as control starts it
-        worker = subprocess.Popen([*command, "--capacity", str(calls)], pass_fds=[end.fileno()], env=environment)
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # as control starts it
+    with tempfile.TemporaryDirectory() as folder:
+        worker = subprocess.Popen([*command, "--capacity", str(load.calls)], pass_fds=[end.fileno()], env=environment)
         end.close()
         try:
-            meter = Meter(calls)
-            start_calls(control, meter, calls, prompt.name)
+            if load.core is not None:
+                os.sched_setaffinity(worker.pid, {load.core})
+            meter = Meter(load.calls)
+            if load.inband:
+                meter.payload = np.random.default_rng(2).integers(0, 256, 160).astype(np.uint8).tobytes()
+            start_calls(control, meter, load, Path(folder))
             events = run(control, meter, SETTLE_S)
             meter.clear()
             before, stolen_before = cpu_s(worker.pid), steal_s()
-            late_events = run(control, meter, seconds)
+            late_events = run(control, meter, load.seconds)
             used, stolen = cpu_s(worker.pid) - before, steal_s() - stolen_before
-            for leg in range(1, calls + 1):
+            resident = resident_kb(worker.pid)
+            for leg in range(1, load.calls + 1):
                 control.send(CloseLeg(leg=leg))
         finally:
             control.close()
@@ -175,7 +217,7 @@ def measure(calls: int, seconds: float) -> dict[str, Any]:
         if isinstance(event, CommandFailed):
             raise SystemExit(f"leg {event.leg}: {event.command}: {event.error}")
     beats = [event for event in late_events if isinstance(event, Beat)]
-    return summary(meter, beats, used, stolen, seconds)
+    return summary(meter, beats, used, stolen, load.seconds) | {"resident_mb": round(resident / 1024, 1)}
 
 
 def main() -> None:
@@ -183,8 +225,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Load one media worker and measure it.")
     parser.add_argument("--calls", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--record", action="store_true", help="record each call")
+    parser.add_argument("--inband", action="store_true", help="peers without telephone events, that make noise")
+    parser.add_argument("--core", type=int, help="keep the worker on this core")
     options = parser.parse_args()
-    print(json.dumps(measure(options.calls, options.seconds), indent=2))
+    print(json.dumps(measure(Load(**vars(options))), indent=2))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,129 @@
+"""What a call costs a media worker, from few calls to many, beside a loop in C that only receives and sends.
+
+    scripts/bench curve [--calls 50,100,200,400,800,1200] [--seconds 8] [--times 3] [--core N]
+
+For each number of calls the floor (scripts/floor.c) and the worker carry the same packets in turn, kept on one core
+while this process is kept on another, and all that several times: printed is the median, with the spread. CPU is in
+percent of a core a call, deviation in ms of packet intervals from 20 ms. `record` and `inband` come at one number of
+calls only: each call recorded, and keys listened for in the audio of each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from bench_media import FIRST_PORT, SETTLE_S, Load, Meter, cpu_s, measure, run
+from flexml.media import channel
+
+HERE: Final = Path(__file__).parent
+VARIANTS: Final = {"record": {"record": True}, "inband": {"inband": True}}
+
+
+def build(folder: str) -> Path:
+    """Compile the floor. Raises CalledProcessError where that fails."""
+    program = Path(folder) / "floor"
+    subprocess.run(["cc", "-O2", "-o", program, HERE / "floor.c"], check=True)
+    return program
+
+
+def floor(program: Path, calls: int, seconds: float, core: int) -> float:
+    """Return what a call costs the floor."""
+    meter = Meter(calls)
+    process = subprocess.Popen(
+        [program, str(calls), str(FIRST_PORT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        os.sched_setaffinity(process.pid, {core})
+        process.stdin.write("".join(f"{meter.port(call)}\n" for call in range(calls)))
+        process.stdin.flush()
+        process.stdout.readline()
+        control, end = channel.pair()  # of nobody's: `run` wants one
+        run(control, meter, SETTLE_S)
+        before = cpu_s(process.pid)
+        run(control, meter, seconds)
+        used = cpu_s(process.pid) - before
+        control.close()
+        end.close()
+    finally:
+        process.terminate()
+        process.wait(5)
+        for socket in meter.sockets:
+            socket.close()
+    return 100 * used / seconds / calls
+
+
+def middle(values: list[float]) -> dict[str, float]:
+    """Return the median of `values`, and the least and the greatest."""
+    return {name: round(of(values), 4) for name, of in (("median", statistics.median), ("least", min), ("most", max))}
+
+
+def row(program: Path, load: Load, times: int) -> dict[str, Any]:
+    """Measure both, in turn."""
+    floors, workers = list[float](), list[dict[str, Any]]()
+    assert load.core is not None
+    for _ in range(times):
+        floors.append(floor(program, load.calls, load.seconds, load.core))
+        workers.append(measure(load))
+    costs = [worker["cpu_percent_per_call"] for worker in workers]
+    return {
+        "calls": load.calls,
+        "floor": middle(floors),
+        "worker": middle(costs),
+        "times_the_floor": round(statistics.median(costs) / statistics.median(floors), 2),
+        "core_percent": middle([worker["cpu_percent"] for worker in workers]),
+        "deviation_p99_ms": middle([worker["deviation_ms"]["p99"] for worker in workers]),
+        "deviation_max_ms": middle([worker["deviation_ms"]["max"] for worker in workers]),
+        "missing": max(worker["missing"] for worker in workers),
+        "late_packets": middle([worker["late_packets"] for worker in workers]),
+        "resident_mb": middle([worker["resident_mb"] for worker in workers]),
+    }
+
+
+def processor() -> str:
+    """Return what the kernel calls this machine's processor."""
+    rows = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return rows[0].partition(":")[2].strip() if rows else platform.machine()
+
+
+def main() -> None:
+    """Print the figures as JSON."""
+    parser = argparse.ArgumentParser(description="What a call costs a media worker, beside a loop in C.")
+    parser.add_argument("--calls", default="50,100,200,400,800,1200")
+    parser.add_argument("--variants", type=int, default=400, help="calls of the rows with recording and in-band keys")
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--core", type=int, default=0, help="of the worker; this process takes the others")
+    options = parser.parse_args()
+    others = os.sched_getaffinity(0) - {options.core}
+    if not others:
+        parser.error("two cores are needed, one for the worker and one for this")
+    os.sched_setaffinity(0, others)
+    with tempfile.TemporaryDirectory() as folder:
+        program = build(folder)
+        fixed: dict[str, Any] = {"seconds": options.seconds, "core": options.core}
+        rows = [row(program, Load(calls=int(calls), **fixed), options.times) for calls in options.calls.split(",")]
+        variants = {
+            name: row(program, Load(calls=options.variants, **fixed, **more), options.times)
+            for name, more in ({"plain": {}} | VARIANTS).items()
+        }
+    about = {
+        "machine": f"{len(others) + 1} cores, {processor()}, Linux {platform.release()}",
+        "date": datetime.now(UTC).date().isoformat(),
+        "times": options.times,
+    }
+    print(json.dumps(about | {"curve": rows, "variants": variants}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
