@@ -111,7 +111,10 @@ class LocalStorage:
         return self._path / file.sid[:2] / file.sid[2:4] / f"{file.sid}.{file.format}"
 
     async def reserve(self, account: str, wanted: Wanted) -> StoredFile:
-        """See Storage."""
+        """See Storage. Waits for a database that is away."""
+        return await self._database.patiently(lambda: self._reserve(account, wanted))
+
+    async def _reserve(self, account: str, wanted: Wanted) -> StoredFile:
         if wanted.file_sid:
             file = await self.open_file(account, wanted.file_sid)
             if wanted.append and file.bytes and file.format != wanted.format:
