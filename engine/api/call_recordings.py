@@ -15,7 +15,7 @@ from ..tables import recording_table
 from .authentication import Authentication
 from .call_collection import CALLS
 from .collection import Collection, Object, Reader, Row, Selection
-from .description import LIST, Listing, errors
+from .description import LIST, Listing, PathSid, errors
 from .objects import Created, OwnerSid
 from .query.fields import INTEGER, TEXT, TIME, Field
 from .query.paging import Order
@@ -92,7 +92,7 @@ def call_recordings_router(reader: Reader, authentication: Authentication) -> AP
     router = APIRouter(prefix=PREFIX, tags=["calls"])
     asking = Depends(authentication)
 
-    async def recordings(request: Request, sid: str, account: Account = asking) -> JSONResponse:
+    async def recordings(request: Request, sid: PathSid, account: Account = asking) -> JSONResponse:
         """The recordings of a call that have ended, in the order in which they did."""
         call = await reader.row(CALLS, account, sid)
         mine = Selection(where=(_columns.call == call["sid"],))

@@ -22,7 +22,7 @@ from .authentication import Authentication
 from .body import checked, merged, read_object
 from .call_collection import CALLS, STATES, select
 from .collection import Reader, Row, chosen
-from .description import AFTER, FIELDS, WRITING, body, errors, parameter
+from .description import AFTER, FIELDS, WRITING, PathSid, body, errors, parameter
 from .objects import CallChange, CallMove, CallObject, Steps
 from .problem import Fault, Problem, conflict, invalid, missing
 from .routes import add_change, add_list, add_one
@@ -49,7 +49,7 @@ def calls_router(outbound: Outbound, database: Database, reader: Reader, authent
             raise _refused(error) from None
         return JSONResponse(await reader.one(CALLS, request, account, record.sid))
 
-    async def update(request: Request, sid: str, account: Account = asking) -> JSONResponse:
+    async def update(request: Request, sid: PathSid, account: Account = asking) -> JSONResponse:
         """Change a call that waits; with PATCH of `url` (and `method`), let a live one go on with that document."""
         chosen(request.query_params, CALLS)
         row = await reader.row(CALLS, account, sid)
@@ -62,7 +62,7 @@ def calls_router(outbound: Outbound, database: Database, reader: Reader, authent
             raise conflict(None, "the call is live; PATCH its url" if row["state"] == "live" else "the call is over")
         return JSONResponse(await reader.one(CALLS, request, account, row["sid"]))
 
-    async def end(sid: str, account: Account = asking) -> Response:
+    async def end(sid: PathSid, account: Account = asking) -> Response:
         """Cancel a call that waits or rings, hang up a live one."""
         try:
             if not await outbound.end(account, canonical_sid(sid)):
@@ -71,7 +71,7 @@ def calls_router(outbound: Outbound, database: Database, reader: Reader, authent
             raise conflict(None, str(error)) from None
         return Response(status_code=204)
 
-    async def timeline(sid: str, account: Account = asking) -> JSONResponse:
+    async def timeline(sid: PathSid, account: Account = asking) -> JSONResponse:
         """What has happened on the call so far."""
         row = await reader.row(CALLS, account, sid)
         entries = await load_timeline(database, row["sid"])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
+from fastapi import Path
 from pydantic import BaseModel, Field
 
 from .query.paging import DEFAULT, MOST
 
 T = TypeVar("T")
+PathSid = Annotated[str, Path(description="The sid of the object: a UUID, with its dashes or without.")]
+"""A sid in the path of a request."""
 
 
 class Around(BaseModel):
@@ -66,6 +69,11 @@ WRITING: Final = (400, 401, 404, 413, 415, 422)
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error responses of a route."""
     return {status: {"model": ErrorObject, "description": _MEANINGS[status]} for status in statuses}
+
+
+def a(noun: str) -> str:
+    """The noun with its article."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def parameter(name: str, description: str, **schema: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from ..db import Account
 from ..tokens import Token
 from .collection import Collection, Reader, Selection, chosen
-from .description import FIELDS, LIST, NESTED, READING, WRITING, Listing, body, errors
+from .description import FIELDS, LIST, NESTED, READING, WRITING, Listing, PathSid, a, body, errors
 from .updates import changes
 
 Asker = TypeVar("Asker", Account, Token)
@@ -59,14 +59,14 @@ def add_one(
     """`GET` of an object."""
     asking = Depends(authentication)
 
-    async def one(request: Request, sid: str, who: Asker = asking) -> JSONResponse:
+    async def one(request: Request, sid: PathSid, who: Asker = asking) -> JSONResponse:
         return JSONResponse(await reader.one(collection, request, who, sid))
 
     router.add_api_route(
         "/{sid}",
         one,
         methods=["GET"],
-        summary=f"Show a {collection.noun}",
+        summary=f"Show {a(collection.noun)}",
         operation_id=operation_id(router, "get", collection.noun),
         responses={200: {"model": model}, **errors(*READING)},
         openapi_extra={"parameters": FIELDS},
@@ -85,7 +85,7 @@ def add_update(
     """`PATCH` and `PUT` of an object without nested ones; `save` takes who asks, the object's sid, the changes."""
     asking = Depends(authentication)
 
-    async def update(request: Request, sid: str, who: Asker = asking) -> JSONResponse:
+    async def update(request: Request, sid: PathSid, who: Asker = asking) -> JSONResponse:
         chosen(request.query_params, collection)  # wrong now is better than wrong once it is done
         row = await reader.row(collection, who, sid)
         own_sid = row[collection.sid.name]
@@ -113,7 +113,7 @@ def add_change(
             "/{sid}",
             endpoint,
             methods=[method],
-            summary=f"{verb} a {collection.noun}",
+            summary=f"{verb} {a(collection.noun)}",
             operation_id=operation_id(router, verb.lower(), collection.noun),
             responses={200: {"model": model}, **errors(*statuses)},
             openapi_extra={"parameters": parameters, "requestBody": body(change, partly=partly)},
@@ -132,7 +132,7 @@ def add_create(
         "",
         endpoint,
         methods=["POST"],
-        summary=f"Add a {collection.noun}",
+        summary=f"Add {a(collection.noun)}",
         operation_id=operation_id(router, "create", collection.noun),
         responses={200: {"model": model}, **errors(400, 401, 403, 409, 413, 415, 422)},
         openapi_extra={"parameters": FIELDS, "requestBody": body(create)},
@@ -147,7 +147,7 @@ def add_delete(router: APIRouter, collection: Collection, endpoint: Callable[...
         methods=["DELETE"],
         status_code=204,
         response_class=Response,
-        summary=f"Remove a {collection.noun}",
+        summary=f"Remove {a(collection.noun)}",
         operation_id=operation_id(router, "delete", collection.noun),
         responses=errors(401, 403, 404, 409),
     )

@@ -18,10 +18,13 @@ from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, Response
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import DatabaseAway
 from ..metrics import WorkerFigures
+from .docs import docs_router
 from .problem import Problem, show_away, show_problem, show_unexpected, show_validation
 
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -60,11 +63,9 @@ def create_app(
     *, health: Callable[[], Health], metrics: Callable[[], bytes] = lambda: b"", routers: Sequence[APIRouter] = ()
 ) -> FastAPI:
     """Build the application: /health, /metrics, and whatever `routers` add (the demo, the REST API)."""
-    # The interactive pages load scripts from elsewhere; the schema stays at /openapi.json.
+    # FastAPI's own pages load scripts from elsewhere; ours is in `docs`.
     app = FastAPI(title="FlexML engine", version=health().version, docs_url=None, redoc_url=None)
-    app.add_middleware(
-        CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"], expose_headers=_EXPOSED
-    )
+    app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     for kind in (Problem, HTTPException):
         app.add_exception_handler(kind, show_problem)
     app.add_exception_handler(RequestValidationError, show_validation)
@@ -79,9 +80,15 @@ def create_app(
     def tell_metrics() -> Response:
         return Response(metrics(), media_type=PROMETHEUS)
 
-    app.add_api_route("/health", tell_health, methods=["GET"])
+    app.add_api_route(
+        "/health",
+        tell_health,
+        methods=["GET"],
+        summary="Show whether the engine can take calls",
+        operation_id="get-health",
+    )
     app.add_api_route("/metrics", tell_metrics, methods=["GET"], include_in_schema=False)
-    for router in routers:
+    for router in (docs_router(), *routers):
         app.include_router(router)
     return app
 
@@ -94,7 +101,7 @@ async def run(app: FastAPI, host: str, port: int, *, on_listening: Callable[[str
     with _bind(host, port) as listener:
         server = _Server(
             uvicorn.Config(
-                app,
+                _open_to_all(app),
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -113,6 +120,25 @@ async def run(app: FastAPI, host: str, port: int, *, on_listening: Callable[[str
             server.should_exit = True
             await serving
             raise
+
+
+def _open_to_all(app: ASGIApp) -> ASGIApp:
+    """Let pages of every origin read every answer, those of errors included (reference, section Responses).
+
+    As there, the headers are in answers to requests that name no origin too.
+    """
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Access-Control-Allow-Origin"] = "*"
+                headers["Access-Control-Expose-Headers"] = ",".join(_EXPOSED)
+            await send(message)
+
+        await app(scope, receive, sending)
+
+    return answer
 
 
 class _Server(uvicorn.Server):

@@ -26,7 +26,7 @@ from ...tokens import Token
 from ..bearer import BearerAuthentication, require_provider
 from ..body import MOST, checked, merged, read_object
 from ..collection import Collection, Object, Reader, Row, chosen
-from ..description import WRITING
+from ..description import WRITING, PathSid
 from ..problem import Fault, conflict, invalid, missing
 from ..query.fields import INTEGER, OBJECT, TEXT, Field
 from ..query.paging import Order
@@ -204,10 +204,10 @@ def endpoints_router(
     async def create(request: Request, token: Token = asking) -> JSONResponse:
         return JSONResponse(await ours.create(request, token))
 
-    async def update(request: Request, sid: str, token: Token = asking) -> JSONResponse:
+    async def update(request: Request, sid: PathSid, token: Token = asking) -> JSONResponse:
         return JSONResponse(await ours.update(request, token, sid))
 
-    async def delete(sid: str, token: Token = asking) -> Response:
+    async def delete(sid: PathSid, token: Token = asking) -> Response:
         await ours.delete(token, sid)
         return Response(status_code=204)
 

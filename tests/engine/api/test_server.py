@@ -91,10 +91,33 @@ def test_errors_have_the_reference_form(path: str, status: int, message: str, fi
     assert [error["field"] for error in body["errors"]] == [field]
 
 
-def test_other_origins_may_read() -> None:
-    _, _, headers = get("/health", Origin="http://elsewhere.example")
-    assert headers["Access-Control-Allow-Origin"] == "*"
-    assert "Content-Disposition" in headers["Access-Control-Expose-Headers"]
+@pytest.mark.parametrize("path", ["/health", "/nothing", "/test/broken", "/docs"])
+@pytest.mark.parametrize("origin", [{}, {"Origin": "http://elsewhere.example"}], ids=["no origin", "an origin"])
+def test_other_origins_may_read_as_in_the_references_sample(path: str, origin: dict[str, str]) -> None:
+    async def fetch(client: aiohttp.ClientSession) -> list[tuple[str, str]]:
+        async with client.get(path, headers=origin) as response:
+            return [(name, value) for name, value in response.headers.items() if name.lower().startswith("access")]
+
+    assert sorted((name.lower(), value) for name, value in serve(fetch)) == [
+        ("access-control-allow-origin", "*"),
+        ("access-control-expose-headers", "Access-Control-Allow-Origin,Access-Control-Allow-Methods,"
+         "Access-Control-Allow-Credentials,Content-Disposition,Access-Control-Allow-Headers"),
+    ]  # fmt: skip
+
+
+def test_other_origins_may_ask_what_they_may_send() -> None:
+    wanted = {"Origin": "http://elsewhere.example", "Access-Control-Request-Method": "PATCH",
+              "Access-Control-Request-Headers": "authorization,content-type"}  # fmt: skip
+
+    async def fetch(client: aiohttp.ClientSession) -> tuple[int, str, str]:
+        async with client.options("/test/double", headers=wanted) as response:
+            allowed = response.headers
+            return response.status, allowed["Access-Control-Allow-Methods"], allowed["Access-Control-Allow-Headers"]
+
+    status, methods, headers = serve(fetch)
+    assert status == 200
+    assert "PATCH" in methods
+    assert headers == "authorization,content-type"
 
 
 def test_an_address_in_use_is_an_error_that_names_it() -> None:
