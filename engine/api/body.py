@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from collections.abc import Collection, Iterator, Mapping
@@ -10,11 +11,14 @@ from typing import Any, Final, NoReturn, TypeVar
 from fastapi import Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
 
 from .problem import Fault, Problem, invalid
 
 MOST: Final = 65536
 """Octets that a body may have."""
+SLOWEST_S: Final = 30.0
+"""How long a body may take."""
 DEEPEST: Final = 32
 """How deep objects may lie in each other."""
 Model = TypeVar("Model", bound=BaseModel)
@@ -35,17 +39,28 @@ class NotJson(Problem):
 async def read_object(request: Request) -> dict[str, Any]:
     """The JSON object that a request brings. Raises Problem: 400, 413, 415, or 422 for text no database takes."""
     _check_media_type(request.headers.get("content-type", "application/json"))
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST:
-            raise Problem(413, f"body longer than {MOST} octets")
-    found = _parsed(bytes(body))
+    found = _parsed(await _body(request))
     if not isinstance(found, dict):
         raise Problem(400, "no json object could be decoded")
     if faults := [Fault(str(name), fault) for name, value in found.items() if (fault := _fault([name, value]))]:
         raise invalid(*faults)
     return found
+
+
+async def _body(request: Request) -> bytes:
+    """All of the body, of a client that sends it. Raises Problem."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(SLOWEST_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MOST:
+                    raise Problem(413, f"body longer than {MOST} octets")
+    except TimeoutError:
+        raise Problem(408, f"no whole body within {SLOWEST_S:g} s", headers={"Connection": "close"}) from None
+    except ClientDisconnect:
+        raise Problem(400, "the body ended early") from None  # nobody will read it, but nor is it an error of ours
+    return bytes(body)
 
 
 def checked(model: type[Model], body: Mapping[str, Any], known: Collection[str]) -> Model:

@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..errors import DatabaseAway
 from ..metrics import WorkerFigures
 from .docs import docs_router
+from .patience import PatientProtocol
 from .problem import Problem, show_away, show_problem, show_unexpected, show_validation
 
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -104,6 +105,7 @@ async def run(app: FastAPI, host: str, port: int, *, on_listening: Callable[[str
                 _open_to_all(app),
                 log_config=None,
                 access_log=False,
+                http=PatientProtocol,
                 lifespan="off",
                 ws="none",
                 server_header=False,
