@@ -39,6 +39,7 @@ FIELDS = {
     "status_callback_url": "status_callback_url",
     "url": "url",
 }
+DESCENDING = ("date_answered", "date_ended", "status", "status_callback_url", "url")
 LISTING = ("account", "created", "sid", "state", "from_number", "to_number", "direction", "status", "duration_s",
            "answered", "ended", "due", "url", "method", "status_callback_url", "status_callback_method",
            "attributes")  # fmt: skip
@@ -57,6 +58,10 @@ def upgrade() -> None:
     op.create_index("call_by_state", "call", ["account", "state", "sid"])
     if op.get_bind().dialect.name == "sqlite":
         op.create_index("call_listing", "call", list(LISTING))
+    else:
+        for field in DESCENDING:
+            last = sa.text(f"{FIELDS[field]} DESC NULLS LAST")
+            op.create_index(f"call_by_{field}_desc", "call", ["account", last, sa.text("sid DESC"), "state"])
 
 
 def _fill() -> None:
