@@ -22,6 +22,7 @@ from .errors import ConfigError
 from .migrations import LOCK
 from .numbering import shown_formats
 from .password import hash_password, verify_password
+from .redact import storable_text
 from .sql import Sql
 from .tables import account_table, call_table, callback_table, did_table
 
@@ -29,6 +30,8 @@ PAGE: Final = 200
 """Rows that are read at once where all are wanted."""
 CLAIM: Final = 10
 """How many calls an engine takes at a time: what is due at once is shared by all."""
+LONGEST_NUMBER: Final = 255
+"""Characters that are kept of a number: peers may send thousands, which no index takes."""
 CallbackState = Literal["pending", "delivered", "failed"]
 
 
@@ -329,6 +332,8 @@ def call_row(call: CallRecord) -> dict[str, Any]:
     order = call.order or {}
     return {
         **asdict(call),
+        "from_number": storable_text(call.from_number)[:LONGEST_NUMBER],
+        "to_number": storable_text(call.to_number)[:LONGEST_NUMBER],
         "url": order.get("url"),
         "method": order.get("method", "POST"),
         "status_callback_url": order.get("status_callback_url"),
@@ -340,9 +345,11 @@ def call_row(call: CallRecord) -> dict[str, Any]:
 def as_texts(value: Any) -> Any:
     """An object with every value in it as text, as filters compare it, in every database alike; null stays null."""
     if isinstance(value, dict):
-        return {name: as_texts(part) for name, part in value.items()}
-    if value is None or isinstance(value, str):
-        return value
+        return {storable_text(name): as_texts(part) for name, part in value.items()}
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return storable_text(value)
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -52,9 +52,14 @@ def presentable_text(text: str) -> str:
         text = _SIP_PASSWORD.sub(rf"\1:{MASK}@", text)
     if "=" in text:
         text = _SECRET_PARAMETER.sub(rf"\1{MASK}", text)
-    if not text.isprintable():
-        text = text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
-    return text
+    return storable_text(text)
+
+
+def storable_text(text: str) -> str:
+    """Text with NUL and lone surrogates, which no database takes, as escapes."""
+    if text.isprintable():
+        return text
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
 @lru_cache(1024)

@@ -155,6 +155,20 @@ def test_call_is_inserted_then_updated(database_url: str) -> None:
     asyncio.run(run())
 
 
+def test_whatever_a_peer_calls_itself_the_call_is_kept(database_url: str) -> None:
+    strange = "\0" + "".join(chr(0x4E00 + number * 37 % 20000) for number in range(5000)) + "\ud800"
+    order = {"attributes": {"a\0": "b\0\udfff", "nested": {"c": "\0"}}, "url": "http://here/"}
+
+    async def run() -> CallRecord | None:
+        async with opened(database_url) as database:
+            await database.save_call(replace(CALL, from_number=strange, to_number=strange[::-1], order=order))
+            return await database.load_call(CALL.sid)
+
+    kept = asyncio.run(run())
+    assert kept is not None
+    assert (len(kept.from_number), kept.from_number[:3], kept.order) == (255, "\\0" + strange[1], order)
+
+
 def test_callbacks_come_back_with_their_data_by_state(database_url: str) -> None:
     callback = Callback(sid="d1", url="http://a/", method="POST", data={"Ü": [1, None, True]}, created=3.0)
 
