@@ -27,8 +27,10 @@ from .api.bearer import BearerAuthentication
 from .api.call_recordings import call_recordings_router
 from .api.calls import calls_router
 from .api.collection import Reader
+from .api.core.containers import containers_router
 from .api.core.dids import core_dids_router
 from .api.core.endpoints import endpoints_router
+from .api.core.files import storage_files_router
 from .api.core.whoami import whoami_router
 from .api.demo import demo_router
 from .api.dids import dids_router
@@ -250,6 +252,8 @@ def _api(
         dids_router(reader, changes, authentication),
         whoami_router(bearer),
         core_dids_router(reader, changes, bearer),
+        containers_router(reader, storage, directory, bearer),
+        storage_files_router(reader, storage, directory, bearer, url=_files_url(config)),
         endpoints_router(
             reader,
             changes,

@@ -55,7 +55,7 @@ _MEANINGS: Final = {
     404: "There is no such object of whoever asks.",
     409: "What is asked does not fit how the object is now.",
     412: "The content is not the one that the request is about.",
-    413: "The body is too long.",
+    413: "The body is too long, or its container has no room for it.",
     415: "The body is of another media type than application/json.",
     416: "None of the octets that are asked for are there.",
     422: "A field of the body is unknown, read-only, or not what it should be.",

@@ -89,11 +89,10 @@ async def save_file(connection: AsyncConnection, file: StoredFile) -> None:
 
 async def change_file(connection: AsyncConnection, sid: str, values: Mapping[str, Any]) -> None:
     """Set those columns of what is known of a file, and when it is past its time; harmless where it has gone."""
-    mine = file_table.c.sid == sid
-    await connection.execute(sa.update(file_table).where(mine).values(**values))
-    await connection.execute(
-        sa.update(file_table).where(mine).values(expires=file_table.c.updated + file_table.c.lifecycle_ttl)
-    )
+    mine = sa.update(file_table).where(file_table.c.sid == sid)
+    if values:
+        await connection.execute(mine.values(**values))
+        await connection.execute(mine.values(expires=file_table.c.updated + file_table.c.lifecycle_ttl))
 
 
 async def remove_file(connection: AsyncConnection, sid: str) -> bool:

@@ -21,8 +21,10 @@ from flexml.engine.api.bearer import BearerAuthentication
 from flexml.engine.api.call_recordings import call_recordings_router
 from flexml.engine.api.calls import calls_router
 from flexml.engine.api.collection import Reader
+from flexml.engine.api.core.containers import containers_router
 from flexml.engine.api.core.dids import core_dids_router
 from flexml.engine.api.core.endpoints import endpoints_router
+from flexml.engine.api.core.files import storage_files_router
 from flexml.engine.api.core.whoami import whoami_router
 from flexml.engine.api.dids import dids_router
 from flexml.engine.api.server import Health, create_app, run
@@ -51,6 +53,7 @@ DIDS = [
     DidEntry(phonenumber="15162065319", account="flexml_user_123", url="http://127.0.0.1:9/"),
     DidEntry(phonenumber="15162065399", account="other", url="http://127.0.0.1:9/"),
 ]
+FILES_URL = "https://flexml.example"
 API_URL = "https://flexml.example/flexml/v1"
 NAMED = Named(logins=frozenset({"other"}), numbers=frozenset({"15162065399"}))
 """What this server takes for named in the configuration."""
@@ -120,6 +123,7 @@ class Served:
         self.now = NOW
         self.tokens = Tokens(database, self.clock)
         self.lives: Lives | None = None
+        self.storage = LocalStorage(database, Path(), clock=self.clock)
         self.address = ("", 0)
         self.me = self.other = self.nobody = Client(self.address, None)
 
@@ -174,6 +178,7 @@ async def _serving(url: str, folder: Path) -> AsyncGenerator[Served]:
     outbound = Outbound(lives=lives, directory=directory, services=noting, database=database, clock=served.clock)
     changes.gone = lives.end_account
     bearer, storage = BearerAuthentication(served.tokens), LocalStorage(database, folder, clock=served.clock)
+    served.storage = storage
     routers = [
         accounts_router(reader, changes, who),
         calls_router(outbound, database, reader, who),
@@ -181,6 +186,8 @@ async def _serving(url: str, folder: Path) -> AsyncGenerator[Served]:
         dids_router(reader, changes, who),
         whoami_router(bearer),
         core_dids_router(reader, changes, bearer),
+        containers_router(reader, storage, directory, bearer),
+        storage_files_router(reader, storage, directory, bearer, url=FILES_URL),
         endpoints_router(reader, changes, bearer, storage, served.clock, api_url=API_URL),
     ]
     app = create_app(health=lambda: HEALTHY, routers=routers)
