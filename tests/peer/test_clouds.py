@@ -164,6 +164,57 @@ def test_a_store_that_is_away_gets_its_recording_when_it_is_back_and_a_kill_does
         engine.stop()
 
 
+def test_a_store_that_goes_away_for_a_minute_gets_its_recording_once_over_a_restart_of_the_engine(
+    application: Application, tmp_path: Path, s3_port: int
+) -> None:
+    line = Line("cloud-minute", application)
+    document = '<Record maxLength="2" trim="do-not-trim" {} errorAction="went-on"/>'
+    line.serve(document.format(f'callbackUrl="told" recordingStatusCallback="status-told" {attributes(AWS)}'))
+    line.serve("<Dtmf>1</Dtmf>", at="went-on")
+    for at in ("told", "status-told", "status"):
+        line.serve(NO_CONTENT, at=at)
+    store = S3(tmp_path / "s3", s3_port)
+    with store:
+        store.make_bucket(BUCKET)
+    gone_at = time.monotonic()
+    folder = tmp_path / "engine"
+    engine = EngineProcess(folder, {NUMBER: application.url(line.path())}, storage=f's3_endpoint = "{store.url}"')
+    engine.start()
+    try:
+        with Phone(engine.target, NUMBER) as phone:
+            phone.rtp.speak(tone(1000, 60.0))
+            assert phone.call().by == "them", "the call goes on without its store"
+        (went_on,) = line.wait_for("went-on")
+        sid = went_on.data["RecordingSid"]
+        assert (went_on.data["RecordingStatus"], went_on.data.get("RecordingUrl")) == ("failed", "")
+        path = f"/flexml/v1/calls/{went_on.data['CallSid']}/recordings"
+        wait_until_delivered(engine)
+        time.sleep(max(0.0, gone_at + 25.0 - time.monotonic()))
+        assert engine.stop() == 0, "in the middle of the minute"
+        (kept,) = (folder / "files/spool").glob("*.content")
+        engine.start()
+        (listed,) = engine.post(path, {}, method="GET")["items"]
+        assert (listed["status"], listed["url"]) == ("uploading", f"{store.url}/{BUCKET}/{sid}.wav")
+        time.sleep(max(0.0, gone_at + 60.0 - time.monotonic()))
+        assert (kept.exists(), line.requests("told"), line.requests("status-told")) == (True, [], [])
+        with store:
+            (told,), (_,) = (line.wait_for(at, timeout_s=60.0) for at in ("told", "status-told"))
+            assert (told.data["RecordingStatus"], told.data["RecordingSid"]) == ("completed", sid)
+            assert store.names(BUCKET) == [f"{sid}.wav"]
+            assert share_at(samples_of(store.get(BUCKET, f"{sid}.wav")), 1000) > 0.9
+            time.sleep(3.0)
+        assert (tmp_path / "s3/log").read_text().count(f'Stored object "{sid}.wav"') == 1
+        (listed,) = engine.post(path, {}, method="GET")["items"]
+        assert listed["status"] == "completed"
+        assert [what for what, _ in notes(engine, told.data["CallSid"])].count("uploaded") == 1
+        assert list((folder / "files/spool").iterdir()) == []
+        assert engine.stop() == 0
+        engine.start()
+        assert [len(line.requests(at)) for at in ("told", "status-told", "status")] == [1, 1, 1]
+    finally:
+        engine.stop()
+
+
 def test_no_credential_is_in_the_log_the_timeline_or_the_database(cloud_engine: EngineProcess, clouds: Clouds) -> None:
     """Of all the calls of this file, and of those of test_attributes_record_cloud.py where it ran before."""
     folder = cloud_engine.config_path.parent
