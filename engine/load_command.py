@@ -57,7 +57,10 @@ def load(
     send: Annotated[str, typer.Option(help=f"What callers send: {', '.join(SOUNDS)}, or a WAV file")] = "silence",
     digits: Annotated[str, typer.Option(help="Keys that every call presses over and over, one a second")] = "",
     echo: Annotated[bool, typer.Option("--echo", help="The server plays keys back: tell how many are lost")] = False,
-    from_port: Annotated[int, typer.Option(min=1024, max=65534, help="First of our RTP ports")] = 30000,
+    from_port: Annotated[
+        int,
+        typer.Option(min=1024, max=65534, help="First of our RTP ports; not among those of a server on this machine"),
+    ] = 34000,
     header_option: Annotated[
         list[str] | None, typer.Option("--header", help="NAME=VALUE, a header of the INVITE; repeatable")
     ] = None,

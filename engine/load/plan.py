@@ -82,7 +82,7 @@ class LoadPlan:
     sends: str = "silence"
     digits: str = ""
     echo: bool = False
-    first_port: int = 30000
+    first_port: int = 34000
     headers: tuple[tuple[str, str], ...] = ()
     user: str = ""
     password: str = ""

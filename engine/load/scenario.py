@@ -2,7 +2,7 @@
 
     up PORT CALL BEGUN ANSWERED RESPONSE :end     the call was answered; times as SECONDS MICROSECONDS
     aim PORT REQUEST :end                         the server's re-INVITE
-    down PORT us|server                           who said BYE
+    down PORT us|server TIME                      who said BYE, and when
 
 PORT is our RTP port, CALL is SIPp's number of the call.
 
@@ -100,9 +100,7 @@ def _hang_up(plan: LoadPlan) -> str:
     bye = _request(plan, "BYE", cseq="9 BYE", to_tag="[peer_tag_param]", retransmitted=True)
     # The server may have said BYE at the same moment.
     crossed = f'<recv request="BYE" optional="true" next="{_SERVER_BYE}"/>'
-    return "\n".join(
-        [_log("down [field0] us"), bye, crossed, f'<recv response="200" timeout="{RESPONSE}" next="{_END}"/>']
-    )
+    return "\n".join([_down("us"), bye, crossed, f'<recv response="200" timeout="{RESPONSE}" next="{_END}"/>'])
 
 
 def _reinvited(plan: LoadPlan) -> str:
@@ -118,7 +116,7 @@ def _reinvited(plan: LoadPlan) -> str:
 
 
 def _bye() -> str:
-    return "\n".join([_label(_SERVER_BYE), _log("down [field0] server"), _response("Content-Length: 0\n\n")])
+    return "\n".join([_label(_SERVER_BYE), _down("server"), _response("Content-Length: 0\n\n")])
 
 
 def _label(number: str) -> str:
@@ -127,6 +125,11 @@ def _label(number: str) -> str:
 
 def _log(text: str) -> str:
     return f'<nop><action><log message="{text}"/></action></nop>'
+
+
+def _down(by: str) -> str:
+    clock = '<nop><action><gettimeofday assign_to="over_s,over_us"/></action></nop>'
+    return f"{clock}\n{_log(f'down [field0] {by} [$over_s] [$over_us]')}"
 
 
 def _provisional() -> str:

@@ -24,7 +24,8 @@ LINGER_S: Final = 40.0
 _TIME: Final = r"\d+\.\d+ \d+\.\d+"
 _LINE: Final = re.compile(
     rf"up (?P<up>\d+) (?P<call>\d+) (?P<begun>{_TIME}) (?P<answered>{_TIME}) (?P<answer>.*?) :end\n"
-    r"|aim (?P<aim>\d+) (?P<offer>.*?) :end\n|down (?P<down>\d+) (?P<by>us|server)\n",
+    r"|aim (?P<aim>\d+) (?P<offer>.*?) :end\n|down (?P<down>\d+) (?P<by>us|server) (?P<over>"
+    rf"{_TIME})\n",
     re.DOTALL,
 )
 _STAMP: Final = re.compile(r"\d{4}-\d\d-\d\d\t[\d:.]+\t[\d.]+: ")
@@ -64,9 +65,10 @@ class Moved:
 
 @dataclass(frozen=True, kw_only=True)
 class Over:
-    """A call is over, by our BYE or the server's."""
+    """A call is over, by our BYE or the server's, since `at_ns`."""
 
     local_port: int
+    at_ns: int
     by_server: bool
 
 
@@ -83,7 +85,9 @@ class LogReader:
         for match in _LINE.finditer(self._text):
             end = match.end()
             if match["down"]:
-                yield Over(local_port=int(match["down"]), by_server=match["by"] == "server")
+                yield Over(
+                    local_port=int(match["down"]), at_ns=_nanoseconds(match["over"]), by_server=match["by"] == "server"
+                )
             elif match["aim"]:
                 host, port = media_address(match["offer"])
                 yield Moved(local_port=int(match["aim"]), host=host, port=port)

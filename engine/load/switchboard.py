@@ -52,7 +52,7 @@ class Switchboard:
                         self._say(Aim(stream=stream, host=event.host, port=event.port))
                 case Over():
                     self.cut_short += event.by_server and stream in self._live
-                    self._down(stream)
+                    self._down(stream, event.at_ns)
 
     def errors(self, octets: bytes) -> None:
         """Take what SIPp wrote of errors."""
@@ -71,11 +71,11 @@ class Switchboard:
         self._live[stream] = event.call
         self._say(Up(stream=stream, host=event.host or "0.0.0.0", port=event.port, at_ns=event.answered_ns))
 
-    def _down(self, stream: int) -> None:
+    def _down(self, stream: int, at_ns: int = 0) -> None:
         call = self._live.pop(stream, None)
         if call is not None:
             del self._calls[call]
-            self._say(Down(stream=stream))
+            self._say(Down(stream=stream, at_ns=at_ns))
 
     def _give_up(self, calls: list[int]) -> None:
         for call in calls:

@@ -49,9 +49,10 @@ def rows(figures: Figures) -> Iterator[Row]:
 
 def _calls(figures: Figures) -> Iterator[Row]:
     calls = figures.calls
+    rate = "" if figures.options.get("hold") is None else f" ({calls.rate:g}/s)"
     yield (
         "calls",
-        f"{calls.placed} placed ({calls.rate:g}/s), {calls.answered} answered, {calls.failed} failed, "
+        f"{calls.placed} placed{rate}, {calls.answered} answered, {calls.failed} failed, "
         f"{calls.held:g} held, {calls.cut_short} ended by the server",
     )
     for reason, count in calls.reasons.items():
@@ -88,7 +89,7 @@ def _server(figures: Figures) -> Iterator[Row]:
             yield f"  {share.name}", f"{share.cpu_percent:.1f} %"
     if server.memory_kb_per_call is not None:
         before, after = (server.memory_before_kb or 0) / 1024, (server.memory_with_calls_kb or 0) / 1024
-        each = f"{server.memory_kb_per_call:.0f} KB per call held"
+        each = f"{round(server.memory_kb_per_call)} KB per call held"
         yield "server memory", f"{before:.0f} MB before, {after:.0f} MB with calls, {each}"
 
 

@@ -97,13 +97,15 @@ class Streams:
             self._late_max_ms = max(self._late_max_ms, late_ms)
             if self._meter.measuring:
                 self._send_late.add(np.full(going.size, late_ms))
-        rows = rows[self._listened[rows]]
-        again = tick % LOOK_AGAIN == 0
+        self._fetch(rows[self._listened[rows]], whole=tick % LOOK_AGAIN == 0)
+
+    def _fetch(self, rows: Rows, *, whole: bool) -> None:
+        """Take a packet of each of `rows` that has one, or the `whole` of what they have."""
         while rows.size:
             received = self._ports.receive(rows)
             if received.rows.size:
                 self._take(received.rows, received.slots, received.lengths, received.stamps)
-            rows = received.rows if again else received.rows[:0]
+            rows = received.rows if whole else received.rows[:0]
 
     def _take(self, rows: Rows, slots: Rows, lengths: NDArray[np.int32], stamps: NDArray[np.int64]) -> None:
         batch, good = parse_batch(self._ports.data, lengths, rows, slots)
@@ -135,7 +137,8 @@ class Streams:
                 self._aim(row, command.host, command.port)
             case Down(stream=row):
                 self._speaker.close(row)
-                self._meter.close(row, self._now_ns())
+                self._fetch(np.array([row], np.intp), whole=True)
+                self._meter.close(row, command.at_ns or self._now_ns())
                 self._keys.close(row)
             case Measure():
                 self._measure(on=command.on)
@@ -152,6 +155,7 @@ class Streams:
             print(f"nothing is sent to {host}: no IPv4 address", file=sys.stderr, flush=True)
 
     def _measure(self, *, on: bool) -> None:
+        self._fetch(np.flatnonzero(self._listened), whole=True)
         if on:
             self._drops = drops(self._ports.ports)
         elif self._meter.measuring:

@@ -52,9 +52,10 @@ class Aim(Message, tag=True, frozen=True, kw_only=True):
 
 
 class Down(Message, tag=True, frozen=True, kw_only=True):
-    """The stream's call is over."""
+    """The stream's call has been over since `at_ns`; 0 for now."""
 
     stream: int
+    at_ns: int = 0
 
 
 class Measure(Message, tag=True, frozen=True, kw_only=True):

@@ -36,6 +36,9 @@ ASTRAY_NS: Final = 5_000_000_000
 """A timestamp this far from the time of arrival has begun anew."""
 
 REVIEW_NS: Final = 10_000_000_000
+AFTERMATH_NS: Final = 500_000_000
+"""What comes so soon after a call is of that call still, even if another has begun on its port."""
+
 PATIENCE_NS: Final = 1_000_000_000
 """From the answer to when packets of a stream that never sent any count as not sent."""
 
@@ -59,6 +62,7 @@ class Meter:
         self.received: NDArray[np.int64] = np.zeros(capacity, np.int64)
         self.lost: NDArray[np.int64] = np.zeros(capacity, np.int64)
         self.open_rows: NDArray[np.bool_] = np.zeros(capacity, np.bool_)
+        self._deaf_until: Stamps = np.zeros(capacity, np.int64)
         self._heard: NDArray[np.bool_] = np.zeros(capacity, np.bool_)
         self._answered: Stamps = np.zeros(capacity, np.int64)
         self._begun: Stamps = np.zeros(capacity, np.int64)  # from when packets are due
@@ -82,14 +86,15 @@ class Meter:
         self._begun[row] = answered_ns + PATIENCE_NS
         self._span[row] = 0
 
-    def close(self, row: int, now_ns: int) -> None:
-        """The call on `row` is over."""
+    def close(self, row: int, at_ns: int) -> None:
+        """The call on `row` has been over since `at_ns`. What came by then is to be pushed before."""
         if self.open_rows[row]:
-            self._settle(np.array([row], np.intp), now_ns)
+            self._settle(np.array([row], np.intp), at_ns)
             self.open_rows[row] = False
+            self._deaf_until[row] = at_ns + AFTERMATH_NS
 
     def measure(self, *, on: bool, now_ns: int) -> None:
-        """Begin to count, or end."""
+        """Begin to count, or end. What came by now is to be pushed before."""
         if on == self.measuring:
             return
         rows = np.flatnonzero(self.open_rows)
@@ -102,8 +107,8 @@ class Meter:
 
     def push(self, batch: RtpBatch, stamps: Stamps) -> None:
         """Take packets that came at `stamps` [n], those of each row in the order in which they came."""
-        if not self.open_rows[batch.rows].all():
-            keep = self.open_rows[batch.rows]
+        keep = self.open_rows[batch.rows] & (stamps > self._deaf_until[batch.rows])
+        if not keep.all():
             batch, stamps = batch.where(keep), stamps[keep]
         for turn in rounds(batch.rows):
             if turn.size == len(batch):

@@ -30,11 +30,12 @@ def test_an_answer_tells_when_it_came_and_where_media_goes() -> None:
 
 
 def test_lines_may_come_in_any_pieces() -> None:
-    text = f"{UP}aim 30004 INVITE sip:load SIP/2.0\r\n\r\n{BODY.replace('20002', '20010')} :end\ndown 30004 server\n"
+    aim = f"aim 30004 INVITE sip:load SIP/2.0\r\n\r\n{BODY.replace('20002', '20010')} :end\n"
+    text = f"{UP}{aim}down 30004 server 1795572931.000000 5.000000\n"
     reader = LogReader()
     found = [event for at in range(len(text)) for event in reader.feed(text[at : at + 1].encode())]
     moved = Moved(local_port=30004, host="192.0.2.1", port=20010)
-    assert found == [ANSWERED, moved, Over(local_port=30004, by_server=True)]
+    assert found == [ANSWERED, moved, Over(local_port=30004, at_ns=1795572931_000005_000, by_server=True)]
 
 
 @pytest.mark.parametrize(

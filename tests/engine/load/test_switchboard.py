@@ -26,11 +26,11 @@ def test_a_call_comes_moves_and_goes() -> None:
     switchboard.log(up(30002, 1))
     assert switchboard.live == 1
     switchboard.log(f"aim 30002 INVITE x SIP/2.0\n\n{BODY.format(20004)} :end\n".encode())
-    switchboard.log(b"down 30002 us\n")
+    switchboard.log(b"down 30002 us 100.000000 9.000000\n")
     assert said == [
         Up(stream=1, host="192.0.2.1", port=20000, at_ns=100_005_000_000),
         Aim(stream=1, host="192.0.2.1", port=20004),
-        Down(stream=1),
+        Down(stream=1, at_ns=100_000_009_000),
     ]
     assert switchboard.answers == [(100_005_000_000, 5.0)]
     assert (switchboard.live, switchboard.cut_short) == (0, 0)
@@ -39,11 +39,14 @@ def test_a_call_comes_moves_and_goes() -> None:
 def test_calls_that_the_server_ends_are_counted_once() -> None:
     switchboard, said = board()
     switchboard.log(up(30000, 1))
-    switchboard.log(b"down 30000 us\ndown 30000 server\n")  # both at once
+    switchboard.log(b"down 30000 us 101.0 0.0\ndown 30000 server 102.0 0.0\n")  # both at once
     switchboard.log(up(30002, 2))
-    switchboard.log(b"down 30002 server\n")
+    switchboard.log(b"down 30002 server 103.0 0.0\n")
     assert switchboard.cut_short == 1
-    assert [command for command in said if isinstance(command, Down)] == [Down(stream=0), Down(stream=1)]
+    assert [command for command in said if isinstance(command, Down)] == [
+        Down(stream=0, at_ns=101_000_000_000),
+        Down(stream=1, at_ns=103_000_000_000),
+    ]
 
 
 def test_a_call_that_sipp_gives_up_is_over() -> None:

@@ -190,6 +190,18 @@ def test_what_comes_to_a_closed_row_is_nobodys() -> None:
     assert meter.state()["received"] == 0
 
 
+def test_what_still_comes_of_a_call_is_not_the_next_ones() -> None:
+    meter = measuring()
+    push(meter, grid(10))
+    meter.close(0, START + 200 * MS)
+    meter.open(0, START + 600 * MS)
+    push(meter, [(220.0, 11)])
+    push(meter, [(710.0, 500), (730.0, 501)], ssrc=8)
+    state = meter.state()
+    assert (state["received"], state["restarts"], state["first_packet"].count) == (12, 0, 2)
+    assert state["first_packet"].max == pytest.approx(110)
+
+
 def test_many_rows_at_once_equal_each_alone() -> None:
     random = np.random.default_rng(3)
     arrivals = [
