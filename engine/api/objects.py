@@ -25,6 +25,8 @@ def _web_url(value: str | None) -> str | None:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(WANTED_URL)
+    if len(url.encode()) > LONGEST_URL:
+        raise ValueError(f"expected at most {LONGEST_URL} octets")
     return url
 
 

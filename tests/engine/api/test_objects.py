@@ -268,3 +268,11 @@ def test_nothing_is_changed_where_the_query_is_wrong(api: Served) -> None:
     path = "/calls/" + schedule(api)["call_sid"]
     assert api.me.ask("PATCH", f"{path}?include_fields=nothing", {"delay": 5}).status == 400
     assert api.me.get(path).body["delay"] == 1000
+
+
+def test_a_url_is_measured_in_octets(api: Served) -> None:
+    """What is longer fits into no index of PostgreSQL's."""
+    (did, *_) = api.me.get("/dids").body["items"]
+    far = "".join(chr(0x4E00 + number * 7919 % 20000) for number in range(1000))
+    reply = api.me.ask("PATCH", f"/dids/{did['did_sid']}", {"url": f"http://there/{far}"})
+    assert (reply.status, [each["message"] for each in reply.body["errors"]]) == (422, ["expected at most 2048 octets"])
