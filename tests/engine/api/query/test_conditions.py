@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import operator as operator_module
+import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -185,3 +188,58 @@ WRITTEN = {
 def test_how_a_filter_is_written_for_postgresql(text: str) -> None:
     (clause,) = compile_filter(text, FIELDS)
     assert WRITTEN[text] in str(clause.compile(dialect=postgresql.dialect()))
+
+
+LETTERS = st.text("ABacount 10%_[*]?'\\é", max_size=8)
+TEXT_OPERATORS = ["eq", "ne", "ge", "gt", "le", "lt", "like", "ilike", "in", "notin"]
+
+
+def matches(name: str, pattern: str, flags: int = 0) -> bool:
+    wild = {"%": ".*", "_": "."}
+    return bool(re.fullmatch("".join(wild.get(each) or re.escape(each) for each in pattern), name, flags | re.DOTALL))
+
+
+def holds(name: str | None, operator: str, values: list[str]) -> bool:
+    """What an operator means, in plain Python: text is compared by code points, and no value is another than any."""
+    if name is None:
+        return operator in {"ne", "notin"}
+    (first, *_) = values
+    meanings: dict[str, Callable[[], bool]] = {
+        "eq": lambda: name == first,
+        "ne": lambda: name != first,
+        "ge": lambda: name >= first,
+        "gt": lambda: name > first,
+        "le": lambda: name <= first,
+        "lt": lambda: name < first,
+        "like": lambda: matches(name, first),
+        "ilike": lambda: matches(name, first, re.IGNORECASE),
+        "in": lambda: name in values,
+        "notin": lambda: name not in values,
+    }
+    return meanings[operator]()
+
+
+@given(
+    st.sampled_from(TEXT_OPERATORS), st.lists(LETTERS | st.sampled_from(["Account A", "%c%"]), min_size=1, max_size=3)
+)
+def test_operators_mean_on_text_what_they_mean_in_python(find: Find, operator: str, values: list[str]) -> None:
+    quoted = [f'"{value}"' for value in values]
+    text = f"name {operator} " + (f"({','.join(quoted)})" if operator in {"in", "notin"} else quoted[0])
+    names: dict[int, Any] = {int(str(row["id"])): row["name"] for row in ROWS}
+    assert find(text) == [number for number, name in names.items() if holds(name, operator, values)]
+
+
+@given(st.sampled_from(["eq", "ne", "ge", "gt", "le", "lt", "in", "notin"]), st.lists(st.integers(-3, 12), min_size=1))
+def test_operators_mean_on_numbers_what_they_mean_in_python(find: Find, operator: str, values: list[int]) -> None:
+    written = f"({','.join(map(str, values))})" if operator in {"in", "notin"} else str(values[0])
+    sizes: dict[int, Any] = {int(str(row["id"])): row["size"] for row in ROWS}
+
+    def means(size: int) -> bool:
+        if operator in {"in", "notin"}:
+            return (size in values) == (operator == "in")
+        return bool(getattr(operator_module, operator)(size, values[0]))
+
+    lacking = operator in {"ne", "notin"}
+    assert find(f"size {operator} {written}") == [
+        number for number, size in sizes.items() if (lacking if size is None else means(size))
+    ]
