@@ -67,6 +67,21 @@ def test_gaps_in_the_sequence_numbers_are_lost_packets() -> None:
     assert state["deviation"].count == 79, "an interval with a gap in it is no interval"
 
 
+def test_what_is_lost_was_sent() -> None:
+    meter = measuring()
+    push(meter, [arrival for n, arrival in enumerate(grid(100)) if n % 4 != 1])
+    settle(meter, 2000)
+    state = meter.state()
+    assert (state["lost"], state["never_sent"]) == (25, 0)
+
+
+def test_an_interval_across_a_gap_is_none_even_if_the_timestamps_go_on() -> None:
+    meter = measuring()
+    push(meter, [(0.0, 0), (20.0, 1)])
+    push(meter, [(60.0, 3)], first=1)
+    assert meter.state()["deviation"].count == 1
+
+
 def test_sequence_numbers_wrap() -> None:
     meter = measuring()
     push(meter, [(20.0 * n, (65530 + n) % 65536) for n in range(12)], first=65530)
