@@ -20,6 +20,7 @@ from ...tokens import Token
 from ..bearer import BearerAuthentication
 from ..body import checked, read_object
 from ..collection import Collection, Object, Reader, Row, chosen
+from ..description import PathSid
 from ..problem import Fault, conflict, invalid, missing
 from ..query.fields import BOOLEAN, INTEGER, TEXT, TIME, Field
 from ..query.paging import Order
@@ -113,7 +114,7 @@ def containers_router(
     async def save(_token: Token, sid: str, values: dict[str, Any]) -> None:
         await storage.change_container(sid, values)
 
-    async def delete(sid: str, token: Token = asking) -> Response:
+    async def delete(sid: PathSid, token: Token = asking) -> Response:
         row = await reader.row(CONTAINERS, token, sid)
         try:
             removed = await storage.delete_container(row["sid"])

@@ -15,7 +15,7 @@ from ...tables import file_table
 from ...tokens import Token
 from ..bearer import BearerAuthentication
 from ..collection import Collection, Object, Reader, Row, chosen
-from ..description import FIELDS, errors, parameter
+from ..description import FIELDS, PathSid, errors, parameter
 from ..problem import missing
 from ..query.fields import INTEGER, TEXT, TIME, Field
 from ..query.paging import Order
@@ -105,7 +105,7 @@ def storage_files_router(
     async def save(_token: Token, sid: str, values: dict[str, Any]) -> None:
         await storage.change(sid, values)
 
-    async def delete(sid: str, token: Token = asking) -> Response:
+    async def delete(sid: PathSid, token: Token = asking) -> Response:
         row = await reader.row(collection, token, sid)
         if not await storage.delete(row["sid"]):
             raise missing(collection.noun)
