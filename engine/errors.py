@@ -16,6 +16,7 @@
     ├── ProvisioningError  an account or number cannot be added or changed so: the field, and what is wrong with it
     │   └── TakenError     what has to be one only is another's already
     ├── MediaError         a media worker refused a command, or is gone
+    │   └── LegRefused     it does not open a leg so: another program may have the port
     ├── ElsewhereError     a call lives on another engine, which does not answer
     ├── LoadError          a load run cannot be made as it was asked for: what is missing, what to do
     └── CallEnded          the call ended while something was being done on it
@@ -143,6 +144,10 @@ class ElsewhereError(FlexmlError):
 
 class MediaError(FlexmlError):
     """A media worker refused a command, or is gone."""
+
+
+class LegRefused(MediaError):
+    """A media worker does not open a leg as it was asked to: another program may have the port."""
 
 
 class LoadError(FlexmlError):

@@ -12,12 +12,13 @@ import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Final
 
 from ..codecs.catalog import BY_NAME, Codec
 from ..media.protocol import LegStats, SetRemote
 from .config import Dtmf, Trunk
 from .digits import paced
-from .errors import MediaError
+from .errors import LegRefused, MediaError
 from .media_client import MediaClient
 from .media_leg import LegListener, MediaLeg
 from .ports import PortPool
@@ -25,6 +26,8 @@ from .sip.crypto import Policy, fresh_keys
 from .sip.negotiation import Agreed, LocalMedia, accept_answer, make_offer, negotiate_answer, renew_offer
 
 log = logging.getLogger("flexml.leg")
+
+PORTS_TRIED: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +92,26 @@ class Leg:
         return self.agreed.codec.rate_hz if self.agreed else 8000
 
     async def open(self) -> None:
-        """Bind the ports in the worker. Raises MediaError."""
+        """Bind the ports in the worker: others where another program has them. Raises MediaError."""
+        for _ in range(PORTS_TRIED - 1):
+            try:
+                await self._bind()
+            except LegRefused as error:
+                if self._said:  # the peer knows of the port by now
+                    raise
+                log.warning("%s; trying another port", error)
+                self._change_port()
+            else:
+                return
+        await self._bind()
+
+    async def _bind(self) -> None:
         await self.media.open(self._settings.address, self.port, f"{secrets.token_hex(8)}@{self._settings.advertised}")
+
+    def _change_port(self) -> None:
+        taken, self.port = self.port, self._ports.take()
+        self._ports.give_back(taken)  # behind all others: it may be free by then
+        self._local = replace(self._local, port=self.port)
 
     def on_offer(self, offer: str | None) -> str:
         """Answer `offer`, or make one where there is none. Raises SdpError or NotAcceptable."""

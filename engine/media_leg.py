@@ -53,7 +53,7 @@ from ..media.protocol import (
     Unwatch,
     Watch,
 )
-from .errors import MediaError
+from .errors import LegRefused, MediaError
 from .growth import Growth
 from .media_jobs import Detected, Listening, Play, Playback, Recording
 from .stream import WORKER_START_S, Stream
@@ -140,15 +140,17 @@ class MediaLeg:
     # ---- commands ---------------------------------------------------------------------------------------------
 
     async def open(self, address: str, port: int, cname: str) -> None:
-        """Bind the ports. Raises MediaError."""
+        """Bind the ports. Raises LegRefused where the worker cannot, MediaError where it says nothing."""
         self._open = OpenLeg(leg=self._leg, job=next(self._numbers), address=address, port=port, cname=cname)
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 event = await self._ask(self._open)
         except TimeoutError:
             raise MediaError(f"the media worker did not open port {port} within {OPEN_TIMEOUT_S:g} s") from None
+        if isinstance(event, CommandFailed):
+            raise LegRefused(event.error)
         if not isinstance(event, LegOpened):
-            raise MediaError(event.error if isinstance(event, CommandFailed) else "the media worker is gone")
+            raise MediaError("the media worker is gone")
 
     def set_remote(self, remote: SetRemote) -> None:
         """Say what was negotiated; `leg` and `job` are filled in."""

@@ -19,6 +19,7 @@ from flexml.media import channel
 from flexml.media.protocol import (
     CloseLeg,
     Command,
+    CommandFailed,
     DigitSource,
     Event,
     LegClosed,
@@ -115,6 +116,7 @@ class FakeWorker:
         _started.get().append(self)
         self.commands: list[Command] = []
         self.opens = self.closes = True
+        self.taken: set[int] = set()  # ports that another program has
         self._started: dict[int, float] = {}  # jobs of plays
         self.replace()
 
@@ -143,7 +145,10 @@ class FakeWorker:
     def _read(self) -> None:
         for command in self._end.receive():
             self.commands.append(command)
-            if isinstance(command, OpenLeg) and self.opens:
+            if isinstance(command, OpenLeg) and command.port in self.taken:
+                why = f"{command.address}:{command.port} cannot be bound: Address already in use"
+                self.send(CommandFailed(leg=command.leg, job=command.job, command="OpenLeg", error=why))
+            elif isinstance(command, OpenLeg) and self.opens:
                 ssrc, sequence, timestamp = command.ssrc or 77, command.sequence or 1000, command.timestamp or 5000
                 self.send(
                     LegOpened(

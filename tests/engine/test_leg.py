@@ -11,7 +11,7 @@ from typing import Literal
 import pytest
 from flexml.codecs.catalog import PCMA, PCMU
 from flexml.engine.config import Trunk
-from flexml.engine.errors import MediaError, NotAcceptable
+from flexml.engine.errors import LegRefused, MediaError, NotAcceptable
 from flexml.engine.leg import Leg, LegSettings
 from flexml.engine.media_client import MediaClient
 from flexml.engine.ports import PortPool
@@ -233,3 +233,40 @@ def test_a_trunk_says_how_its_legs_are_and_leaves_the_protection_open() -> None:
     assert on(trunk) == replace(SETTINGS, codecs=(PCMA,), dtmf="info", srtp="optional")
     assert on(replace(trunk, srtp="required")).srtp == "required"
     assert on(replace(trunk, srtp="off")).srtp == "off"
+
+
+def test_a_port_that_another_program_has_is_passed_over() -> None:
+    async def main() -> None:
+        ports = PortPool(20000, 20009)
+        leg, worker = make(ports)
+        worker.taken = {20000, 20002}
+        await leg.open()
+        assert "m=audio 20004 " in leg.on_offer(OFFER)
+        await leg.close()
+        assert len(ports) == 5
+
+    run(main())
+
+
+def test_where_all_ports_are_another_programs_the_leg_is_refused_and_none_is_lost() -> None:
+    async def main() -> None:
+        ports = PortPool(20000, 20009)
+        leg, worker = make(ports)
+        worker.taken = set(range(20000, 20010))
+        with pytest.raises(LegRefused, match="cannot be bound"):
+            await leg.open()
+        await leg.close()
+        assert len(ports) == 5
+
+    run(main())
+
+
+def test_a_port_that_the_peer_knows_of_is_not_changed() -> None:
+    async def main() -> None:
+        leg, worker = make()
+        worker.taken = {20000}
+        leg.on_offer(OFFER)
+        with pytest.raises(LegRefused):
+            await leg.open()
+
+    run(main())
