@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import statistics
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -30,16 +31,25 @@ Admit = Callable[[Invited], LiveCall | Refusal]
 
 
 class LoopLag:
-    """How late the event loop is: the worst of the last second."""
+    """How late the event loop was in the last second, asked ten times."""
 
     def __init__(self) -> None:
-        self._lags: deque[float] = deque([0.0], maxlen=SAMPLES)
+        self._lags: deque[float] = deque([0.0] * SAMPLES, maxlen=SAMPLES)
         self._watching: asyncio.Task[None] | None = None
 
     @property
-    def seconds(self) -> float:
+    def worst_s(self) -> float:
         """By how much a timer came late, at most."""
         return max(self._lags)
+
+    @property
+    def usual_s(self) -> float:
+        """By how much half of the timers came late at least: one hiccup is no overload."""
+        return statistics.median(self._lags)
+
+    def take(self, late_s: float) -> None:
+        """Count a timer that came so late."""
+        self._lags.append(late_s)
 
     async def start(self) -> None:
         """Begin to look."""
@@ -56,11 +66,13 @@ class LoopLag:
         while True:
             due = loop.time() + SAMPLE_S
             await asyncio.sleep(SAMPLE_S)
-            self._lags.append(loop.time() - due)
+            self.take(loop.time() - due)
 
 
 class Admission:
-    """`max_load` is the share of its time, 0 to 1, from which on a worker takes no calls; `lag` the loop's, in s."""
+    """`max_load` is the share of its time, 0 to 1, from which on a worker takes no calls; `lag` the usual one of
+    the loop, in seconds.
+    """
 
     def __init__(self, media: MediaClient, *, max_load: float, lag: Callable[[], float]) -> None:
         self._media, self._max_load, self._lag = media, max_load, lag

@@ -211,7 +211,7 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
     inbound.known_as = trunks.known_as
     guard(registry, trunks, anybody=config.sip.inbound == "any", clock=time.time)
     lag = await stack.enter_async_context(_running(LoopLag()))
-    admission = Admission(media, max_load=config.media.max_load / 100, lag=lambda: lag.seconds)
+    admission = Admission(media, max_load=config.media.max_load / 100, lag=lambda: lag.usual_s)
     registry.admit = admission.before(registry.admit)
     outbound = Outbound(
         lives=lives,
@@ -423,7 +423,7 @@ async def _start_http(
             ending=max(0, agent.dialogs - len(lives.registry)),
             workers=sum(worker.connected for worker in media.workers),
             refused=admission.refused,
-            loop_lag_ms=round(lag.seconds * 1000),
+            loop_lag_ms=round(lag.worst_s * 1000),
             media=workers(),
         )
 
@@ -431,7 +431,7 @@ async def _start_http(
         live_calls=lambda: len(lives),
         ended=lambda: lives.ended,
         refused=lambda: admission.refused,
-        lag_s=lambda: lag.seconds,
+        lag_s=lambda: lag.worst_s,
         workers=workers,
     )
     demo = demo_router(lambda: datetime.now().astimezone())
