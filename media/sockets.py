@@ -106,11 +106,16 @@ class UdpTransport:
         self._send[row] = partial(_send_to, sockets[0].sendto, address)
 
     def connect(self, row: int, address: Address) -> None:
-        """See Transport. Where the kernel does not want to, sources are told apart as before."""
+        """See Transport. Where the kernel does not want to, sources are told apart as before.
+
+        So they are where the peer sends from port 0, that of who wants no answer (RFC 768): nothing would come then.
+        """
         sockets = self._sockets[row]
         if sockets is None:
             return
         self.aim(row, address)
+        if not address[1]:
+            return
         try:
             sockets[0].connect(address)
         except OSError:

@@ -186,6 +186,18 @@ def test_what_came_before_a_row_was_connected_is_told_with_its_source(make: Make
     transport.close(0)
 
 
+def test_a_peer_without_a_port_is_heard(make: Make, peer: socket.socket) -> None:
+    """SIPp sends captures so. A raw socket would be needed to do it here: at least nothing is different from before."""
+    transport, port = make(1), free_pair()
+    transport.open(0, HERE, port)
+    transport.connect(0, (HERE, 0))
+    transport.receive()
+    peer.sendto(b"one", (HERE, port))
+    received = transport.receive()
+    assert (packets_of(received), received.sources) == ([(0, b"one")], [address_of(peer)])
+    transport.close(0)
+
+
 def test_a_row_that_is_aimed_anew_hears_anybody_again(make: Make, peer: socket.socket) -> None:
     transport, port = connected(make, peer)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
