@@ -9,7 +9,7 @@ from typing import TypeVar
 import aiohttp
 import pytest
 from fastapi import APIRouter
-from flexml.engine.api.server import Health, create_app, run
+from flexml.engine.api.server import Health, bound, create_app, run
 from flexml.engine.metrics import WorkerFigures
 
 T = TypeVar("T")
@@ -125,3 +125,24 @@ def test_an_address_in_use_is_an_error_that_names_it() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"http cannot listen on 127.0.0.1:{port}: Address already in use"):
             asyncio.run(run(create_app(health=lambda: HEALTHY), "127.0.0.1", port))
+
+
+def test_answers_do_not_wait_for_acknowledgements() -> None:
+    """Without TCP_NODELAY an answer in two writes waits for the client's delayed ACK, 40 ms on Linux."""
+
+    async def main() -> int:
+        found: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        async def accepted(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            end: socket.socket = writer.get_extra_info("socket")
+            found.set_result(end.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        with bound("127.0.0.1", 0) as listener:
+            async with await asyncio.start_server(accepted, sock=listener):
+                _, writer = await asyncio.open_connection(*listener.getsockname())
+                nodelay = await found
+                writer.close()
+                return nodelay
+
+    assert asyncio.run(main()) == 1
