@@ -108,7 +108,7 @@ async def serve(config: Config) -> None:
         stack.push_async_callback(supervisor.stop)
         lives = await _start(config, stack, media)
         await supervisor.ready()
-        _settle_memory()
+        settle_memory()
         print(_greeting(config), flush=True)
         await stop.wait()
         supervisor.wind_down()
@@ -449,7 +449,7 @@ async def _start_http(
         serving.result()
 
 
-def _settle_memory() -> None:
+def settle_memory() -> None:
     """Keep what is there from the start out of every later collection, which would hold the loop up for it.
 
     What calls leave behind is collected as ever, but a generation only after many more objects have come.

@@ -25,6 +25,7 @@ from flexml.engine.api.calls import calls_router
 from flexml.engine.api.collection import Reader
 from flexml.engine.api.dids import dids_router
 from flexml.engine.api.server import Health, create_app, run
+from flexml.engine.app import settle_memory
 from flexml.engine.changes import Changes
 from flexml.engine.db import Database
 from flexml.engine.directory import Directory
@@ -67,6 +68,7 @@ async def serve(url: str, *, watch: bool) -> None:
         print(port, flush=True)
 
     server = asyncio.create_task(run(app, "127.0.0.1", 0, on_listening=listening))
+    settle_memory()
     slow.found.clear()  # while it started, nobody was waiting
     await stop.wait()
     server.cancel()
