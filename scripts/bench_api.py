@@ -45,12 +45,17 @@ HEADERS: Final = {"Authorization": "Basic " + base64.b64encode(f"{LOGINS[0]}:{PA
 # ---- servers ------------------------------------------------------------------------------------------------
 
 
+def _binaries() -> Path:
+    found = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
+    if found is None:
+        raise SystemExit("PostgreSQL is not installed: apt-get install postgresql")
+    return found
+
+
 @contextlib.contextmanager
 def postgresql() -> Generator[str]:
     """A PostgreSQL server of our own, on a free port, with its own settings and nothing of the system's."""
-    binaries = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
-    if binaries is None:
-        raise SystemExit("PostgreSQL is not installed: apt-get install postgresql")
+    binaries = _binaries()
     as_nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.getuid() == 0 else []
     folder = Path(tempfile.mkdtemp(prefix="flexml-bench-"))
     folder.chmod(0o777)
@@ -177,6 +182,8 @@ def report(url: str, given: Any) -> dict[str, Any]:
 
     begun = time.perf_counter()
     asyncio.run(filled())
+    if url.startswith("postgresql"):  # as its autovacuum does within a minute
+        subprocess.run([_binaries() / "vacuumdb", "--analyze", "--quiet", "--dbname", url], check=True)
     found: dict[str, Any] = {"fill_s": round(time.perf_counter() - begun, 1)}
     slow: list[str] = []
     with server(url, slow) as port:
