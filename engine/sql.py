@@ -37,10 +37,11 @@ POSTGRESQL_POOL: Final[dict[str, Any]] = {
     "max_overflow": 10,
     "pool_timeout": 10,
     "pool_pre_ping": True,
-    "connect_args": {"timeout": 10},
+    "connect_args": {"timeout": 10, "server_settings": {"jit": "off"}},
 }
 """Who waits longer than `pool_timeout` seconds for a connection has an error. A connection is asked whether it is
-still one before it is used: the server may have been started anew."""
+still one before it is used: the server may have been started anew. To compile a list (jit) takes longer than to read
+it."""
 TRANSIENT: Final = ("08", "25006", "40", "53", "55P03", "57", "58")
 """Classes of PostgreSQL's error codes (its appendix A) that time heals: connection, a server that is read-only as its
 successor takes over, rollback by conflict, resources, lock, an operator's intervention, the system."""
