@@ -479,9 +479,9 @@ def test_a_killed_process_loses_less_than_a_second(tmp_path: Path) -> None:
             assert data["RecordingStatus"] == "completed"
             file = await here.storage.open_file(ACCOUNT, str(data["RecordingSid"]))
             samples = soundfile.read(here.storage.path(file), dtype="int16")[0]
-            kept = len(samples) // 160
-            assert ticks - 50 < kept <= ticks + 1
-            assert samples.tolist() == np.repeat(np.arange(1, kept + 1), 160).tolist()
+            assert ticks - 50 < len(samples) / 160 <= ticks + 1
+            # Killed in the middle of a write, it leaves what fills pages: not always whole frames.
+            assert samples.tolist() == np.repeat(np.arange(1, ticks + 2), 160)[: len(samples)].tolist()
 
     run(main())
 
