@@ -12,6 +12,7 @@ import errno
 import mmap
 import os
 import platform
+import socket
 from typing import Any, Final
 
 import numpy as np
@@ -76,7 +77,10 @@ _LIBC.syscall.restype = ctypes.c_long
 
 
 class Ring:
-    """Room for `places` requests, at most all of them at once. To be used by the thread that made it."""
+    """Room for `places` requests, at most all of them at once. To be used by the thread that made it.
+
+    A request is tagged with its place, and does not wait (MSG_DONTWAIT).
+    """
 
     def __init__(self, places: int) -> None:
         """Raise OSError where the kernel does not have it, or does not let us."""
@@ -111,6 +115,9 @@ class Ring:
         self._mask: int = count - 1
         self._answer_mask: int = answers - 1
         self._turns: Indices = np.arange(max(count, answers))
+        self._results: NDArray[np.int32] = np.zeros(count, np.int32)
+        self.requests["tag"] = np.arange(count)
+        self.requests["options"] = socket.MSG_DONTWAIT
 
     def submit(self, places: Indices) -> None:
         """Carry out the requests at `places`, one after the other."""
@@ -124,8 +131,18 @@ class Ring:
             except InterruptedError:
                 continue
 
-    def answers(self) -> NDArray[Any]:
-        """Return what was said since the last time, ANSWER[n]."""
+    def ask(self, places: Indices) -> NDArray[np.int32]:
+        """Carry out the requests at `places`, and return the result of each: what the system call returns, or -errno.
+
+        They are none that are QUIET.
+        """
+        self.submit(places)
+        answers = self._said()
+        self._results[answers["tag"].astype(np.intp)] = answers["result"]
+        return self._results[places]
+
+    def _said(self) -> NDArray[Any]:
+        """Return what was said since the last time, ANSWER[n]: of quiet requests that failed, too."""
         head = int(self._answer_head[0])
         count = (int(self._answer_tail[0]) - head) & 0xFFFFFFFF
         said = self._answers[(self._turns[:count] + head) & self._answer_mask]
@@ -135,6 +152,11 @@ class Ring:
     def close(self) -> None:
         """Give the ring back to the kernel."""
         os.close(self._descriptor)
+
+
+def addresses(array: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return where each row of `array` lies in memory, for requests."""
+    return np.uint64(array.ctypes.data) + np.uint64(array.strides[0]) * np.arange(array.shape[0], dtype=np.uint64)
 
 
 def _power_of_two(least: int) -> int:

@@ -23,6 +23,9 @@ from numpy.typing import NDArray
 from .rtp import MAX_PACKET
 from .transport import Address, ControlPacket, Packets, Received
 
+Indices = NDArray[np.intp]
+Lengths = NDArray[np.int32]
+
 ROUNDS: Final = 4
 """Packets taken from one socket in one tick at most: a burst is caught up with, a flood is left in the kernel."""
 
@@ -130,16 +133,8 @@ class UdpTransport:
     def receive(self) -> Received:
         """See Transport."""
         control: list[ControlPacket] = []
-        strange, known, sources = self._take(control)
-        rows, slots, lengths = (first + second for first, second in zip(strange, known, strict=True))
-        return Received(
-            np.array(rows, np.intp),
-            self._data,
-            np.array(lengths, np.int32),
-            sources,
-            control,
-            np.array(slots, np.intp),
-        )
+        (rows, slots, lengths), sources = self._poll_all(control)
+        return Received(rows, self._data, lengths, sources, control, slots)
 
     def send(self, rows: NDArray[np.intp], packets: Packets) -> None:
         """See Transport."""
@@ -179,6 +174,16 @@ class UdpTransport:
     def _trust(self, descriptor: int, rtp: socket.socket) -> None:
         """Take packets as from a connected socket, on which nothing waits any more that came before it was one."""
         self._read[descriptor] = Source(self._read[descriptor].row, rtp.recv_into, connected=True)
+
+    def _poll_all(self, control: list[ControlPacket]) -> tuple[tuple[Indices, Indices, Lengths], list[Address]]:
+        """Read what has come to the sockets under the epoll.
+
+        Return its rows, slots and lengths, and the sources of the first packets: those after them came on connected
+        sockets. What came by RTCP is added to `control`.
+        """
+        strange, known, sources = self._take(control)
+        rows, slots, lengths = (first + second for first, second in zip(strange, known, strict=True))
+        return (np.array(rows, np.intp), np.array(slots, np.intp), np.array(lengths, np.int32)), sources
 
     def _take(self, control: list[ControlPacket]) -> tuple[Taken, Taken, list[Address]]:
         """Read what has come: from sockets that are not connected, from those that are, and the sources of the former.

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .ring import QUIET, RECEIVE, SEND, Ring
+from .ring import QUIET, RECEIVE, SEND, Ring, addresses
 from .rtp import MAX_PACKET
 from .sockets import ROUNDS, UdpTransport
 from .transport import Address, ControlPacket, Packets, Received
@@ -35,16 +35,11 @@ class UringTransport(UdpTransport):
         self._ringed: NDArray[np.bool_] = np.zeros(capacity, np.bool_)
         self._ringed_rows: Indices = np.flatnonzero(self._ringed)
         self._again: NDArray[np.bool_] = np.zeros(capacity, np.bool_)  # a second packet is to be expected
-        self._result: Lengths = np.zeros(capacity, np.int32)
         self._tick: int = 0
         self._capacity: int = capacity
         self._first_slot: int = len(self._slots)
-        self._places: NDArray[np.uint64] = np.uint64(self._data.ctypes.data) + MAX_PACKET * np.arange(
-            self._data.shape[0], dtype=np.uint64
-        )
+        self._places: NDArray[np.uint64] = addresses(self._data)
         requests = self._ring.requests
-        requests["options"][: 2 * capacity] = socket.MSG_DONTWAIT
-        requests["tag"][: 2 * capacity] = np.arange(2 * capacity)
         requests["operation"][:capacity] = RECEIVE
         requests["length"][:capacity] = MAX_PACKET
         requests["operation"][capacity : 2 * capacity] = SEND
@@ -63,9 +58,8 @@ class UringTransport(UdpTransport):
     def receive(self) -> Received:
         """See Transport."""
         control: list[ControlPacket] = []
-        strange, known, sources = self._take(control)
-        rows, slots, lengths = (first + second for first, second in zip(strange, known, strict=True))
-        packets = [(np.array(rows, np.intp), np.array(slots, np.intp), np.array(lengths, np.int32))]
+        polled, sources = self._poll_all(control)
+        packets = [polled]
         rest, turn = self._ringed_rows, 0
         while rest.size and turn < ROUNDS:
             found, length = self._read_ring(rest, turn)
@@ -86,11 +80,10 @@ class UringTransport(UdpTransport):
         if not rows.size:
             return
         packets = np.ascontiguousarray(packets)
-        count, length = packets.shape
         places = rows + self._capacity
         requests = self._ring.requests
-        requests["address"][places] = np.uint64(packets.ctypes.data) + length * np.arange(count, dtype=np.uint64)
-        requests["length"][places] = length
+        requests["address"][places] = addresses(packets)
+        requests["length"][places] = packets.shape[1]
         self._ring.submit(places)  # what fails is lost, like a packet on the way
 
     def _trust(self, descriptor: int, rtp: socket.socket) -> None:
@@ -108,11 +101,7 @@ class UringTransport(UdpTransport):
     def _read_ring(self, rows: Indices, turn: int) -> tuple[Indices, Lengths]:
         """Ask `rows` for a packet each, for the slots of `turn`; return the rows that had one, and its length."""
         self._ring.requests["address"][rows] = self._places[self._first_slot + turn * self._capacity + rows]
-        self._ring.submit(rows)
-        answers = self._ring.answers()
-        answers = answers[answers["tag"] < self._capacity]  # the others are of sends that failed
-        self._result[answers["tag"].astype(np.intp)] = answers["result"]
-        results = self._result[rows]
+        results = self._ring.ask(rows)
         came = results >= 0
         return rows[came], results[came]
 

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ring import QUIET, Ring
+from ..ring import QUIET, Ring, addresses
 from ..rtp import MAX_PACKET
 
 Octets = NDArray[np.uint8]
@@ -178,28 +178,25 @@ class RingPorts:
         self._controls: NDArray[Any] = np.zeros(count, _CONTROL)
         self._parts: NDArray[Any] = np.zeros(2 * count, _PART)
         self._headers: NDArray[Any] = np.zeros(2 * count, _HEADER)
-        self._results: NDArray[np.int32] = np.zeros(count, np.int32)
         self.lengths: NDArray[np.uint64] = self._parts["length"][count:]
         self._prepare(np.array([end.fileno() for end in sockets]))
 
     def _prepare(self, descriptors: NDArray[Any]) -> None:
         """Write the requests: at `row` that to receive, at `row + count` that to send."""
         count, parts, headers, requests = self._count, self._parts, self._headers, self._ring.requests
-        parts["base"][:count] = _addresses(self.data)
-        parts["base"][count:] = _addresses(self.packets)
+        parts["base"][:count] = addresses(self.data)
+        parts["base"][count:] = addresses(self.packets)
         parts["length"][:count] = MAX_PACKET
-        headers["parts"] = _addresses(parts)
+        headers["parts"] = addresses(parts)
         headers["part_count"] = 1
-        headers["control"][:count] = _addresses(self._controls)
-        headers["name"][count:] = _addresses(self._names)
+        headers["control"][:count] = addresses(self._controls)
+        headers["name"][count:] = addresses(self._names)
         headers["name_length"][count:] = self._names.shape[1]
         requests["operation"][: 2 * count] = np.repeat([_RECEIVE_MESSAGE, _SEND_MESSAGE], count)
         requests["flags"][count : 2 * count] = QUIET
         requests["descriptor"][: 2 * count] = np.tile(descriptors, 2)
-        requests["address"][: 2 * count] = _addresses(headers)
+        requests["address"][: 2 * count] = addresses(headers)
         requests["length"][: 2 * count] = 1
-        requests["options"][: 2 * count] = socket.MSG_DONTWAIT
-        requests["tag"][: 2 * count] = np.arange(2 * count)
 
     def aim(self, row: int, host: str, port: int) -> None:
         """See Ports."""
@@ -213,20 +210,11 @@ class RingPorts:
     def receive(self, rows: Rows) -> Received:
         """See Ports."""
         self._headers["control_length"][rows] = _CONTROL.itemsize
-        self._ring.submit(rows)
-        answers = self._ring.answers()
-        answers = answers[answers["tag"] < self._count]  # the others are of sends that failed
-        self._results[answers["tag"].astype(np.intp)] = answers["result"]
-        lengths = self._results[rows]
+        lengths = self._ring.ask(rows)
         came = lengths >= 0
         rows, lengths = rows[came], lengths[came]
         control = self._controls[rows]
         return Received(rows, rows, lengths, control["seconds"] * _SECOND_NS + control["nanoseconds"])
-
-
-def _addresses(array: NDArray[Any]) -> NDArray[np.uint64]:
-    """Return where each row of `array` lies in memory."""
-    return np.uint64(array.ctypes.data) + np.uint64(array.strides[0]) * np.arange(array.shape[0], dtype=np.uint64)
 
 
 def open_ports(address: str, first_port: int, count: int) -> RingPorts | PlainPorts:
