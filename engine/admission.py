@@ -93,9 +93,11 @@ class Admission:
             return f"every media worker is at work for {least:.0%} of its time or more"
         return ""
 
-    @property
     def has_room(self) -> bool:
         """Whether there is room; the log tells when that changes."""
+        return not self._ask()
+
+    def _ask(self) -> str:
         why = self.why_not()
         if bool(why) != self._refusing:
             self._refusing = bool(why)
@@ -103,17 +105,16 @@ class Admission:
                 log.warning("no room for new calls: %s", why)
             else:
                 log.warning("there is room for new calls again; %d were refused up to now", self.refused)
-        return not why
+        return why
 
     def before(self, admit: Admit) -> Admit:
         """Return what stands before `admit`."""
 
         def ask(invite: Invited) -> LiveCall | Refusal:
-            if self.has_room:
+            why = self._ask()
+            if not why:
                 return admit(invite)
             self.refused += 1
-            return Refusal(
-                status=NO_ROOM, why=self.why_not(), headers={"Retry-After": str(RETRY_AFTER_S)}, level=logging.DEBUG
-            )
+            return Refusal(status=NO_ROOM, why=why, headers={"Retry-After": str(RETRY_AFTER_S)}, level=logging.DEBUG)
 
         return ask

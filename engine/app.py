@@ -220,7 +220,7 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
         database=database,
         clock=time.time,
         ring_timeout_s=config.sip.ring_timeout_s,
-        has_room=lambda: admission.has_room,
+        has_room=admission.has_room,
         peers=peers,
     )
     peers.asked = outbound.asked

@@ -10,10 +10,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
+
+from .command_database import fail
 
 DEFAULT_CONFIG: Final = Path("config/engine.toml")
 TIMEOUT_S: Final = 10.0
@@ -85,10 +87,10 @@ class _Engine:
         try:
             config = load(file, os.environ)
         except ConfigError as error:
-            _fail("\n".join(error.problems), status=2)
+            fail("\n".join(error.problems), status=2)
         account = next((one for one in config.accounts if login in ("", one.login)), None)
         if account is None:
-            _fail(f"{file} has no account {login!r}" if login else f"{file} has no [[account]]", status=2)
+            fail(f"{file} has no account {login!r}" if login else f"{file} has no [[account]]", status=2)
         self.did = next((did.phonenumber for did in config.dids if did.account == account.login), "")
         self._base = f"http://{config.http.listen}"
         basic = base64.b64encode(f"{account.login}:{account.password}".encode()).decode()
@@ -103,9 +105,9 @@ class _Engine:
             with self._open(request, timeout=TIMEOUT_S) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
-            _fail(f"{error.code}: {_said(error)}", status=1)
+            fail(f"{error.code}: {_said(error)}", status=1)
         except (OSError, ValueError) as error:
-            _fail(f"no engine answers at {self._base}: {error}", status=1)
+            fail(f"no engine answers at {self._base}: {error}", status=1)
 
 
 def _said(error: urllib.error.HTTPError) -> str:
@@ -115,8 +117,3 @@ def _said(error: urllib.error.HTTPError) -> str:
         return "; ".join(f"{one['field']}: {one['message']}" for one in said["errors"])
     except (ValueError, KeyError, TypeError):
         return error.reason
-
-
-def _fail(message: str, *, status: int) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(status)

@@ -7,11 +7,13 @@ import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.text import Text
+
+from .command_database import fail
 
 if TYPE_CHECKING:
     from .db import CallRecord, Database
@@ -45,7 +47,7 @@ def timeline(
 ) -> None:
     """Print what happened on a call: requests, verbs, keys, audio quality, how it ended."""
     if bool(call) == last:
-        _fail("give the sid of a call, or --last", status=2)
+        fail("give the sid of a call, or --last", status=2)
     record, entries = asyncio.run(_load(_database_url(config), call))
     if as_json:
         typer.echo(json.dumps(_as_json(record, entries), ensure_ascii=False, indent=2))
@@ -64,10 +66,10 @@ def _database_url(file: Path) -> str:
     try:
         url = load(file, os.environ).database.url
     except ConfigError as error:
-        _fail("\n".join(error.problems), status=2)
+        fail("\n".join(error.problems), status=2)
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite" and not (parsed.database and Path(parsed.database).exists()):
-        _fail(f"there is no database {parsed.database}: has the engine run with {file}?", status=1)
+        fail(f"there is no database {parsed.database}: has the engine run with {file}?", status=1)
     return url
 
 
@@ -85,9 +87,9 @@ async def _load(url: str, call: str) -> tuple[CallRecord, list[Entry]]:
         record = await find(database, call)
         return record, await load_timeline(database, record.sid)
     except (UnknownCallError, DatabaseError) as error:
-        _fail(str(error), status=1)
+        fail(str(error), status=1)
     except SQLAlchemyError as error:
-        _fail(f"the database cannot be read: {said(error)}", status=1)
+        fail(f"the database cannot be read: {said(error)}", status=1)
     finally:
         await database.close()
 
@@ -187,8 +189,3 @@ def _as_json(record: CallRecord, entries: list[Entry]) -> dict[str, object]:
         for entry in entries
     ]
     return {"call": asdict(record), "timeline": timeline}
-
-
-def _fail(message: str, *, status: int) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(status)

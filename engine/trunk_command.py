@@ -8,12 +8,14 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from .command_database import fail
 
 DEFAULT_CONFIG: Final = Path("config/engine.toml")
 TIMEOUT_S: Final = 5.0
@@ -83,7 +85,7 @@ def _url(file: Path) -> str:
     try:
         listen = load(file, os.environ).http.listen
     except ConfigError as error:
-        _fail("\n".join(error.problems), status=2)
+        fail("\n".join(error.problems), status=2)
     return f"http://{listen}/trunks"
 
 
@@ -93,9 +95,4 @@ def _ask(url: str) -> dict[str, Any]:
         with direct.open(url, timeout=TIMEOUT_S) as answer:
             return json.load(answer)
     except (OSError, ValueError) as error:
-        _fail(f"no engine tells of its trunks at {url}: {error}", status=1)
-
-
-def _fail(message: str, *, status: int) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(status)
+        fail(f"no engine tells of its trunks at {url}: {error}", status=1)

@@ -35,7 +35,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
-from bench_media import DISCARD_PORT, HERE, SO_TIMESTAMPNS, TICK_S, TIMESPEC, cpu_s, steal_s
+from bench_media import DISCARD_PORT, HERE, SO_TIMESTAMPNS, TICK_S, TIMESPEC
+from flexml.engine.load.processes import cpu_s, steal_s
 from flexml.media import channel, rtp
 from flexml.media.channel import Channel
 from flexml.media.protocol import (

@@ -21,7 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from bench_media import FIRST_PORT, SETTLE_S, Load, Meter, cpu_s, measure, run
+from bench_media import FIRST_PORT, SETTLE_S, Load, Meter, measure, run
+from flexml.engine.load.processes import cpu_s
 from flexml.media import channel
 
 HERE: Final = Path(__file__).parent

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from flexml.engine.load.processes import cpu_s, steal_s
 from flexml.media import channel
 from flexml.media.channel import Channel
 from flexml.media.protocol import (
@@ -92,21 +93,10 @@ class Meter:
             end.sendto(packet, (HERE, FIRST_PORT + 2 * call))
 
 
-def cpu_s(process: int) -> float:
-    """Return the CPU time `process` has used."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def resident_kb(process: int) -> int:
     """Return the memory that `process` holds."""
     rows = Path(f"/proc/{process}/status").read_text().splitlines()
     return next(int(row.split()[1]) for row in rows if row.startswith("VmRSS"))
-
-
-def steal_s() -> float:
-    """Return the CPU time that the hypervisor has given to others: none of it is the worker's fault."""
-    return int(Path("/proc/stat").read_text().split("\n", 1)[0].split()[8]) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,8 @@ from typing import Any, Final
 
 import bench_pairs_engine
 import numpy as np
-from bench_media import DISCARD_PORT, HERE, cpu_s, steal_s
+from bench_media import DISCARD_PORT, HERE
+from flexml.engine.load.processes import cpu_s, steal_s
 from flexml.media import channel
 from flexml.media.channel import Channel
 from flexml.media.protocol import (

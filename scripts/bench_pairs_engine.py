@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import soundfile
-from bench_media import HERE, cpu_s, steal_s
+from bench_media import HERE
+from flexml.engine.load.processes import cpu_s, steal_s
 from pair_recordings import Checked, check, summary
 from voices import Voices
 
