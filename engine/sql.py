@@ -32,16 +32,22 @@ NO_ASYNCPG: Final = (
     "it comes with the extra postgresql: .venv/bin/pip install '.[postgresql]'"
 )
 SQLITE_POOL: Final[dict[str, Any]] = {"pool_size": 1, "max_overflow": 0}
+POSTGRESQL_SETTINGS: Final = {
+    "jit": "off",  # to compile a list takes longer than to read it
+    "max_parallel_workers_per_gather": "0",  # so does starting workers, and they take cores from the calls
+    "random_page_cost": "1.1",
+}
+"""What every connection asks of the server. Lists are read from what is in memory, where a page of an index costs about
+what the next page of the table does; taken for dearer, the table is read as a whole and sorted."""
 POSTGRESQL_POOL: Final[dict[str, Any]] = {
     "pool_size": 10,
     "max_overflow": 10,
     "pool_timeout": 10,
     "pool_pre_ping": True,
-    "connect_args": {"timeout": 10, "server_settings": {"jit": "off"}},
+    "connect_args": {"timeout": 10, "server_settings": POSTGRESQL_SETTINGS},
 }
 """Who waits longer than `pool_timeout` seconds for a connection has an error. A connection is asked whether it is
-still one before it is used: the server may have been started anew. To compile a list (jit) takes longer than to read
-it."""
+still one before it is used: the server may have been started anew."""
 TRANSIENT: Final = ("08", "25006", "40", "53", "55P03", "57", "58")
 """Classes of PostgreSQL's error codes (its appendix A) that time heals: connection, a server that is read-only as its
 successor takes over, rollback by conflict, resources, lock, an operator's intervention, the system."""

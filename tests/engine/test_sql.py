@@ -15,11 +15,15 @@ from importlib.util import find_spec
 import pytest
 import sqlalchemy as sa
 from flexml.engine import sql
+from flexml.engine.api.call_collection import CALLS
+from flexml.engine.api.query.rows import sorting
 from flexml.engine.db import CallRecord, Database
 from flexml.engine.errors import ConfigError, DatabaseAway, DatabaseError
 from flexml.engine.flexml.fetch import Fetched
 from flexml.engine.outbox import Outbox
+from flexml.engine.tables import call_table
 from flexml.engine.timeline import Pace, Timeline, load_timeline
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg as postgresql_dialect
 from sqlalchemy.exc import IntegrityError
 
 from ..postgresql import PostgresqlServer
@@ -170,3 +174,34 @@ def test_without_asyncpg_postgresql_is_refused_with_what_to_install(monkeypatch:
         Database("postgresql://me:secret@host/name")
     assert "secret" not in str(raised.value)
     Database("sqlite:///x.db")
+
+
+@pytest.mark.parametrize("name", ["delay", "status"])
+@pytest.mark.parametrize("way", ["asc", "desc"])
+def test_what_is_sorted_by_something_computed_is_read_from_an_index_alone(
+    postgresql_url: str, name: str, way: str
+) -> None:
+    """Else an offset of 80,000 reads and sorts the whole table."""
+    by, sid = sorting(CALLS.by_name[name]), CALLS.sid
+    order = (by.asc(), sid.asc()) if way == "asc" else (by.desc(), sid.desc())
+    if name == "status":
+        order = (order[0].nulls_last(), order[1])
+    query = sa.select(sid).where(CALLS.owner == "a1", call_table.c.state == "ended").order_by(*order)
+    text = query.compile(dialect=postgresql_dialect(), compile_kwargs={"literal_binds": True})
+
+    async def plan() -> str:
+        async with opened(postgresql_url) as database, database.begin() as connection:
+            for other in ("enable_seqscan", "enable_sort", "enable_bitmapscan"):  # there are no rows to decide by
+                await connection.execute(sa.text(f"SET LOCAL {other} = off"))
+            return "\n".join((await connection.exec_driver_sql(f"EXPLAIN {text}")).scalars())
+
+    assert "Index Only Scan" in asyncio.run(plan())
+
+
+def test_connections_to_postgresql_ask_for_plans_that_suit_lists(postgresql_url: str) -> None:
+    async def shown() -> dict[str, str]:
+        async with opened(postgresql_url) as database, database.begin() as connection:
+            asked = {name: sa.text(f"SHOW {name}") for name in sql.POSTGRESQL_SETTINGS}
+            return {name: str((await connection.execute(show)).scalar_one()) for name, show in asked.items()}
+
+    assert asyncio.run(shown()) == {"jit": "off", "max_parallel_workers_per_gather": "0", "random_page_cost": "1.1"}
