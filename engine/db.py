@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final, Literal, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .announcement import announce
@@ -23,6 +22,7 @@ from .migrations import LOCK
 from .numbering import shown_formats
 from .password import hash_password, verify_password
 from .redact import storable_text
+from .shared_writes import SharedWrites
 from .sql import Sql
 from .tables import account_table, call_table, callback_table, did_table
 
@@ -157,6 +157,12 @@ class Database(Sql):
     def __init__(self, url: str, *, owner: str = "") -> None:
         super().__init__(url)
         self.owner = owner
+        self._writes = SharedWrites(self)
+
+    async def close(self) -> None:
+        """Write what is under way, and close all connections."""
+        await self._writes.close()
+        await super().close()
 
     async def sync_config(
         self, accounts: Sequence[AccountEntry], dids: Sequence[DidEntry], *, now: float = 0.0
@@ -205,8 +211,7 @@ class Database(Sql):
     async def save_call(self, call: CallRecord) -> None:
         """Insert the call, or update it where it is there already."""
         row = call_row(call) | {"owner": "" if call.state == "scheduled" else self.owner}
-        async with self.begin() as connection:
-            await _put(connection, call_table, row)
+        await self._writes.put(call_table, row)
 
     async def load_calls(self, *, state: str | None = None) -> list[CallRecord]:
         """Calls, oldest first; those in `state` only where it is given."""
@@ -301,18 +306,11 @@ class Database(Sql):
 
     async def save_callback(self, callback: Callback) -> None:
         """Insert the callback, or update it where it is there already."""
-        async with self.begin() as connection:
-            await _put(connection, callback_table, asdict(callback) | {"owner": self.owner})
+        await self._writes.put(callback_table, _columns(callback) | {"owner": self.owner})
 
     async def add_callback(self, callback: Callback) -> bool:
         """Insert the callback; False, and nothing done, where there is one of that sid already."""
-        row = asdict(callback) | {"owner": self.owner}
-        try:
-            async with self.begin() as connection:
-                await connection.execute(sa.insert(callback_table).values(row))
-        except IntegrityError:
-            return False
-        return True
+        return await self._writes.add(callback_table, _columns(callback) | {"owner": self.owner})
 
     async def load_callbacks(self, state: CallbackState) -> list[Callback]:
         """Callbacks in that state, oldest first."""
@@ -331,7 +329,7 @@ def call_row(call: CallRecord) -> dict[str, Any]:
     """What is kept of a call: all of it, and what its order says once more, as lists are filtered by it."""
     order = call.order or {}
     return {
-        **asdict(call),
+        **_columns(call),
         "from_number": storable_text(call.from_number)[:LONGEST_NUMBER],
         "to_number": storable_text(call.to_number)[:LONGEST_NUMBER],
         "url": order.get("url"),
@@ -340,6 +338,11 @@ def call_row(call: CallRecord) -> dict[str, Any]:
         "status_callback_method": order.get("status_callback_method", "POST"),
         "attributes": as_texts(order.get("attributes", {})),
     }
+
+
+def _columns(row: CallRecord | Callback) -> dict[str, Any]:
+    """The row's fields as they are: `asdict` would copy all that is in them."""
+    return {one.name: getattr(row, one.name) for one in fields(row)}
 
 
 def as_texts(value: Any) -> Any:

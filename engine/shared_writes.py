@@ -1,0 +1,122 @@
+"""Rows that many tasks want written at once, written together: one transaction for all that wait.
+
+A transaction costs far more than a row in it. While one is under way, what is asked for meanwhile gathers, and goes
+into the next: the busier the engine, the more rows a transaction has. Whoever asked returns once its row is committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .errors import DatabaseAway
+from .sql import Sql
+
+MOST: Final = 100
+"""Rows in one transaction: what can be prepared without holding up the loop."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Write:
+    """A row of a table, by its `sid`; `anew` where one that is there already is left as it is."""
+
+    table: sa.Table
+    row: dict[str, Any]
+    anew: bool
+    done: asyncio.Future[bool]
+
+
+class SharedWrites:
+    """Writes rows. All rows of a table must have the same columns, `sid` among them."""
+
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+        self._waiting: list[_Write] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    async def put(self, table: sa.Table, row: dict[str, Any]) -> None:
+        """Insert the row, or update the one of that sid. Raises DatabaseAway, and what the database refuses it for."""
+        await self._ask(table, row, anew=False)
+
+    async def add(self, table: sa.Table, row: dict[str, Any]) -> bool:
+        """Insert the row; False, and nothing done, where there is one of that sid. Raises as `put`."""
+        return await self._ask(table, row, anew=True)
+
+    async def close(self) -> None:
+        """Return once what was asked for is written."""
+        while self._writer is not None:
+            await asyncio.wait({self._writer})
+
+    def _ask(self, table: sa.Table, row: dict[str, Any], *, anew: bool) -> asyncio.Future[bool]:
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Write(table, row, anew, done))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write(), name="rows")
+        return done
+
+    async def _write(self) -> None:
+        try:
+            while batch := self._waiting[:MOST]:
+                del self._waiting[:MOST]
+                await self._commit(batch)
+        finally:
+            self._writer = None
+
+    async def _commit(self, batch: Sequence[_Write]) -> None:
+        """Write them together; where the database refuses, each by itself, so that one costs the others nothing."""
+        try:
+            async with self._sql.begin() as connection:
+                added = await _write_rows(connection, batch)
+        except Exception as error:
+            if len(batch) > 1 and not isinstance(error, DatabaseAway):
+                for one in batch:
+                    await self._commit([one])
+                return
+            for one in batch:
+                _tell(one, error)
+        except BaseException:  # the loop ends
+            for one in batch:
+                one.done.cancel()
+            raise
+        else:
+            for one, is_added in zip(batch, added, strict=True):
+                if not one.done.done():
+                    one.done.set_result(is_added)
+
+
+def _tell(write: _Write, error: Exception) -> None:
+    if write.done.done():
+        return
+    if write.anew and isinstance(error, IntegrityError):  # another engine has just put it there
+        write.done.set_result(False)
+    else:
+        write.done.set_exception(error)
+
+
+async def _write_rows(connection: AsyncConnection, batch: Sequence[_Write]) -> list[bool]:
+    """Whether each was written, in order; of several puts of one row the last is what is kept."""
+    known: dict[sa.Table, set[str]] = {}
+    for table in {one.table for one in batch}:
+        sids = [one.row["sid"] for one in batch if one.table is table]
+        known[table] = set(await connection.scalars(sa.select(table.c.sid).where(table.c.sid.in_(sids))))
+    rows: dict[sa.Table, dict[str, dict[str, Any]]] = {table: {} for table in known}
+    written: list[bool] = []
+    for one in batch:
+        sid, to_write = one.row["sid"], rows[one.table]
+        written.append(not (one.anew and (sid in known[one.table] or sid in to_write)))
+        if written[-1]:
+            to_write[sid] = one.row
+    for table, to_write in rows.items():
+        new = [row for sid, row in to_write.items() if sid not in known[table]]
+        old = [row | {"b_sid": sid} for sid, row in to_write.items() if sid in known[table]]
+        if new:
+            await connection.execute(sa.insert(table), new)
+        if old:
+            await connection.execute(sa.update(table).where(table.c.sid == sa.bindparam("b_sid")), old)
+    return written

@@ -1,0 +1,180 @@
+"""Rows of many tasks in one transaction, against a real SQLite file and a real PostgreSQL server."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from flexml.engine.db import Callback, CallRecord, Database, call_row
+from flexml.engine.errors import DatabaseAway
+from flexml.engine.shared_writes import MOST, SharedWrites
+from flexml.engine.tables import call_table, callback_table
+from sqlalchemy import event
+from sqlalchemy.exc import IntegrityError
+
+CALL = CallRecord(
+    sid="c1", account="a1", direction="inbound", from_number="1", to_number="2", state="live", started=1.5
+)
+CALLBACK = Callback(sid="b1", url="http://a/", method="POST", data={"CallSid": "c1"}, created=1.0)
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncGenerator[Database]:
+    database = Database(url, owner="here")
+    await database.start()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@contextmanager
+def commits() -> Generator[list[object]]:
+    """A list that grows with every transaction that is committed."""
+    seen: list[object] = []
+
+    def committed(connection: object) -> None:
+        seen.append(connection)
+
+    event.listen(sa.Engine, "commit", committed)
+    try:
+        yield seen
+    finally:
+        event.remove(sa.Engine, "commit", committed)
+
+
+def row_of(sid: str, state: str = "live") -> dict[str, Any]:
+    return call_row(replace(CALL, sid=sid, state=state))
+
+
+def test_what_is_asked_for_at_once_is_committed_at_once(database_url: str) -> None:
+    async def run() -> None:
+        async with opened(database_url) as database:
+            with commits() as seen:
+                calls = [database.save_call(replace(CALL, sid=f"c{n:03}")) for n in range(MOST - 1)]
+                await asyncio.gather(*calls, database.save_callback(CALLBACK))
+            assert len(seen) == 1
+            assert [call.sid for call in await database.load_calls()] == [f"c{n:03}" for n in range(MOST - 1)]
+            assert await database.load_own_callbacks() == [CALLBACK]
+
+    asyncio.run(run())
+
+
+def test_what_is_asked_for_during_a_transaction_is_in_the_next_one(database_url: str) -> None:
+    async def run() -> None:
+        async with opened(database_url) as database:
+            with commits() as seen:
+                first = asyncio.ensure_future(database.save_call(CALL))
+                await asyncio.sleep(0)  # its transaction is under way
+                await asyncio.sleep(0)
+                later = [database.save_call(replace(CALL, sid=sid)) for sid in ("c2", "c3", "c4")]
+                await asyncio.gather(first, *later)
+            assert len(seen) == 2
+            assert len(await database.load_calls()) == 4
+
+    asyncio.run(run())
+
+
+def test_of_several_states_of_one_row_the_last_is_kept_whether_it_is_new_or_not(database_url: str) -> None:
+    async def run() -> None:
+        async with opened(database_url) as database:
+            for states in (("live", "ended"), ("scheduled", "live")):
+                await asyncio.gather(*(database.save_call(replace(CALL, state=state)) for state in states))
+                (call,) = await database.load_calls()
+                assert call.state == states[-1]
+
+    asyncio.run(run())
+
+
+def test_of_those_that_add_the_same_row_one_does(database_url: str) -> None:
+    async def run() -> None:
+        async with opened(database_url) as database:
+            adds = [database.add_callback(replace(CALLBACK, url=f"http://{n}/")) for n in range(3)]
+            assert await asyncio.gather(*adds) == [True, False, False]
+            assert await database.add_callback(CALLBACK) is False
+            (callback,) = await database.load_own_callbacks()
+            assert callback.url == "http://0/"
+
+    asyncio.run(run())
+
+
+def test_a_row_that_is_refused_costs_the_others_nothing(database_url: str) -> None:
+    async def run() -> None:
+        async with opened(database_url) as database:
+            writes = SharedWrites(database)
+            refused = row_of("c2") | {"account": None}
+            asked = [writes.put(call_table, row) for row in (row_of("c1"), refused, row_of("c3"))]
+            results = await asyncio.gather(*asked, return_exceptions=True)
+            assert [type(result) for result in results] == [type(None), IntegrityError, type(None)]
+            assert [call.sid for call in await database.load_calls()] == ["c1", "c3"]
+
+    asyncio.run(run())
+
+
+def test_a_row_that_another_engine_adds_meanwhile_is_not_added_again(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have looked and found it missing: nobody finds a row here, so that every insert meets the other's."""
+
+    async def nothing(self: object, statement: object) -> list[str]:
+        return []
+
+    async def run() -> None:
+        async with opened(database_url) as database:
+            await database.save_callback(CALLBACK)
+            monkeypatch.setattr("sqlalchemy.ext.asyncio.AsyncConnection.scalars", nothing)
+            writes = SharedWrites(database)
+            theirs, ours = asdict(CALLBACK), asdict(replace(CALLBACK, sid="b2"))
+            rows = [row | {"owner": "here"} for row in (theirs, ours)]
+            assert await asyncio.gather(*(writes.add(callback_table, row) for row in rows)) == [False, True]
+
+    asyncio.run(run())
+
+
+def test_who_asks_is_told_that_the_database_is_away_and_what_is_asked_later_is_written(tmp_path: Any) -> None:
+    async def run() -> None:
+        async with opened(f"sqlite:///{tmp_path}/a.db") as database:
+            lock = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
+            async with database.begin() as connection:
+                await connection.exec_driver_sql("PRAGMA busy_timeout=1")
+            lock.execute("BEGIN IMMEDIATE")
+            asked = [database.save_call(CALL), database.save_callback(CALLBACK)]
+            for result in await asyncio.gather(*asked, return_exceptions=True):
+                assert isinstance(result, DatabaseAway)
+            lock.execute("ROLLBACK")
+            lock.close()
+            await database.save_call(CALL)
+            assert [call.sid for call in await database.load_calls()] == ["c1"]
+
+    asyncio.run(run())
+
+
+def test_what_was_asked_for_is_written_before_the_database_is_closed(database_url: str) -> None:
+    async def run() -> None:
+        async with opened(database_url) as database:
+            saving = [asyncio.ensure_future(database.save_call(replace(CALL, sid=sid))) for sid in ("c1", "c2")]
+            await asyncio.sleep(0)
+        assert all(one.done() for one in saving)
+        async with opened(database_url) as database:
+            assert [call.sid for call in await database.load_calls()] == ["c1", "c2"]
+
+    asyncio.run(run())
+
+
+def test_who_no_longer_waits_costs_the_others_nothing(database_url: str) -> None:
+    async def run() -> None:
+        async with opened(database_url) as database:
+            impatient = asyncio.ensure_future(database.save_call(CALL))
+            patient = asyncio.ensure_future(database.save_call(replace(CALL, sid="c2")))
+            await asyncio.sleep(0)
+            impatient.cancel()
+            await patient
+            assert "c2" in [call.sid for call in await database.load_calls()]
+
+    asyncio.run(run())
