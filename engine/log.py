@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import queue
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,6 +19,8 @@ from datetime import UTC, datetime
 from logging.handlers import QueueHandler, QueueListener
 from typing import Final, TextIO
 
+GATHER_S: Final = 0.05
+"""How long records gather once all have been written: each waking of the thread that writes holds up the loop."""
 QUEUE_SIZE: Final = 10_000
 """Records; what accumulates in a second or so of a blocked terminal under load."""
 
@@ -122,6 +125,20 @@ def _dropped_record(after: logging.LogRecord, count: int) -> dict[str, object]:
     }
 
 
+class GatheringListener(QueueListener):
+    """Writes what is there, then looks again after GATHER_S; what comes after a silence is written at once."""
+
+    def __init__(self, records: queue.Queue[logging.LogRecord], writer: logging.Handler) -> None:
+        super().__init__(records, writer)
+        self._records = records
+
+    def dequeue(self, block: bool) -> logging.LogRecord:
+        """The next record."""
+        if self._records.empty():
+            time.sleep(GATHER_S)
+        return super().dequeue(block)
+
+
 @contextmanager
 def logging_to(stream: TextIO, *, level: str = "info", style: str = "plain", size: int = QUEUE_SIZE) -> Generator[None]:
     """Write every record of `level` and above to `stream` from a thread of its own; at the end, write what is left.
@@ -132,7 +149,7 @@ def logging_to(stream: TextIO, *, level: str = "info", style: str = "plain", siz
     writer.setFormatter(JsonFormatter() if style == "json" else PlainFormatter())
     records: queue.Queue[logging.LogRecord] = queue.Queue(size)
     handler = DroppingQueueHandler(records)
-    listener = QueueListener(records, writer)
+    listener = GatheringListener(records, writer)
     root = logging.getLogger()
     before = root.level
     root.setLevel(level.upper())

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 SOON_S: Final = 0.25
 """What is downloaded within that is decoded like a file."""
+LOOK_EVERY_S: Final = 1.0
+"""How often a cached file that is asked for all the time is looked at, and marked as used."""
 HLS: Final = re.compile(r"hls(\+(?P<over>https?))?://", re.IGNORECASE)
 
 log = logging.getLogger(__name__)
@@ -50,6 +52,8 @@ class Prompts:
         self._makings = Makings(self._cache, limits)
         self._flights: SingleFlight[Prompt | Making] = SingleFlight()
         self._session: aiohttp.ClientSession | None = None
+        self._recent: dict[tuple[str, int, bool], Prompt] = {}
+        """What was found in the cache within the last `LOOK_EVERY_S`."""
 
     async def start(self) -> None:
         """Open the cache and the HTTP session, start the decoders."""
@@ -84,8 +88,10 @@ class Prompts:
         the others hear. Raises PromptError.
         """
         url = HLS.sub(lambda found: f"{found['over'] or 'http'}://", url.strip())
+        key = (url, rate_hz, streaming)
+        if key in self._recent and self._responses.fresh(url):
+            return self._recent[key]
         try:
-            key = (url, rate_hz, streaming)
             return await self._share(key, lambda: self._fetch(key), pre_buffer_s)
         except PromptError as error:
             raise PromptError(f"{url}: {error}") from error
@@ -158,6 +164,8 @@ class Prompts:
         known = await self._responses.known(url)
         cached = await self._cache.prompt(digest(url, known.content, rate_hz), rate_hz, url=url)
         if cached and self._responses.fresh(url):
+            self._recent[key] = cached
+            asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._recent.pop, key, None)
             return cached
         try:
             return await self._ask(key, known, cached)

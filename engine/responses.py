@@ -26,23 +26,26 @@ class Responses:
 
     def __init__(self, cache: AudioCache) -> None:
         self._cache = cache
-        self._fresh_until: dict[str, float] = {}
+        self._fresh: dict[str, tuple[float, Freshness]] = {}
+        """Until when, and what was said."""
 
     async def known(self, url: str) -> Freshness:
         """What an earlier response said; nothing, where there was none or the file cannot be read."""
+        if self.fresh(url):
+            return self._fresh[url][1]
         return await asyncio.to_thread(_load, self._path(url))
 
     def fresh(self, url: str) -> bool:
         """True while what is cached may be used without asking."""
-        return asyncio.get_running_loop().time() < self._fresh_until.get(url, 0.0)
+        return url in self._fresh and asyncio.get_running_loop().time() < self._fresh[url][0]
 
     async def remember(self, url: str, found: Freshness) -> None:
         """Keep what a response said, unless it says not to."""
-        self._fresh_until.pop(url, None)
+        self._fresh.pop(url, None)
         if found.store and found.lifetime_s:
-            self._fresh_until[url] = asyncio.get_running_loop().time() + found.lifetime_s
-        while len(self._fresh_until) > MAX_KNOWN:
-            self._fresh_until.pop(next(iter(self._fresh_until)))
+            self._fresh[url] = asyncio.get_running_loop().time() + found.lifetime_s, found
+        while len(self._fresh) > MAX_KNOWN:
+            self._fresh.pop(next(iter(self._fresh)))
         await asyncio.to_thread(_save, self._path(url), found)
 
     def _path(self, url: str) -> Path:

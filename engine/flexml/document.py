@@ -8,6 +8,7 @@ and nothing of the document is carried out. URLs come out absolute.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from ..errors import DocumentError
@@ -18,6 +19,9 @@ from .verbs.base import Element, Verb
 
 MAX_BYTES: Final = 65536
 MAX_VERBS: Final = 1000
+KEPT: Final = 256
+"""Documents that are kept as they were read, those of up to `_KEPT_BYTES`."""
+_KEPT_BYTES: Final = 8192
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +37,10 @@ def parse(body: bytes, *, url: str, max_bytes: int = MAX_BYTES, max_verbs: int =
     """Read the document served at `url`. Raises DocumentError. A blank body is a document without verbs."""
     if len(body) > max_bytes:
         raise DocumentError(f"a document of {len(body)} bytes", url=url, allowed=f"at most {max_bytes} bytes")
+    return (_read_again if len(body) <= _KEPT_BYTES else _read)(body, url, max_verbs)
+
+
+def _read(body: bytes, url: str, max_verbs: int) -> Document:
     root = elements.read(body, url=url)
     if root is None:
         return Document(url=url, notes=("the document is empty",))
@@ -47,6 +55,10 @@ def parse(body: bytes, *, url: str, max_bytes: int = MAX_BYTES, max_verbs: int =
     if root.text.strip():
         reader.notes.append("Response: text outside of verbs is ignored")
     return Document(url=url, verbs=verbs, notes=tuple(reader.notes))
+
+
+_read_again = lru_cache(KEPT)(_read)
+"""A document of which nothing can be changed is the same for every call that is answered with these bytes."""
 
 
 def _count(element: elements.Element) -> int:

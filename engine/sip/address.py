@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -19,6 +20,8 @@ _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::([0-9]{1,5}))?")
 _VISUAL: Final = str.maketrans("", "", "-.() ")
 _DIALLED: Final = re.compile(r"\+?[0-9]+")
+_LONGEST: Final = 32
+"""Characters of what may be a telephone number: fifteen digits and all prefixes."""
 _SCHEMES: Final = frozenset({"sip", "sips", "tel"})
 
 
@@ -89,8 +92,14 @@ def normalise_number(number: str, region: str = "US") -> str:
     A number of full international length without `+` is tried as such too, since carriers send it both ways.
     """
     plain = number.translate(_VISUAL)
-    if _DIALLED.fullmatch(plain) is None:
+    if len(plain) > _LONGEST or _DIALLED.fullmatch(plain) is None:
         return number
+    return _international(plain, region) or number
+
+
+@lru_cache(4096)  # a call asks of the same numbers several times, and most calls are to the same few
+def _international(plain: str, region: str) -> str:
+    """E.164 without `+`; empty where it is no telephone number."""
     for candidate in (plain, f"+{plain}"):
         try:
             parsed = phonenumbers.parse(candidate, region)
@@ -99,7 +108,7 @@ def normalise_number(number: str, region: str = "US") -> str:
         # "Possible" alone would also take seven-digit local numbers, which are no E.164.
         if phonenumbers.is_possible_number_with_reason(parsed) == phonenumbers.ValidationResult.IS_POSSIBLE:
             return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164).lstrip("+")
-    return number
+    return ""
 
 
 def number_of(uri: str, region: str = "US") -> str:

@@ -7,6 +7,7 @@ import json
 import logging
 import queue
 import re
+import threading
 
 import pytest
 from flexml.engine.log import DroppingQueueHandler, about_call, logging_to
@@ -73,3 +74,24 @@ def test_a_full_queue_drops_records_and_tells_how_many() -> None:
         "record 5",
         "3 records were dropped: the log could not be written fast enough",
     ]
+
+
+def test_what_comes_shortly_after_is_written_with_one_waking(monkeypatch: pytest.MonkeyPatch) -> None:
+    rests, rested, go_on = 0, threading.Event(), threading.Event()
+
+    def rest(seconds: float) -> None:
+        nonlocal rests
+        rests += 1
+        rested.set()
+        assert go_on.wait(10)
+
+    monkeypatch.setattr("flexml.engine.log.time.sleep", rest)
+    stream = io.StringIO()
+    with logging_to(stream):
+        assert rested.wait(10)
+        for number in range(50):
+            log.info("record %d", number)
+        assert stream.getvalue() == ""
+        go_on.set()
+    assert len(stream.getvalue().splitlines()) == 50
+    assert rests <= 2

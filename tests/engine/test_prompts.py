@@ -120,6 +120,27 @@ def test_cache_follows_the_headers(tmp_path: Path, headers: dict[str, str], requ
     assert server.requests == requests
 
 
+def test_fresh_audio_that_is_deleted_from_the_cache_is_fetched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flexml.engine.prompts.LOOK_EVERY_S", 0.05)
+    server = Server(headers={"Cache-Control": "max-age=60"})
+
+    async def run() -> None:
+        async with server.running(), opened(tmp_path) as prompts:
+            first = await prompts.fetch(f"{server.base}/a.wav")
+            asked = [await prompts.fetch(f"{server.base}/a.wav") for _ in range(3)]
+            assert {prompt.path for prompt in asked} == {first.path}
+            assert server.requests == [200]
+            Path(first.path).unlink()
+            await asyncio.sleep(0.1)
+            again = await prompts.fetch(f"{server.base}/a.wav")
+            assert server.requests == [200, 200]
+            assert read(again.path) == NOISE
+
+    asyncio.run(run())
+
+
 def test_changed_audio_is_fetched_again_and_known_after_a_restart(tmp_path: Path) -> None:
     server = Server(headers={"ETag": '"1"'})
 

@@ -235,3 +235,19 @@ def read_or_refuse(body: bytes) -> Document | DocumentError:
         return parse(body, url=URL)
     except DocumentError as error:
         return error
+
+
+def test_the_same_bytes_of_the_same_url_are_read_once_and_within_the_limits_of_each_call() -> None:
+    body = b"<Response><Say>a</Say><Play>b</Play></Response>"
+    first = parse(body, url=URL)
+    assert parse(bytes(bytearray(body)), url=URL) is first
+    assert parse(body, url=f"{URL}2").url == f"{URL}2"
+    with pytest.raises(DocumentError, match="2 verbs"):
+        parse(body, url=URL, max_verbs=1)
+    with pytest.raises(DocumentError, match="bytes"):
+        parse(body, url=URL, max_bytes=10)
+
+
+def test_long_documents_are_not_kept() -> None:
+    body = f"<Response><Say>{'a' * 9000}</Say></Response>".encode()
+    assert parse(body, url=URL) is not parse(body, url=URL)
