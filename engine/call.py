@@ -45,6 +45,10 @@ NOT_ACCEPTABLE: Final = 'SIP;cause=488;text="Not Acceptable Here"'
 """Why we hang up on an answer that nothing comes of: the Reason of RFC 3326."""
 
 
+def unnoticed() -> None:
+    """Tell nobody."""
+
+
 class Call(CallAudio):
     """One call on one leg, an inbound one. Implements `flexml.verb.Call` and `media_leg.LegListener`."""
 
@@ -59,7 +63,7 @@ class Call(CallAudio):
         self.account = account
         self.told: Callable[[], Mapping[str, object]] = dict
         """What requests about this call say of it."""
-        self.changed: Callable[[], None] = lambda: None
+        self.changed: Callable[[], None] = unnoticed
         """Called when that, or where the status callback goes, has changed."""
         self.caller = Caller(number="")
         """As whom the call's own calls are placed, where the document names nobody else."""
@@ -72,15 +76,7 @@ class Call(CallAudio):
         self.status_callback_url = ""
         self.status_callback_method = "POST"
         self._services = services
-        self._recordings = CallRecordings(
-            sid,
-            account,
-            services.recordings,
-            lambda: self.leg,
-            lambda: self.told(),
-            inbound=self.inbound,
-            note=self.note,
-        )
+        self._recordings = CallRecordings(sid, account, services.recordings, inbound=self.inbound)
         self._leg: Leg | None = None
         self._merge = DigitMerge()
         self.ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
@@ -107,6 +103,10 @@ class Call(CallAudio):
         if self._leg is None:
             raise CallEnded(f"call {self.sid} has no leg")
         return self._leg
+
+    def let_go(self) -> None:
+        """Forget who is told of the call, once it is over: what refers to itself stays in memory until collected."""
+        self.told, self.changed = dict, unnoticed
 
     # ---- life -------------------------------------------------------------------------------------------------
 
@@ -424,7 +424,7 @@ class Call(CallAudio):
 
     async def record(self, request: RecordingRequest) -> CallRecording:
         """Begin to record. Raises StorageError."""
-        recording = await self._recordings.begin(request)
+        recording = await self._recordings.begin(request, self)
         self.note("recording", direction=request.direction, format=request.file_format)
         return recording
 

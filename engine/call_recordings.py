@@ -56,31 +56,35 @@ class CallRecording:
         return await asyncio.shield(self._finish())
 
 
-class CallRecordings:
-    """All recordings of one call. `facts` tells what callbacks are to say of the call."""
+class Subject(Protocol):
+    """The call that is recorded. It is held only while it is: the call holds its recordings."""
 
-    def __init__(
-        self,
-        sid: str,
-        account: str,
-        service: RecordingService[Any],
-        leg: Callable[[], Leg],
-        facts: Callable[[], Mapping[str, object]],
-        *,
-        inbound: bool,
-        note: Callable[..., None],
-    ) -> None:
-        self._sid, self._account, self._inbound, self._note = sid, account, inbound, note
-        self._service, self._leg, self._facts = service, leg, facts
-        self._running: dict[int, Any] = {}
+    told: Callable[[], Mapping[str, object]]
+
+    @property
+    def leg(self) -> Leg:
+        """Its leg. Raises CallEnded where there is none any more."""
+        ...
+
+    def note(self, what: str, **details: object) -> None:
+        """Put a line on its timeline."""
+        ...
+
+
+class CallRecordings:
+    """All recordings of one call."""
+
+    def __init__(self, sid: str, account: str, service: RecordingService[Any], *, inbound: bool) -> None:
+        self._sid, self._account, self._inbound, self._service = sid, account, inbound, service
+        self._running: dict[int, tuple[Any, Subject]] = {}
         self._stopping: dict[int, asyncio.Task[str]] = {}
         self._finishing: dict[int, asyncio.Task[Recorded]] = {}
 
-    async def begin(self, request: RecordingRequest) -> CallRecording:
-        """Begin to record. Raises StorageError where there is nowhere to put it."""
-        spool = await self._service.begin(self._sid, self._account, request, self._facts())
-        job = self._leg().media.start_recording(spool.path, self._side(request))
-        self._running[job] = spool
+    async def begin(self, request: RecordingRequest, call: Subject) -> CallRecording:
+        """Begin to record; callbacks say what `call` has told by then. Raises StorageError where there is no room."""
+        spool = await self._service.begin(self._sid, self._account, request, call.told())
+        job = call.leg.media.start_recording(spool.path, self._side(request))
+        self._running[job] = spool, call
         return CallRecording(lambda: self._end(job))
 
     async def stop(self) -> None:
@@ -97,27 +101,26 @@ class CallRecordings:
 
     def _end(self, job: int) -> asyncio.Task[Recorded]:
         if job not in self._finishing:
-            stopping = self._stopping[job] = asyncio.ensure_future(self._stop(job))
-            self._finishing[job] = asyncio.ensure_future(self._finish(stopping, self._running.pop(job)))
+            spool, call = self._running.pop(job)
+            stopping = self._stopping[job] = asyncio.ensure_future(self._stop(job, call))
+            self._finishing[job] = asyncio.ensure_future(self._finish(stopping, spool, call))
         return self._finishing[job]
 
-    async def _stop(self, job: int) -> str:
+    async def _stop(self, job: int, call: Subject) -> str:
         """End the recording in the worker; what went wrong, if anything did."""
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
-                return (await self._leg().media.stop_recording(job)).error
+                return (await call.leg.media.stop_recording(job)).error
         except (MediaError, TimeoutError) as failure:  # what has been written so far is what there is
             log.warning("the recording's end is not known for sure: %s", failure)
             return ""
         except FlexmlError as failure:
             return str(failure)
 
-    async def _finish(self, stopping: asyncio.Task[str], spool: Any) -> Recorded:
-        recorded = await self._service.finish(spool, self._facts(), await stopping)
+    async def _finish(self, stopping: asyncio.Task[str], spool: Any, call: Subject) -> Recorded:
+        recorded = await self._service.finish(spool, call.told(), await stopping)
         failed = {"error": recorded.error} if recorded.error else {}
-        self._note(
-            "recording ended", status=recorded.status, **failed, sid=recorded.sid, duration_s=recorded.duration_s
-        )
+        call.note("recording ended", status=recorded.status, **failed, sid=recorded.sid, duration_s=recorded.duration_s)
         return recorded
 
     def _side(self, request: RecordingRequest) -> Side:

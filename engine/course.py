@@ -13,26 +13,28 @@ from .flexml.interpreter import Application
 
 
 class Course:
-    """One call's course; `carry_out` runs the documents of an application to the end of the call."""
+    """One call's course, which begins with the documents of `application`."""
 
-    def __init__(self, carry_out: Callable[[Application], Awaitable[None]], application: Application) -> None:
+    def __init__(self, application: Application) -> None:
         self.application = application
-        self._carry_out = carry_out
         self._running: asyncio.Future[None] | None = None
         self._moved = self._over = False
 
-    async def run(self) -> None:
-        """Run documents until they have ended the call, wherever it was moved to."""
+    async def run(self, carry_out: Callable[[Application], Awaitable[None]]) -> None:
+        """Run documents until they have ended the call, wherever it was moved to.
+
+        `carry_out` runs those of an application to the end of the call.
+        """
         try:
             while True:
                 self._moved = False
-                self._running = asyncio.ensure_future(self._carry_out(self.application))
+                self._running = asyncio.ensure_future(carry_out(self.application))
                 await self._stopped(self._running)
                 if not self._moved:
                     await self._running
                     return
         finally:
-            self._over = True
+            self._over, self._running = True, None
 
     def move(self, application: Application) -> bool:
         """Go on with that application's document, at once; False where the documents have ended already.

@@ -10,8 +10,9 @@ import asyncio
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, Literal, cast
 
 from .call import Call
@@ -55,17 +56,36 @@ class Case:
 class _Life:
     """A call that lives, what it is about, and where its documents have got to."""
 
-    def __init__(self, call: Call, case: Case, fetcher: Fetcher) -> None:
+    def __init__(self, call: Call, case: Case, fetcher: Fetcher, database: Database) -> None:
         self.call, self.case = call, case
-        self._fetcher, self._cookies = fetcher, fetcher.cookies()
-        self.course = Course(self._carry_out, case.application)
+        self._fetcher, self._cookies, self._database = fetcher, fetcher.cookies(), database
+        self.course = Course(case.application)
         self.saving: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done once the call's row says what is known of it."""
         self.saving.set_result(None)
+        self._unsaved: CallRecord | None = None
 
     def facts(self) -> CallFacts:
         """What requests say of the call by now."""
         return replace(self.case.facts, storage=dict(self.call.storage), results=dict(self.call.results))
+
+    def told(self) -> Mapping[str, object]:
+        """What requests about the call say, but for their own data."""
+        return request_data(self.facts(), request_url=self.case.application.url)
+
+    def save(self) -> None:
+        """Let the call's row say what is known by now; the call goes on without."""
+        self._unsaved = _record(self.call, self.case, callback=_callback(self.call, self.facts(), self.case, LOST))
+        if self.saving.done():
+            self.saving = asyncio.ensure_future(self._save())
+
+    async def _save(self) -> None:
+        while (record := self._unsaved) is not None:
+            self._unsaved = None
+            try:
+                await self._database.patiently(partial(self._database.save_call, record))
+            except Exception:
+                log.exception("the call's row could not be saved")
 
     def move(self, url: str, method: str) -> bool:
         """Go on with that document; False where nothing goes on any more."""
@@ -76,6 +96,10 @@ class _Life:
         self.case = replace(self.case, order={**(self.case.order or {}), "url": url, "method": method})
         self.call.changed()
         return True
+
+    async def run(self) -> None:
+        """Carry out the call's documents, wherever it is moved to."""
+        await self.course.run(self._carry_out)
 
     async def _carry_out(self, application: Application) -> None:
         await interpreter.run(self.call, self._fetcher, application, self.facts, cookies=self._cookies)
@@ -120,7 +144,7 @@ class Lives:
 
     def begin(self, call: Call, case: Case) -> None:
         """Live `call` in a task of its own."""
-        life = self._by_sid[call.sid] = _Life(call, case, self._fetcher)
+        life = self._by_sid[call.sid] = _Life(call, case, self._fetcher, self._database)
         task = asyncio.ensure_future(self._live(life))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -150,32 +174,19 @@ class Lives:
     async def _live(self, life: _Life) -> None:
         call = life.call
         call_id.set(call.sid)
-
-        def save() -> None:
-            record = _record(call, life.case, callback=_callback(call, life.facts(), life.case, LOST))
-            life.saving = asyncio.ensure_future(self._save(record, after=life.saving))
-
-        call.told = lambda: request_data(life.facts(), request_url=life.case.application.url)
-        call.changed = save
+        call.told, call.changed = life.told, life.save
         try:
-            save()
-            outcome = await call.live(life.course.run)
+            life.save()
+            outcome = await call.live(life.run)
             await life.saving
             await self._conclude(call, outcome, life.facts(), life.case)
         except Exception:
             log.exception("the call could not be concluded")
         finally:
+            call.let_go()
             self.registry.forget(call.dialog)
             self._timeline.forget(call.sid)
             self._by_sid.pop(call.sid, None)
-
-    async def _save(self, record: CallRecord, after: asyncio.Future[None]) -> None:
-        """Save what is known so far, `after` what was known before; the call goes on without."""
-        await after
-        try:
-            await self._database.patiently(lambda: self._database.save_call(record))
-        except Exception:
-            log.exception("the call's row could not be saved")
 
     async def _conclude(self, call: Call, outcome: Outcome, facts: CallFacts, case: Case) -> None:
         self.ended[facts.direction, outcome.status] += 1

@@ -90,6 +90,16 @@ class LegListener(Protocol):
         ...
 
 
+class _Nobody:
+    """Hears of a leg that is closed. Who heard of it before has the leg, and would have itself through it."""
+
+    def on_digit(self, digit: str, source: DigitSource) -> None: ...
+    def on_detected(self, event: Detected) -> None: ...
+    def on_heard(self, address: str, port: int) -> None: ...
+    def on_report(self, stats: LegStats) -> None: ...
+    def on_silent(self, silent_ms: int) -> None: ...
+
+
 class Worker(Protocol):
     """The worker that a leg is in."""
 
@@ -323,6 +333,7 @@ class MediaLeg:
         self._plays.clear()
         for listening in list(self._listening.values()):
             listening.stop()
+        self._listener = _Nobody()
 
     # ---- events -----------------------------------------------------------------------------------------------
 

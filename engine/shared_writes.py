@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -20,6 +21,8 @@ from .sql import Sql
 
 MOST: Final = 100
 """Rows in one transaction: what can be prepared without holding up the loop."""
+GATHER_S: Final = 0.02
+"""How long after a transaction the next may begin; what comes after a silence is written at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +68,7 @@ class SharedWrites:
             while batch := self._waiting[:MOST]:
                 del self._waiting[:MOST]
                 await self._commit(batch)
+                await asyncio.sleep(GATHER_S)
         finally:
             self._writer = None
 
@@ -99,12 +103,28 @@ def _tell(write: _Write, error: Exception) -> None:
         write.done.set_exception(error)
 
 
+@dataclass(frozen=True, slots=True)
+class _Statements:
+    """What is done to one table, made once: to make a statement costs more than to carry it out."""
+
+    find: sa.Select[Any]
+    insert: sa.Insert
+    update: sa.Update
+
+
+@cache
+def _statements(table: sa.Table) -> _Statements:
+    sids, sid = sa.bindparam("sids", expanding=True), sa.bindparam("written_sid")
+    find = sa.select(table.c.sid).where(table.c.sid.in_(sids))
+    return _Statements(find, sa.insert(table), sa.update(table).where(table.c.sid == sid))
+
+
 async def _write_rows(connection: AsyncConnection, batch: Sequence[_Write]) -> list[bool]:
     """Whether each was written, in order; of several puts of one row the last is what is kept."""
     known: dict[sa.Table, set[str]] = {}
     for table in {one.table for one in batch}:
         sids = [one.row["sid"] for one in batch if one.table is table]
-        known[table] = set(await connection.scalars(sa.select(table.c.sid).where(table.c.sid.in_(sids))))
+        known[table] = set(await connection.scalars(_statements(table).find, {"sids": sids}))
     rows: dict[sa.Table, dict[str, dict[str, Any]]] = {table: {} for table in known}
     written: list[bool] = []
     for one in batch:
@@ -114,9 +134,9 @@ async def _write_rows(connection: AsyncConnection, batch: Sequence[_Write]) -> l
             to_write[sid] = one.row
     for table, to_write in rows.items():
         new = [row for sid, row in to_write.items() if sid not in known[table]]
-        old = [row | {"b_sid": sid} for sid, row in to_write.items() if sid in known[table]]
+        old = [row | {"written_sid": sid} for sid, row in to_write.items() if sid in known[table]]
         if new:
-            await connection.execute(sa.insert(table), new)
+            await connection.execute(_statements(table).insert, new)
         if old:
-            await connection.execute(sa.update(table).where(table.c.sid == sa.bindparam("b_sid")), old)
+            await connection.execute(_statements(table).update, old)
     return written

@@ -59,9 +59,10 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pace:
-    """When rows are written, and how much may wait."""
+    """When rows are written, and how much may wait. `gather_s` is between two transactions, whoever is in a hurry."""
 
     every_s: float = 0.5
+    gather_s: float = 0.02
     batch: int = 200
     waiting: int = 20_000
     retry_first_s: float = 0.5
@@ -161,6 +162,8 @@ class Timeline:
             self._note_losses()
             if not self._queue:
                 self._news.clear()
+            if len(self._queue) < self._pace.batch:
+                await asyncio.sleep(self._pace.gather_s)
 
     async def _wait(self, timeout_s: float) -> None:
         """Wait so long, or until somebody is in a hurry."""

@@ -20,7 +20,7 @@ class Documents:
 
     def __init__(self) -> None:
         self.ran: list[str] = []
-        self.course = Course(self.carry_out, FIRST)
+        self.course = Course(FIRST)
 
     async def carry_out(self, application: Application) -> None:
         name = application.url.rpartition("/")[2]
@@ -42,7 +42,7 @@ def play(main: Callable[[Documents], Awaitable[None]]) -> list[str]:
 
 def test_a_call_that_is_not_moved_follows_its_first_document() -> None:
     async def main(documents: Documents) -> None:
-        await documents.course.run()
+        await documents.course.run(documents.carry_out)
         assert not documents.course.move(SECOND), "nothing goes on any more"
 
     assert play(main) == ["first", "first ended"]
@@ -50,7 +50,7 @@ def test_a_call_that_is_not_moved_follows_its_first_document() -> None:
 
 def test_a_move_stops_what_runs_before_the_other_document_begins() -> None:
     async def main(documents: Documents) -> None:
-        running = asyncio.ensure_future(documents.course.run())
+        running = asyncio.ensure_future(documents.course.run(documents.carry_out))
         await asyncio.sleep(3)
         assert documents.course.move(SECOND)
         await running
@@ -60,7 +60,7 @@ def test_a_move_stops_what_runs_before_the_other_document_begins() -> None:
 
 def test_of_two_moves_the_last_one_counts() -> None:
     async def main(documents: Documents) -> None:
-        running = asyncio.ensure_future(documents.course.run())
+        running = asyncio.ensure_future(documents.course.run(documents.carry_out))
         await asyncio.sleep(3)
         assert documents.course.move(SECOND)
         await asyncio.sleep(0.5)
@@ -73,14 +73,14 @@ def test_of_two_moves_the_last_one_counts() -> None:
 def test_a_call_moved_before_its_documents_begin_starts_there() -> None:
     async def main(documents: Documents) -> None:
         assert documents.course.move(SECOND)
-        await documents.course.run()
+        await documents.course.run(documents.carry_out)
 
     assert play(main) == ["second", "second ended"]
 
 
 def test_a_call_that_ends_stops_what_runs_and_moves_no_more() -> None:
     async def main(documents: Documents) -> None:
-        running = asyncio.ensure_future(documents.course.run())
+        running = asyncio.ensure_future(documents.course.run(documents.carry_out))
         await asyncio.sleep(3)
         assert documents.course.move(SECOND)
         running.cancel()
@@ -96,6 +96,6 @@ def test_what_a_document_raises_is_raised() -> None:
 
     async def main() -> None:
         with pytest.raises(SipError):
-            await Course(carry_out, FIRST).run()
+            await Course(FIRST).run(carry_out)
 
     virtual_time.run(main())

@@ -132,7 +132,7 @@ def test_fresh_audio_that_is_deleted_from_the_cache_is_fetched_again(
             asked = [await prompts.fetch(f"{server.base}/a.wav") for _ in range(3)]
             assert {prompt.path for prompt in asked} == {first.path}
             assert server.requests == [200]
-            Path(first.path).unlink()
+            await asyncio.to_thread(Path(first.path).unlink)
             await asyncio.sleep(0.1)
             again = await prompts.fetch(f"{server.base}/a.wav")
             assert server.requests == [200, 200]

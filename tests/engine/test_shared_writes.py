@@ -122,7 +122,7 @@ def test_a_row_that_another_engine_adds_meanwhile_is_not_added_again(
 ) -> None:
     """Both have looked and found it missing: nobody finds a row here, so that every insert meets the other's."""
 
-    async def nothing(self: object, statement: object) -> list[str]:
+    async def nothing(self: object, statement: object, parameters: object) -> list[str]:
         return []
 
     async def run() -> None:
