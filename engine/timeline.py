@@ -63,7 +63,7 @@ class Pace:
 
     every_s: float = 0.5
     gather_s: float = 0.02
-    batch: int = 200
+    batch: int = 500
     waiting: int = 20_000
     retry_first_s: float = 0.5
     retry_most_s: float = 30.0

@@ -47,8 +47,8 @@ from .events import (
 
 log = logging.getLogger("flexml.sip")
 
-MEDIA_PARKING: Final = "127.0.0.2"
-"""Where pjsua's idle media sockets are bound."""
+NO_MEDIA: Final = ("127.0.0.2", 4000, 1000)
+"""Address, first port and range that pjsua counts for media of its own, which goes nowhere: no socket is opened."""
 IDLE_POLL_S: Final = 0.05
 BUSY_POLL_S: Final = 0.01
 KEEP_OPEN_S: Final = 15
@@ -341,8 +341,9 @@ class Agent:
         config.natConfig.contactUseSrcPort = 0  # where we listen: a connection of ours may end before what it began
         config.natConfig.viaRewriteUse = False
         config.natConfig.sipOutboundUse = 0
-        config.mediaConfig.transportConfig.boundAddress = MEDIA_PARKING
-        config.mediaConfig.transportConfig.port = 0
+        transport = config.mediaConfig.transportConfig
+        transport.boundAddress, transport.port, transport.portRange = NO_MEDIA
+        config.mediaConfig.useLoopMedTp = True
         config.mediaConfig.streamKaEnabled = False
         config.mediaConfig.srtpUse = pj.PJMEDIA_SRTP_OPTIONAL  # or it refuses RTP/SAVP, before we are asked
         config.mediaConfig.srtpSecureSignaling = 0
