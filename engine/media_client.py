@@ -17,14 +17,17 @@ TICK_S: Final = 0.020
 LEG_S: Final = 10e-6
 """What a leg costs a tick, about, where the worker has too few to tell."""
 ENOUGH_LEGS: Final = 50
+GATHER_S: Final = 0.002
+"""How long commands gather after some have gone out: a worker is woken by each that comes by itself."""
 
 
 class WorkerLink:
     """One worker as control sees it: a channel watched by the event loop, and the legs behind it."""
 
-    def __init__(self, name: str, capacity: int) -> None:
+    def __init__(self, name: str, capacity: int, *, gather_s: float = GATHER_S) -> None:
         self.name = name
         self.capacity = capacity
+        self._gather_s = gather_s
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.legs: dict[int, MediaLeg] = {}
         self.beat: Beat | None = None
@@ -32,7 +35,8 @@ class WorkerLink:
         self.overruns = self.late_packets = 0
         """Since the process began, its predecessors included."""
         self._channel: Channel[Event] | None = None
-        self._writing = False
+        self._writing = self._flushing = False
+        self._flushed_at = 0.0
         self._on_end: Callable[[], None] = lambda: None
 
     @property
@@ -74,17 +78,32 @@ class WorkerLink:
     def disconnect(self) -> None:
         """Stop talking to the worker."""
         if self._channel is not None:
+            self._channel.flush()
             self.loop.remove_reader(self._channel.fileno())
             self.loop.remove_writer(self._channel.fileno())
             self._channel.close()
             self._channel, self._writing = None, False
 
     def send(self, command: Message) -> None:
-        """Send a command; lost where the worker is being replaced (its legs are opened again)."""
+        """Send a command, very soon; lost where the worker is being replaced (its legs are opened again)."""
+        if self._channel is None:
+            return
+        self._channel.send(command, now=False)
+        if self._flushing:
+            return
+        self._flushing = True
+        due = self._flushed_at + self._gather_s
+        if self.loop.time() >= due:
+            self.loop.call_soon(self._flush)
+        else:
+            self.loop.call_at(due, self._flush)
+
+    def _flush(self) -> None:
+        self._flushing, self._flushed_at = False, self.loop.time()
         channel = self._channel
         if channel is None:
             return
-        channel.send(command)
+        channel.flush()
         if channel.pending and not self._writing:
             self._writing = True
             self.loop.add_writer(channel.fileno(), self._write)

@@ -48,8 +48,11 @@ class Channel(Generic[Incoming]):
         """How many messages wait for the kernel to take them."""
         return len(self._queue)
 
-    def send(self, message: Message) -> None:
-        """Send `message` or queue it behind those that wait; dropped and counted if the queue is full."""
+    def send(self, message: Message, *, now: bool = True) -> None:
+        """Send `message` or queue it behind those that wait; dropped and counted if the queue is full.
+
+        Unless it is to go `now` it waits for the next `flush`.
+        """
         if self.ended:
             self.dropped += 1
             return
@@ -59,7 +62,8 @@ class Channel(Generic[Incoming]):
             self.dropped += 1
             return
         self._queue.append(encode(message))
-        self.flush()
+        if now:
+            self.flush()
 
     def flush(self) -> None:
         """Hand what waits to the kernel, as far as it takes it now."""

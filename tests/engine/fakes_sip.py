@@ -110,11 +110,12 @@ class FakeAgent:
 class FakeWorker:
     """A worker's end of the channel: opens and closes legs by itself, keeps every command, says what a test sends."""
 
-    def __init__(self, client: MediaClient, *, capacity: int = 4) -> None:
-        self.link = WorkerLink("worker 1", capacity)
+    def __init__(self, client: MediaClient, *, capacity: int = 4, gather_s: float = 0.0) -> None:
+        self.link = WorkerLink("worker 1", capacity, gather_s=gather_s)
         client.workers.append(self.link)
         _started.get().append(self)
         self.commands: list[Command] = []
+        self.wakings = 0
         self.opens = self.closes = True
         self.taken: set[int] = set()  # ports that another program has
         self._started: dict[int, float] = {}  # jobs of plays
@@ -143,6 +144,7 @@ class FakeWorker:
         return [command for command in self.commands if isinstance(command, kind)]
 
     def _read(self) -> None:
+        self.wakings += 1
         for command in self._end.receive():
             self.commands.append(command)
             if isinstance(command, OpenLeg) and command.port in self.taken:

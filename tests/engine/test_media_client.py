@@ -285,3 +285,24 @@ def test_a_leg_being_opened_when_the_worker_dies_opens_in_the_next() -> None:
         await opening
 
     run(main())
+
+
+def test_commands_that_follow_each_other_wake_the_worker_twice_and_the_first_one_goes_at_once() -> None:
+    async def main() -> None:
+        client = MediaClient()
+        worker = FakeWorker(client, gather_s=0.002)
+        leg = client.new_leg(Heard())
+        await asyncio.sleep(1)
+        await leg.open("127.0.0.1", 20000, "name")
+        assert asyncio.get_running_loop().time() == 1
+        leg.set_remote(REMOTE)
+        await settle()
+        leg.start(PLAY)
+        await asyncio.sleep(0.001)
+        assert worker.wakings == 1
+        leg.start(PLAY)
+        await asyncio.sleep(0.002)
+        assert [type(command) for command in worker.commands] == [OpenLeg, SetRemote, StartPlay, StartPlay]
+        assert worker.wakings == 2
+
+    run(main())
