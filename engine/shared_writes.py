@@ -21,7 +21,7 @@ from .sql import Sql
 
 MOST: Final = 100
 """Rows in one transaction: what can be prepared without holding up the loop."""
-GATHER_S: Final = 0.02
+GATHER_S: Final = 0.05
 """How long after a transaction the next may begin; what comes after a silence is written at once."""
 
 

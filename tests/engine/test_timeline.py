@@ -96,7 +96,7 @@ def test_lines_are_written_together_half_a_second_after_the_first() -> None:
 def test_a_full_batch_is_written_at_once() -> None:
     async def main() -> None:
         shop = Shop()
-        async with running(shop) as timeline:
+        async with running(shop, pace=Pace(batch=200)) as timeline:
             note(timeline, *map(str, range(450)))
             await asyncio.sleep(0.1)
             assert [len(batch) for batch in shop.batches] == [200, 200]
