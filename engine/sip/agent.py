@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -67,8 +68,8 @@ REFER_EXPIRES_S: Final = 180
 """How long who sent a REFER may expect news of it."""
 TLS_VERSIONS: Final = pj.PJ_SSL_SOCK_PROTO_TLS1_2 | pj.PJ_SSL_SOCK_PROTO_TLS1_3
 """The older ones are not to be spoken any more (RFC 8996)."""
-BURST: Final = 64
-"""How many rounds of pjsip events are handled before the event loop gets its turn."""
+BURST_S: Final = 0.01
+"""How long rounds of pjsip events, of up to eight messages each, are handled before the event loop gets its turn."""
 
 _CALL_COUNT: Final = ctypes.CDLL(_pjsua2.__file__).pjsua_call_get_count
 """What pjsua2 leaves out."""
@@ -391,9 +392,9 @@ class Agent:
             return
         self._polling = True
         try:
-            for _ in range(BURST):
-                if self._endpoint.libHandleEvents(0) <= 0:
-                    break
+            until = time.perf_counter() + BURST_S
+            while self._endpoint.libHandleEvents(0) > 0 and time.perf_counter() < until:
+                pass
         finally:
             self._polling = False
         self._sweep()

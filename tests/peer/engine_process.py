@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import re
 import signal
 import socket
 import sqlite3
@@ -19,6 +21,9 @@ from certificate import Certificate
 START_S: Final = 30.0
 STOP_S: Final = 15.0
 RTP_PORTS: Final = 400
+SLOW_S: Final = 0.05
+"""Seconds of the processor that no callback of an event loop may take."""
+_WATCH: Final = Path(__file__).parent / "watched"
 DEMO: Final = "15550001999"
 
 _CONFIG: Final = """\
@@ -113,12 +118,14 @@ class EngineProcess:
         status_url: Mapping[str, str] = {},
         certificate: Certificate | None = None,
         database: str = "",
+        watched: bool = False,
     ) -> None:
         """`dids` maps numbers to the URLs (ending in `/`) that tell what to do with calls; DEMO goes to the demo.
 
         `extra` is more of the configuration, whole sections; `sip`, `rtp` and `storage` are more of those sections.
         `database` is the URL of one that is not a file in `folder`. `status_url` says of numbers where their status
-        callbacks go, if not below `url`. With a `certificate` it listens for TLS as well.
+        callbacks go, if not below `url`. With a `certificate` it listens for TLS as well. One that is `watched` says
+        what holds its loop up, and when asked what its calls have left for the garbage collector.
         """
         folder.mkdir(exist_ok=True)
         self.sip_port, self.http_port = free_sip_port(), free_port(socket.SOCK_STREAM)
@@ -143,7 +150,7 @@ class EngineProcess:
         for name, more in (("sip", sip), ("rtp", rtp), ("storage", storage)):
             config = config.replace(f"[{name}]\n", f"[{name}]\n{more}\n" if more else f"[{name}]\n")
         self.config_path.write_text(config + dids_config + extra)
-        self._folder = folder
+        self._folder, self._watched = folder, watched
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -190,8 +197,11 @@ class EngineProcess:
     def start(self) -> None:
         """Start, and return once /health says that calls can be taken."""
         command = [Path(sys.executable).parent / "flexml", "serve", "--config", self.config_path]
+        watch = {"PYTHONPATH": str(_WATCH), "WATCHED_SLOW_S": str(SLOW_S)} if self._watched else {}
         with self.log_path.open("wb") as log:
-            self._process = subprocess.Popen(command, cwd=self._folder, stdout=log, stderr=subprocess.STDOUT)
+            self._process = subprocess.Popen(
+                command, cwd=self._folder, env=os.environ | watch, stdout=log, stderr=subprocess.STDOUT
+            )
         deadline = time.monotonic() + START_S
         while not self._healthy():
             if time.monotonic() > deadline or self._exited_within(0.1):
@@ -220,6 +230,22 @@ class EngineProcess:
         assert self._process is not None
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text()
         return [self._process.pid, *map(int, children.split())]
+
+    def slow_callbacks(self) -> list[str]:
+        """What held the loop of a `watched` engine up once it had started: the step that starts it ends then."""
+        ready = self.log().partition("is ready.")[2]
+        return [line for line in ready.splitlines() if "SLOW CALLBACK" in line and "object serve" not in line]
+
+    def left_behind(self) -> tuple[int, str]:
+        """How many objects only a collection frees, since this was asked of a `watched` engine last; and of what."""
+        assert self._process is not None
+        read = len(self.log().encode(errors="replace"))
+        self._process.send_signal(signal.SIGUSR1)
+        deadline = time.monotonic() + 20
+        while not (said := re.search(r"LEFT BEHIND (\d+): (.*)\n", self.log(read))):
+            assert time.monotonic() < deadline, "it does not say"
+            time.sleep(0.1)
+        return int(said[1]), said[2]
 
     def live_calls(self) -> int:
         """How many calls /health counts, or dialogs where those are more: what is 0 only when nothing is left."""

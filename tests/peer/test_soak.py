@@ -15,8 +15,12 @@ from flexml_app import Answer, Application, Line, tone_wav
 CALLS_EACH = 8
 LONGEST_MS = 5000
 TIMEOUT_S = 15.0
+IDLE_S = 40.0
+"""The pool closes a connection that is not used for 15 s when it looks next, which is every 15 s."""
 POOLED = 20
 """Descriptors of connections to the application and to the database (three each) that may be kept; calls are more."""
+MOST_LEFT_A_CALL = 50
+"""Objects; a call whose own objects refer to each other would leave hundreds to the garbage collector."""
 LONG = " ".join(f"This is sentence number {n} of a text that nobody hears to its end." for n in range(20))
 TOLD = 'callbackUrl="told" recordingStatusCallback="event" recordingStatusCallbackEvent="completed,failed,absent"'
 DOCUMENTS = (
@@ -36,9 +40,9 @@ def descriptors(engine: EngineProcess) -> int:
     return len(list(Path(f"/proc/{engine.pids[0]}/fd").iterdir()))
 
 
-def becomes(true: Callable[[], bool]) -> bool:
+def becomes(true: Callable[[], bool], timeout_s: float = TIMEOUT_S) -> bool:
     """True as soon as it is, False if it is not in time."""
-    deadline = time.monotonic() + TIMEOUT_S
+    deadline = time.monotonic() + timeout_s
     while not true():
         if time.monotonic() > deadline:
             return False
@@ -75,10 +79,11 @@ def test_calls_that_end_at_any_moment_leave_nothing_behind(application: Applicat
     application.serve("/endless.wav", Answer(body=tone.body, content_type="audio/wav", pace_s=0.1, endless=True))
     application.serve("/broken.mp3", Answer(body=bytes(range(256)) * 40, content_type="audio/mpeg"))
     dids = {str(15550001000 + n): application.url(line.path()) for n, line in enumerate(lines)}
-    engine = EngineProcess(tmp_path, dids)
+    engine = EngineProcess(tmp_path, dids, watched=True)
     engine.start()
     try:
         before = descriptors(engine)
+        engine.left_behind()
         assert place_calls(engine, list(dids)) == len(DOCUMENTS) * CALLS_EACH
         assert becomes(lambda: engine.live_calls() == 0)
         with engine.database() as database:
@@ -94,9 +99,12 @@ def test_calls_that_end_at_any_moment_leave_nothing_behind(application: Applicat
         assert becomes(lambda: len(callbacks("told")) >= begun)
         assert len(callbacks("told")) == len(callbacks("event")) == begun
         assert list((tmp_path / "files" / "spool").iterdir()) == []
-        assert becomes(lambda: descriptors(engine) <= before + POOLED), (
+        left, of_what = engine.left_behind()
+        assert left < MOST_LEFT_A_CALL * len(rows), of_what
+        assert becomes(lambda: descriptors(engine) <= before + POOLED, IDLE_S), (
             "all that is kept is connections to be used again"
         )
+        assert engine.slow_callbacks() == []
         assert tracebacks(engine.log()) == []
     finally:
         assert engine.stop() == 0
