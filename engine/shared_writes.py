@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .errors import DatabaseAway
 from .sql import Sql
@@ -75,8 +74,7 @@ class SharedWrites:
     async def _commit(self, batch: Sequence[_Write]) -> None:
         """Write them together; where the database refuses, each by itself, so that one costs the others nothing."""
         try:
-            async with self._sql.begin() as connection:
-                added = await _write_rows(connection, batch)
+            added = await self._sql.write(partial(_write_rows, batch))
         except Exception as error:
             if len(batch) > 1 and not isinstance(error, DatabaseAway):
                 for one in batch:
@@ -119,12 +117,12 @@ def _statements(table: sa.Table) -> _Statements:
     return _Statements(find, sa.insert(table), sa.update(table).where(table.c.sid == sid))
 
 
-async def _write_rows(connection: AsyncConnection, batch: Sequence[_Write]) -> list[bool]:
+def _write_rows(batch: Sequence[_Write], connection: sa.Connection) -> list[bool]:
     """Whether each was written, in order; of several puts of one row the last is what is kept."""
     known: dict[sa.Table, set[str]] = {}
     for table in {one.table for one in batch}:
         sids = [one.row["sid"] for one in batch if one.table is table]
-        known[table] = set(await connection.scalars(_statements(table).find, {"sids": sids}))
+        known[table] = set(connection.scalars(_statements(table).find, {"sids": sids}))
     rows: dict[sa.Table, dict[str, dict[str, Any]]] = {table: {} for table in known}
     written: list[bool] = []
     for one in batch:
@@ -136,7 +134,7 @@ async def _write_rows(connection: AsyncConnection, batch: Sequence[_Write]) -> l
         new = [row for sid, row in to_write.items() if sid not in known[table]]
         old = [row | {"written_sid": sid} for sid, row in to_write.items() if sid in known[table]]
         if new:
-            await connection.execute(_statements(table).insert, new)
+            connection.execute(_statements(table).insert, new)
         if old:
-            await connection.execute(_statements(table).update, old)
+            connection.execute(_statements(table).update, old)
     return written

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, PendingRollbackError, SQLAlchemyError
@@ -22,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from .errors import ConfigError, DatabaseAway, DatabaseError
 from .migrations import migrate
+from .thread_writer import ThreadWriter
 
 log = logging.getLogger("flexml.database")
 
@@ -32,6 +34,8 @@ NO_ASYNCPG: Final = (
     "it comes with the extra postgresql: .venv/bin/pip install '.[postgresql]'"
 )
 SQLITE_POOL: Final[dict[str, Any]] = {"pool_size": 1, "max_overflow": 0}
+SQLITE_PATIENCE_MS: Final = 5000
+"""How long SQLite waits for a writer of another connection, or of another process."""
 POSTGRESQL_SETTINGS: Final = {
     "jit": "off",  # to compile a list takes longer than to read it
     "max_parallel_workers_per_gather": "0",  # so does starting workers, and they take cores from the calls
@@ -56,11 +60,15 @@ LONGEST_WAIT_S: Final = 5.0
 
 
 class Sql:
-    """The database behind one URL, `sqlite:///var/flexml.db` for one. SQLite is in WAL mode through one connection."""
+    """The database behind one URL, `sqlite:///var/flexml.db` for one.
+
+    SQLite is in WAL mode, through one connection, and another for `write`.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = _async_url(url)
         self._engine: AsyncEngine | None = None
+        self._writer: ThreadWriter | None = None
         self._away = False
 
     @property
@@ -86,9 +94,14 @@ class Sql:
             if isinstance(error, SQLAlchemyError | OSError) or _is_asyncpg(error):
                 raise DatabaseError(f"the database {self._url} cannot be used: {said(error)}") from error
             raise
+        if not self.is_shared and self._url.database not in {None, "", ":memory:"}:
+            self._writer = ThreadWriter(self._url, _prepare_sqlite)
 
     async def close(self) -> None:
         """Close all connections."""
+        if self._writer is not None:
+            await self._writer.close()
+            self._writer = None
         if self._engine is not None:
             await self._engine.dispose()
             self._engine = None
@@ -108,13 +121,30 @@ class Sql:
         """A connection in a transaction, committed at the end of the block. Raises DatabaseAway."""
         return self._transaction()
 
+    async def write(self, work: Callable[[sa.Connection], T]) -> T:
+        """The result of `work` in a transaction that is committed then. Raises DatabaseAway.
+
+        With SQLite it is done in another thread, so it must touch nothing that others use meanwhile.
+        """
+        if self._writer is None:
+            async with self.begin() as connection:
+                return await connection.run_sync(work)
+        with self._noticing():
+            return await self._writer.run(work)
+
     @asynccontextmanager
     async def _transaction(self) -> AsyncGenerator[AsyncConnection]:
         if self._engine is None:
             raise RuntimeError("the database is not started")
-        try:
+        with self._noticing():
             async with self._engine.begin() as connection:
                 yield connection
+
+    @contextmanager
+    def _noticing(self) -> Generator[None]:
+        """Make DatabaseAway of what says so, and let the log say when that begins and ends."""
+        try:
+            yield
         except Exception as error:
             if not is_away(error):
                 raise
@@ -179,6 +209,7 @@ def _make_parent(database: str) -> None:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     """Settings of every SQLite connection. NORMAL survives a crash of ours; only power loss can cost a commit."""
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=5000"):
+    patience = f"busy_timeout={SQLITE_PATIENCE_MS}"
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", patience):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

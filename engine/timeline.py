@@ -196,8 +196,11 @@ class Timeline:
 
     async def _store(self, batch: Sequence[Entry]) -> None:
         rows = [{"call": one.call, "at": one.at, "what": one.what, "details": one.details} for one in batch]
-        async with self._database.begin() as connection:
-            await connection.execute(sa.insert(timeline_table), rows)
+
+        def insert(connection: sa.Connection) -> None:
+            connection.execute(sa.insert(timeline_table), rows)
+
+        await self._database.write(insert)
 
     def _settle(self, count: int) -> None:
         self._settled += count

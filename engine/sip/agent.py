@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -388,12 +387,12 @@ class Agent:
         self._timer = self._loop.call_later(BUSY_POLL_S if self._calls else IDLE_POLL_S, self._tick)
 
     def _poll(self) -> None:
-        if self._endpoint is None or self._polling:
+        if self._endpoint is None or self._loop is None or self._polling:
             return
-        self._polling = True
+        self._polling, clock = True, self._loop.time
         try:
-            until = time.perf_counter() + BURST_S
-            while self._endpoint.libHandleEvents(0) > 0 and time.perf_counter() < until:
+            until = clock() + BURST_S
+            while self._endpoint.libHandleEvents(0) > 0 and clock() < until:
                 pass
         finally:
             self._polling = False

@@ -122,13 +122,13 @@ def test_a_row_that_another_engine_adds_meanwhile_is_not_added_again(
 ) -> None:
     """Both have looked and found it missing: nobody finds a row here, so that every insert meets the other's."""
 
-    async def nothing(self: object, statement: object, parameters: object) -> list[str]:
+    def nothing(self: object, statement: object, parameters: object) -> list[str]:
         return []
 
     async def run() -> None:
         async with opened(database_url) as database:
             await database.save_callback(CALLBACK)
-            monkeypatch.setattr("sqlalchemy.ext.asyncio.AsyncConnection.scalars", nothing)
+            monkeypatch.setattr("sqlalchemy.Connection.scalars", nothing)
             writes = SharedWrites(database)
             theirs, ours = asdict(CALLBACK), asdict(replace(CALLBACK, sid="b2"))
             rows = [row | {"owner": "here"} for row in (theirs, ours)]
@@ -137,12 +137,14 @@ def test_a_row_that_another_engine_adds_meanwhile_is_not_added_again(
     asyncio.run(run())
 
 
-def test_who_asks_is_told_that_the_database_is_away_and_what_is_asked_later_is_written(tmp_path: Any) -> None:
+def test_who_asks_is_told_that_the_database_is_away_and_what_is_asked_later_is_written(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flexml.engine.sql.SQLITE_PATIENCE_MS", 1)
+
     async def run() -> None:
         async with opened(f"sqlite:///{tmp_path}/a.db") as database:
             lock = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
-            async with database.begin() as connection:
-                await connection.exec_driver_sql("PRAGMA busy_timeout=1")
             lock.execute("BEGIN IMMEDIATE")
             asked = [database.save_call(CALL), database.save_callback(CALLBACK)]
             for result in await asyncio.gather(*asked, return_exceptions=True):

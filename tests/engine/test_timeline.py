@@ -6,11 +6,10 @@ import ast
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import sqlalchemy as sa
@@ -18,15 +17,15 @@ from flexml.engine.db import Database
 from flexml.engine.tables import timeline_table
 from flexml.engine.timeline import Entry, Pace, Timeline, load_timeline
 from sqlalchemy.exc import DataError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .virtual_time import run
 
+T = TypeVar("T")
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
 
 class Shop(Database):
-    """Keeps batches in memory; fails as told: an error for each call of `begin`, in turn, None for success."""
+    """Keeps batches in memory; fails as told: an error for each call of `write`, in turn, None for success."""
 
     def __init__(self, *errors: Exception | None) -> None:
         super().__init__("sqlite://")
@@ -35,19 +34,15 @@ class Shop(Database):
         self.batches: list[list[dict[str, Any]]] = []
         self.at: list[float] = []
 
-    def begin(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        return self._begin()  # type: ignore[return-value]
-
-    @contextlib.asynccontextmanager
-    async def _begin(self) -> AsyncGenerator[Shop]:
+    async def write(self, work: Callable[[sa.Connection], T]) -> T:
         self.at.append(asyncio.get_running_loop().time())
         error = self.errors.pop(0) if self.errors else None
         if error is not None:
             raise error
         await asyncio.sleep(0.001)
-        yield self
+        return work(self)  # type: ignore[arg-type]
 
-    async def execute(self, _query: object, rows: list[dict[str, Any]]) -> None:
+    def execute(self, _query: object, rows: list[dict[str, Any]]) -> None:
         if any(row["what"] == self.refused for row in rows):
             raise DataError("INSERT", None, ValueError("too long"))
         self.batches.append(rows)
