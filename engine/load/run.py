@@ -14,7 +14,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ from .sound import samples
 from .streams import Streams
 from .switchboard import Pipe, Switchboard
 
+SIPP_MEDIA_PORTS = 4
+"""RTP and RTCP, for audio and for video."""
 SIPP_FAILED = (255, 254, 99)
 """Exit statuses of a SIPp that could not do its work at all."""
 
@@ -99,7 +101,7 @@ class Run:
         )
 
     async def _start_sipp(self) -> asyncio.subprocess.Process:
-        arguments = command(self._plan, self._files, _free_port(self._plan.address))
+        arguments = command(self._plan, self._files, free_ports(self._plan.address))
         with (self._files.folder / "sipp.out").open("wb") as out:
             sipp = await asyncio.create_subprocess_exec(
                 *arguments, cwd=self._files.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
@@ -244,11 +246,27 @@ def options(plan: LoadPlan) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _free_port(address: str) -> int:
-    """Return an even port that is free now, for the media that SIPp never has."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((address, 0))
-        return probe.getsockname()[1] & ~1
+def free_ports(address: str) -> int:
+    """Return an even port from which on SIPP_MEDIA_PORTS are free now, for the media that SIPp never has."""
+    for _ in range(100):
+        with ExitStack() as probes, suppress(OSError, OverflowError):
+            first = probes.enter_context(_bound(address, 0)).getsockname()[1]
+            base = first + first % 2
+            for port in range(base, base + SIPP_MEDIA_PORTS):
+                if port != first:
+                    probes.enter_context(_bound(address, port))
+            return base
+    raise LoadError(f"no {SIPP_MEDIA_PORTS} free ports in a row on {address}; fewer --calls, or another --from-port")
+
+
+def _bound(address: str, port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        bound.bind((address, port))
+    except BaseException:
+        bound.close()
+        raise
+    return bound
 
 
 async def _kill(process: asyncio.subprocess.Process) -> None:
