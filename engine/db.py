@@ -24,7 +24,7 @@ from .password import hash_password, verify_password
 from .redact import storable_text
 from .shared_writes import SharedWrites
 from .sql import Sql
-from .tables import account_table, call_table, callback_table, did_table
+from .tables import INDEXED_OCTETS, account_table, call_table, callback_table, did_table
 
 PAGE: Final = 200
 """Rows that are read at once where all are wanted."""
@@ -336,8 +336,14 @@ def call_row(call: CallRecord) -> dict[str, Any]:
         "method": order.get("method", "POST"),
         "status_callback_url": order.get("status_callback_url"),
         "status_callback_method": order.get("status_callback_method", "POST"),
-        "attributes": as_texts(order.get("attributes", {})),
+        **_indexed(as_texts(order.get("attributes", {}))),
     }
+
+
+def _indexed(attributes: Any) -> dict[str, Any]:
+    """The attributes in the column that indexes have, or in the other one where they are too long for that."""
+    is_long = len(json.dumps(attributes, ensure_ascii=False).encode()) > INDEXED_OCTETS
+    return {"attributes": None if is_long else attributes, "attributes_long": attributes if is_long else None}
 
 
 def _columns(row: CallRecord | Callback) -> dict[str, Any]:

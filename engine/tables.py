@@ -63,6 +63,10 @@ did_table: Final = sa.Table(
     sa.Column("configured", sa.JSON),  # as with accounts
     sa.Index("did_by_phonenumber", "account", "phonenumber"),  # as the API lists them
 )
+_SAID: Final = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
+INDEXED_OCTETS: Final = 1000
+"""Attributes that are longer, as JSON, are kept out of indexes: PostgreSQL takes 2704 octets of a row into one, in its
+own form of JSON, which may be twice as long."""
 call_table: Final = sa.Table(
     "call",
     metadata,
@@ -86,7 +90,8 @@ call_table: Final = sa.Table(
     sa.Column("method", sa.String(8), nullable=False, server_default="POST"),
     sa.Column("status_callback_url", sa.Text),
     sa.Column("status_callback_method", sa.String(8), nullable=False, server_default="POST"),
-    sa.Column("attributes", sa.JSON().with_variant(postgresql.JSONB(), "postgresql")),
+    sa.Column("attributes", _SAID),  # null where they are too long for an index
+    sa.Column("attributes_long", _SAID),  # then they are here
     sa.Column("owner", sa.String(255), nullable=False, server_default=""),  # the engine that it lives on, or ended on
 )
 _call = call_table.c
@@ -115,15 +120,29 @@ CALL_ORDERS: Final[dict[str, sa.ColumnElement[Any]]] = {
 }
 """The fields of calls by which lists are sorted, each by an index of its own; the state is in it too."""
 NULLABLE_ORDERS: Final = ("date_answered", "date_ended", "status", "status_callback_url", "url")
-COMPUTED_ORDERS: Final = {"delay": "due", "status": "status"}
-"""PostgreSQL reads a list from an index alone only where the column that an order is computed from is in it too."""
+_SHORT: Final = ("direction", "status", "duration_s", "answered", "ended", "due", "method", "status_callback_method")
+_LISTED: Final = ("created", *_SHORT)
+BESIDE: Final = {
+    "call_sid": _LISTED,
+    "called_did": _LISTED,
+    "calling_did": _LISTED,
+    "date_created": (*_SHORT, "attributes"),
+    "delay": ("due",),
+    "status": ("status",),
+    "status_desc": ("status",),
+    "status_callback_url": _LISTED,
+    "url": _LISTED,
+}
+"""What else is in the index of an order in PostgreSQL, which reads a list from an index alone only where all is in it
+that the order is computed from and filters look at. A filter that finds little looks at every call of an account, and
+rows are wide. So what is short is beside each of what is long; attributes are in the index that most lists go by."""
 for _name, _column in CALL_ORDERS.items():
-    _with = [COMPUTED_ORDERS[_name]] if _name in COMPUTED_ORDERS else None
     _key = dict.fromkeys((_call.account, _column, _call.sid, _call.state))
-    sa.Index(f"call_by_{_name}", *_key, postgresql_include=_with)
+    sa.Index(f"call_by_{_name}", *_key, postgresql_include=BESIDE.get(_name))
     if _name in NULLABLE_ORDERS:  # backwards, PostgreSQL reads an index with what is null first
-        _last = (_column.desc().nulls_last(), _call.sid.desc(), _call.state)
-        sa.Index(f"call_by_{_name}_desc", _call.account, *_last, postgresql_include=_with).ddl_if(dialect="postgresql")
+        _last, _desc = (_column.desc().nulls_last(), _call.sid.desc(), _call.state), f"{_name}_desc"
+        _index = sa.Index(f"call_by_{_desc}", _call.account, *_last, postgresql_include=BESIDE.get(_desc))
+        _index.ddl_if(dialect="postgresql")
 # SQLite reads lists with filters from this index alone, row after row: everything that a filter may name is in it.
 sa.Index(
     "call_listing",

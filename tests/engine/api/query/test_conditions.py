@@ -74,6 +74,7 @@ FOUND = {
     'name like "Account%"': [1],
     'name like "%ount _"': [1, 2],
     'name ilike "AccOUnt%"': [1, 2],
+    'name ilike "%É%"': [],
     r"name like '%[*]?\%'": [4],
     r"name ilike '%\%'": [4],
     'name like "*"': [],
@@ -177,10 +178,12 @@ def test_every_filter_that_compiles_runs(find: Find, name: str, operator: str, v
 
 WRITTEN = {
     'name like "a%"': "thing.name LIKE ",
-    'name ilike "a%"': "thing.name ILIKE ",
+    'name ilike "É%"': "thing.name ILIKE ",
+    'name ilike "A%"': '(thing.name) COLLATE "C" ILIKE ',
     "name ne a": "thing.name IS DISTINCT FROM ",
     "flags bit 2": "thing.flags & ",
-    "more.cnam eq x": "thing.more #>> ",
+    "more.cnam eq x": "thing.more ->> ",
+    "more.cnam.of eq x": "thing.more #>> ",
 }
 
 
