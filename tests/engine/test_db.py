@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import sqlite3
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
@@ -167,6 +168,34 @@ def test_whatever_a_peer_calls_itself_the_call_is_kept(database_url: str) -> Non
     kept = asyncio.run(run())
     assert kept is not None
     assert (len(kept.from_number), kept.from_number[:3], kept.order) == (255, "\\0" + strange[1], order)
+
+
+def test_however_long_what_a_call_says_the_indexes_take_it(database_url: str) -> None:
+    letters = random.Random(1)
+
+    def longest(characters: int, lowest: int) -> str:
+        return "".join(chr(letters.randrange(lowest, lowest + 20_000)) for _ in range(characters))
+
+    nested: dict[str, Any] = {}
+    for _ in range(60):
+        nested = {"": nested, "a": "b"}
+    attributes = {
+        "deep": nested,
+        "wide": {f"{index}": "" for index in range(95)},
+        "longest": {"a": longest(330, 0x4E00)},
+        "too long": {"a": longest(1000, 0x4E00)},
+    }
+    url = "http://here/" + longest(678, 0x4E00)
+
+    async def run() -> None:
+        async with opened(database_url) as database:
+            for sid, one in attributes.items():
+                order = {"attributes": one, "url": url, "status_callback_url": url}
+                numbers = {"from_number": longest(255, 0x10000), "to_number": longest(255, 0x10000)}
+                await database.save_call(replace(CALL, sid=sid, order=order, **numbers))
+            assert {call.sid for call in await database.load_calls()} == attributes.keys()
+
+    asyncio.run(run())
 
 
 def test_callbacks_come_back_with_their_data_by_state(database_url: str) -> None:

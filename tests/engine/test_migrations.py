@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -26,6 +28,7 @@ from flexml.engine.migrations import HEAD, REVISIONS, alembic_config, default_di
 from flexml.engine.tables import metadata
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from ..conftest import NewDatabase
 from ..postgresql import PostgresqlServer
 
 DUMPS = Path(__file__).parent / "databases"
@@ -123,6 +126,45 @@ def test_rows_of_an_earlier_version_are_all_there(name: str, tmp_path: Path) -> 
         await database.close()
 
     asyncio.run(main())
+
+
+def test_attributes_that_are_too_long_for_an_index_get_a_column_of_their_own(database_url_of_0007: str) -> None:
+    query = "SELECT sid, CAST(attributes AS TEXT), CAST(attributes_long AS TEXT) FROM call ORDER BY sid"
+
+    async def main() -> list[Any]:
+        database = await started(database_url_of_0007)
+        async with database.begin() as connection:
+            rows = (await connection.execute(sa.text(query))).all()
+        await database.close()
+        return [tuple(value and json.loads(value) if value != row[0] else value for value in row) for row in rows]
+
+    long = {"a": "x" * 1000}
+    assert asyncio.run(main()) == [("1", {"a": "é"}, None), ("2", None, long), ("3", {}, None)]
+
+
+@pytest.fixture
+def database_url_of_0007(new_database: NewDatabase, postgresql: PostgresqlServer, tmp_path: Path) -> str:
+    """A database of revision 0007 with short attributes, long ones, and none."""
+    url = new_database(tmp_path)
+    if not url.startswith("sqlite"):
+        url = postgresql.url(postgresql.create())
+    columns = "sid, account, direction, from_number, to_number, state, started, status, duration_s, attributes"
+    values = [("1", '\'{"a": "é"}\''), ("2", f"""'{{"a": "{"x" * 1000}"}}'"""), ("3", "NULL")]
+
+    def prepare(connection: sa.Connection) -> None:
+        command.upgrade(alembic_config(connection), "0007")
+        for sid, attributes in values:
+            row = f"'{sid}', 'a', 'inbound', '1', '2', 'ended', 1, '', 0, {attributes}"
+            connection.exec_driver_sql(f"INSERT INTO call ({columns}) VALUES ({row})")
+
+    async def main() -> None:
+        engine = create_async_engine(url.replace(":", "+aiosqlite:" if "sqlite" in url else "+asyncpg:", 1))
+        async with engine.begin() as connection:
+            await connection.run_sync(prepare)
+        await engine.dispose()
+
+    asyncio.run(main())
+    return url
 
 
 def test_two_engines_that_start_at_once_on_one_file_bring_it_up_once(tmp_path: Path) -> None:

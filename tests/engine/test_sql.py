@@ -12,11 +12,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from flexml.engine import sql
 from flexml.engine.api.call_collection import CALLS
+from flexml.engine.api.query.conditions import compile_filter
+from flexml.engine.api.query.fields import TEXT
 from flexml.engine.api.query.paging import Order, Page
 from flexml.engine.api.query.rows import Rows
 from flexml.engine.db import CallRecord, Database
@@ -187,15 +190,56 @@ def test_what_is_sorted_by_something_computed_is_read_from_an_index_alone(
     page = Page(limit=20, offset=80_000, order=(Order(CALLS.by_name[name], way == "desc"),))
     ours = (CALLS.owner == "a1", call_table.c.state == "ended")
     query = Rows(table=call_table, sid=CALLS.sid, part=ours, where=(), page=page).select((call_table.c.url,), None)
+    found = planned(postgresql_url, query, "enable_seqscan", "enable_bitmapscan", "enable_sort")
+    assert re.search(rf"Index Only Scan( Backward)? using call_by_{name}", found)
+
+
+def planned(url: str, query: sa.Select[Any], *off: str) -> str:
+    """How PostgreSQL would do it, without what is switched `off` where there are no rows to decide by."""
     text = query.compile(dialect=postgresql_dialect(), compile_kwargs={"literal_binds": True})
 
     async def plan() -> str:
-        async with opened(postgresql_url) as database, database.begin() as connection:
-            for other in ("enable_seqscan", "enable_sort", "enable_bitmapscan"):  # there are no rows to decide by
+        async with opened(url) as database, database.begin() as connection:
+            for other in off:
                 await connection.execute(sa.text(f"SET LOCAL {other} = off"))
             return "\n".join((await connection.exec_driver_sql(f"EXPLAIN {text}")).scalars())
 
-    assert re.search(rf"Index Only Scan( Backward)? using call_by_{name}", asyncio.run(plan()))
+    return asyncio.run(plan())
+
+
+NOTHING = 'ilike "%no such thing%"'
+FILTERS = [
+    *(f"{name} {NOTHING}" for name in CALLS.by_name if CALLS.by_name[name].kind is TEXT),
+    f"duration notin (5) and date_ended ne 2020-01-01 and direction eq inbound and url {NOTHING}",
+    f"attributes.a {NOTHING} and attributes.b.c ne x and method eq POST",
+]
+MANY_CALLS = """
+INSERT INTO call (sid, account, direction, from_number, to_number, state, started, created, ended, status, duration_s,
+                  url, attributes, "order")
+SELECT md5(n::text), 'a1', 'inbound', n, n, 'ended', n, n, n, 'busy', n % 9, 'http://here/' || n, '{"a": "b"}',
+       json_build_object('attributes', repeat('x', 500))
+FROM generate_series(1, 5000) AS n
+"""
+
+
+@pytest.fixture(scope="module")
+def many_calls(postgresql: PostgresqlServer, postgresql_template: str) -> str:
+    """A database with so many calls that PostgreSQL decides by its statistics of them how to read lists."""
+    name = postgresql.create(postgresql_template)
+    postgresql.execute(MANY_CALLS, name)
+    postgresql.execute("CHECKPOINT", name)  # what is not on the disk yet is not known to be seen by all
+    postgresql.execute("VACUUM ANALYZE call", name)
+    return postgresql.url(name)
+
+
+@pytest.mark.parametrize("text", FILTERS)
+def test_what_is_filtered_is_looked_for_in_an_index_alone(many_calls: str, text: str) -> None:
+    """Else a filter that finds nothing reads every row of an account."""
+    page = Page(limit=20, offset=0, order=(Order(CALLS.by_name["date_created"], True),))
+    ours = (CALLS.owner == "a1", call_table.c.state == "ended")
+    where = tuple(compile_filter(text, CALLS.by_name))
+    query = Rows(table=call_table, sid=CALLS.sid, part=ours, where=where, page=page).select((call_table.c.owner,), None)
+    assert re.search(r"Index Only Scan( Backward)? using call_by_", planned(many_calls, query))
 
 
 def test_connections_to_postgresql_ask_for_plans_that_suit_lists(postgresql_url: str) -> None:

@@ -76,9 +76,12 @@ def _like(column: Column, values: list[Any]) -> Clause:
 
 
 def _ilike(column: Column, values: list[Any]) -> Clause:
-    """Letters of ASCII are folded alike by every language, and faster by none."""
     pattern = _pattern(values[0])
-    return _AnyCaseLike(ByCodePoint(column) if pattern.isascii() else column, sa.literal(pattern))
+    if not pattern.isascii():
+        return _AnyCaseLike(column, sa.literal(pattern))
+    if isinstance(column, sa.Column) and not pattern.startswith(("%", "_")):
+        return _AnyCaseLike(ByCodePoint(column), sa.literal(pattern))
+    return _FoldedLike(column, sa.literal(pattern.lower()))
 
 
 _EXACT: Final[dict[str, Callable[[Column, list[Any]], Clause]]] = {
@@ -110,8 +113,25 @@ class _AnyCaseLike(FunctionElement[bool]):
     inherit_cache = True
 
 
+class _FoldedLike(FunctionElement[bool]):
+    """The same for a pattern in lower case, of ASCII, which is folded alike by every language and faster by none.
+
+    PostgreSQL's ILIKE folds the pattern again for every row. But of how columns begin it knows statistics for ILIKE.
+    """
+
+    type = sa.Boolean()
+    inherit_cache = True
+
+
+@compiles(_FoldedLike)
+def _write_folded(element: FunctionElement[bool], compiler: SQLCompiler, **how: Any) -> str:
+    column, pattern = element.clauses
+    return _write_like(_SameCaseLike(sa.func.lower(ByCodePoint(column)), pattern), compiler, **how)
+
+
 @compiles(_SameCaseLike)
 @compiles(_AnyCaseLike, "sqlite")
+@compiles(_FoldedLike, "sqlite")
 def _write_like(element: FunctionElement[bool], compiler: SQLCompiler, **how: Any) -> str:
     column, pattern, *_ = element.clauses
     return f"{compiler.process(column, **how)} LIKE {compiler.process(pattern, **how)} ESCAPE '{_ESCAPE}'"

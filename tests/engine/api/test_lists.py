@@ -212,6 +212,31 @@ def test_calls_tell_more_where_it_is_asked_for(lists: Served) -> None:
     assert "status" not in lists.me.get("/calls", **query).body["items"][0]
 
 
+LONG = {"ticket": "7", "n": "x" * 2000, "of": {"tier": "gold"}}
+BY_ATTRIBUTES = {
+    "attributes.ticket eq 7": True,
+    "attributes.ticket ne 7": False,
+    "attributes.ticket notin (7, 8)": False,
+    "attributes.ticket ne null": True,
+    'attributes.n ilike "XX%"': True,
+    'attributes.n like "%y%"': False,
+    "attributes.of.tier eq gold": True,
+    "attributes.of.nothing eq null": True,
+}
+
+
+@pytest.mark.parametrize("text", BY_ATTRIBUTES)
+@pytest.mark.parametrize("size", ["long", "short"])
+def test_filters_see_attributes_that_are_too_long_for_an_index(lists: Served, text: str, size: str) -> None:
+    attributes = LONG if size == "long" else LONG | {"n": "xx"}
+    record = call(lists, "other", 60 + len(size))
+    lists.do(lists.database.save_call(replace(record, order=ORDER | {"attributes": attributes})))
+    found = lists.other.get("/calls", state="ended", filter=f"call_sid eq {record.sid} and {text}").body["items"]
+    assert [one["call_sid"] for one in found] == [record.sid] * BY_ATTRIBUTES[text]
+    if found:
+        assert found[0]["attributes"] == attributes
+
+
 def test_scheduled_calls_by_what_is_left_of_their_delay(lists: Served) -> None:
     record = call(lists, "flexml_user_123", 50)
     for index, left in enumerate((100.4, 60.0, -0.5)):
