@@ -69,6 +69,7 @@ async def serve(url: str, *, watch: bool) -> None:
 
     server = asyncio.create_task(run(app, "127.0.0.1", 0, on_listening=listening))
     settle_memory()
+    await asyncio.sleep(0)
     slow.found.clear()  # while it started, nobody was waiting
     await stop.wait()
     server.cancel()

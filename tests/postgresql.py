@@ -50,7 +50,8 @@ def _user() -> tuple[int, int]:
 class PostgresqlServer:
     """The server, from `start` to `close`; it may be stopped and started between, and keeps what it has."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: str) -> None:
+        self._settings = FAST | settings
         programs = _programs()
         assert programs is not None
         self._programs = programs
@@ -58,6 +59,11 @@ class PostgresqlServer:
         self._folder = Path(tempfile.mkdtemp(prefix="flexml-postgresql."))
         self._numbers = count(1)
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process whose children answer; 0 while it is stopped."""
+        return self._process.pid if self._process is not None else 0
 
     def url(self, name: str) -> str:
         """The URL of a database, as the engine's configuration has it."""
@@ -92,7 +98,7 @@ class PostgresqlServer:
             shutil.chown(self._folder, self._uid, self._gid)
             self._run("initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8",
                       *self._collation(), "--no-sync", "--pgdata", str(data))  # fmt: skip
-        settings = [f"--{name}={value}" for name, value in FAST.items()]
+        settings = [f"--{name}={value}" for name, value in self._settings.items()]
         command = [self._programs / "postgres", "-D", data, "-k", self._folder, *settings]
         with (self._folder / "log").open("ab") as log:
             self._process = process = subprocess.Popen(
