@@ -39,10 +39,12 @@ SQLITE_PATIENCE_MS: Final = 5000
 POSTGRESQL_SETTINGS: Final = {
     "jit": "off",  # to compile a list takes longer than to read it
     "max_parallel_workers_per_gather": "0",  # so does starting workers, and they take cores from the calls
+    "plan_cache_mode": "force_custom_plan",  # what is best for a list depends on what it is asked for
     "random_page_cost": "1.1",
 }
 """What every connection asks of the server. Lists are read from what is in memory, where a page of an index costs about
-what the next page of the table does; taken for dearer, the table is read as a whole and sorted."""
+what the next page of the table does; taken for dearer, the table is read as a whole and sorted. From the sixth time on
+PostgreSQL may plan a statement for whatever it is asked for: lists then take up to twice as long."""
 POSTGRESQL_POOL: Final[dict[str, Any]] = {
     "pool_size": 10,
     "max_overflow": 10,

@@ -248,4 +248,5 @@ def test_connections_to_postgresql_ask_for_plans_that_suit_lists(postgresql_url:
             asked = {name: sa.text(f"SHOW {name}") for name in sql.POSTGRESQL_SETTINGS}
             return {name: str((await connection.execute(show)).scalar_one()) for name, show in asked.items()}
 
-    assert asyncio.run(shown()) == {"jit": "off", "max_parallel_workers_per_gather": "0", "random_page_cost": "1.1"}
+    plans = {"plan_cache_mode": "force_custom_plan", "random_page_cost": "1.1"}
+    assert asyncio.run(shown()) == {"jit": "off", "max_parallel_workers_per_gather": "0", **plans}

@@ -11,6 +11,8 @@ down_revision = "0007"
 
 LONG = {"sqlite": "length(CAST(attributes AS BLOB)) > 1000", "postgresql": "octet_length(attributes::text) > 1000"}
 SHORT = ["direction", "status", "duration_s", "answered", "ended", "due", "method", "status_callback_method"]
+SOON = "autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.05"
+"""Rows of pages that no vacuum has seen since they were changed are looked up, whatever the indexes have."""
 INDEXES = {
     "call_by_call_sid": (["sid", "state"], ["created", *SHORT]),
     "call_by_called_did": (["to_number", "sid", "state"], ["created", *SHORT]),
@@ -33,3 +35,5 @@ def upgrade() -> None:
     op.execute(f"UPDATE call SET attributes_long = attributes, attributes = NULL WHERE {LONG[database]}")
     for name, (order, beside) in indexes.items():
         op.create_index(name, "call", ["account", *order], postgresql_include=beside)
+    if database == "postgresql":
+        op.execute(f"ALTER TABLE call SET ({SOON})")
