@@ -34,6 +34,8 @@ NO_ASYNCPG: Final = (
     "it comes with the extra postgresql: .venv/bin/pip install '.[postgresql]'"
 )
 SQLITE_POOL: Final[dict[str, Any]] = {"pool_size": 1, "max_overflow": 0}
+# Neither a larger `cache_size` nor `mmap_size`: whatever another connection writes empties them, and to fill them again
+# makes a list dearer by half than to read it through the 2 MB of the default.
 SQLITE_PATIENCE_MS: Final = 5000
 """How long SQLite waits for a writer of another connection, or of another process."""
 POSTGRESQL_SETTINGS: Final = {
