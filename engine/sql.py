@@ -46,7 +46,7 @@ POSTGRESQL_SETTINGS: Final = {
 }
 """What every connection asks of the server. Lists are read from what is in memory, where a page of an index costs about
 what the next page of the table does; taken for dearer, the table is read as a whole and sorted. From the sixth time on
-PostgreSQL may plan a statement for whatever it is asked for: lists then take up to twice as long."""
+PostgreSQL may plan a statement for whatever it is asked for: lists then take up to half as long again."""
 POSTGRESQL_POOL: Final[dict[str, Any]] = {
     "pool_size": 10,
     "max_overflow": 10,
