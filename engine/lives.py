@@ -1,7 +1,7 @@
 """What every call goes through, in or out: its documents, its row in the database, its one status callback.
 
 The row is written when the call begins, with the callback that is due should the process die; the callback is in
-the outbox before the row says that the call is over. So each call is told of once, whatever ended it or us.
+the outbox no later than the row says that the call is over. So each call is told of once, whatever ended it or us.
 """
 
 from __future__ import annotations
@@ -197,10 +197,8 @@ class Lives:
             playback_url=outcome.played_url,
             play_offset_ms=outcome.play_offset_ms,
         )
-        if callback := _callback(call, facts, case, ending):
-            await self._outbox.put(**callback)
-        ended = _record(call, case, outcome)
-        await self._database.patiently(lambda: self._database.save_call(ended))
+        callback = _callback(call, facts, case, ending)
+        await _write_end(self._database, self._outbox, _record(call, case, outcome), callback)
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new calls, hang up those that live, and wait until all are concluded."""
@@ -261,7 +259,17 @@ def _callback(call: Call, facts: CallFacts, case: Case, ending: Ending) -> dict[
 async def close_orphans(database: Database, outbox: Outbox, orphans: Sequence[CallRecord], now: float) -> None:
     """Mark calls that an engine left live when it died as ended, and tell their applications."""
     for orphan in orphans:
-        if orphan.callback:
-            await outbox.put(**orphan.callback)
         ended = replace(orphan, state="ended", status="failed", ended=now, callback=None)
-        await database.patiently(lambda ended=ended: database.save_call(ended))
+        await _write_end(database, outbox, ended, orphan.callback)
+
+
+async def _write_end(database: Database, outbox: Outbox, ended: CallRecord, callback: Mapping[str, Any] | None) -> None:
+    """Put the callback into the outbox, and the call's last row where it belongs: in one transaction, as a rule.
+
+    The callback is asked for first, so it is never later; and who is told of the call finds that it is over.
+    """
+    saving = database.patiently(lambda: database.save_call(ended))
+    if callback:
+        await asyncio.gather(outbox.put(**callback), saving)
+    else:
+        await saving
