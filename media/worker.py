@@ -25,6 +25,7 @@ from setproctitle import setproctitle
 from . import channel, clock
 from .channel import Channel
 from .haste import EARLY_S, LEAST_S
+from .lead import Lead
 from .pipeline import JITTER_MS, REPORT_S, SILENT_AFTER_S, Pipeline
 from .protocol import Beat, Command, Drain
 from .rows import FRAME_MS
@@ -33,10 +34,6 @@ from .uring import best_transport
 
 COMMANDS_AT_ONCE: Final = 16
 """Carried out between two looks at the clock; the slowest, OpenLeg, takes a tenth of a millisecond."""
-
-LEAD_S: Final = 0.005
-"""Packets leave that long after their tick's deadline, or when they are ready if that is later: the spread of the
-tick's work stays inside it and out of the packets' intervals."""
 
 TICKS_A_BEAT: Final = 1000 // FRAME_MS
 
@@ -95,6 +92,7 @@ class Worker:
         self._control: Channel[Command] = control
         self._pipeline: Pipeline = pipeline
         self._tally: Tally = Tally()
+        self._lead: Lead = Lead()
         self._terminations: int = 0
         self._poll: select.poll = select.poll()
         self._poll.register(control.fileno(), select.POLLIN)
@@ -142,7 +140,8 @@ class Worker:
             self._pipeline.listen(now_s, deadline_s - now_s)
 
     def _tick(self, schedule: clock.Schedule) -> None:
-        begun_s, departure_s = clock.now(), schedule.deadline_s + LEAD_S
+        deadline_s, begun_s = schedule.deadline_s, clock.now()
+        departure_s = deadline_s + self._lead.now_s
         missed = schedule.skip(begun_s)
         if missed:
             self._pipeline.skip(missed)
@@ -158,9 +157,11 @@ class Worker:
         packets = self._pipeline.tick(begun_s, hold)
         self._control.flush()
         ended_s = clock.now()
-        work_s = ended_s - begun_s - (left_s - held_s)
+        waited_s = left_s - held_s
+        self._lead.add(begun_s - deadline_s, held_s - deadline_s)
         late = left_s - departure_s > clock.LATE_S
-        if self._tally.add(work_s, packets, late=late, overrun=schedule.finish(ended_s)):
+        overrun = schedule.finish(ended_s - waited_s)
+        if self._tally.add(ended_s - begun_s - waited_s, packets, late=late, overrun=overrun):
             self._control.send(self._tally.beat(self._pipeline.legs))
 
 

@@ -58,6 +58,8 @@ class Meter:
         self.sequences: list[array.array[int]] = [array.array("H") for _ in range(calls)]
         self._poll: select.epoll = select.epoll()
         self._call: dict[int, int] = {}
+        self._since_s: float = 0.0  # since 1970
+        self._number: int = 0  # of the next packet
         for call in range(calls):
             end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             end.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
@@ -77,17 +79,21 @@ class Meter:
             call = self._call[descriptor]
             octets, ancillary, _, _ = self.sockets[call].recvmsg(200, 64)
             seconds, nanoseconds = TIMESPEC.unpack(ancillary[0][2])
-            self.stamps[call].append(seconds + nanoseconds / 1e9)
-            self.sequences[call].append(int.from_bytes(octets[2:4], "big"))
+            came_s = seconds + nanoseconds / 1e9
+            if came_s >= self._since_s:
+                self.stamps[call].append(came_s)
+                self.sequences[call].append(int.from_bytes(octets[2:4], "big"))
 
     def clear(self) -> None:
-        """Forget what came so far."""
+        """Forget what came so far, and what of it is still to be taken."""
+        self._since_s = time.time()
         for stamps, sequences in zip(self.stamps, self.sequences, strict=True):
             del stamps[:], sequences[:]
 
-    def speak(self, number: int) -> None:
-        """Send packet `number` on every call."""
-        header = struct.pack("!BBHII", 0x80, 0, number % 65536, number * 160 % 2**32, 4242)
+    def speak(self) -> None:
+        """Send the next packet on every call."""
+        header = struct.pack("!BBHII", 0x80, 0, self._number % 65536, self._number * 160 % 2**32, 4242)
+        self._number += 1
         packet = header + self.payload
         for call, end in enumerate(self.sockets):
             end.sendto(packet, (HERE, FIRST_PORT + 2 * call))
@@ -140,7 +146,7 @@ def run(control: Channel[Event], meter: Meter, seconds: float) -> list[Event]:
     number = 0
     while (now_s := time.monotonic()) - begun_s < seconds:
         if now_s - begun_s >= number * TICK_S:
-            meter.speak(number)
+            meter.speak()
             number += 1
         meter.take(0.001)
         control.flush()
