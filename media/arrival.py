@@ -34,13 +34,16 @@ _UNSEEN: Final = -(1 << 40)
 class Arrival:
     """Estimates by row. The line is time less what the play point has been moved forward in all since `open`."""
 
-    def __init__(self, capacity: int) -> None:
-        self._moved: Integers = np.zeros(capacity, np.int64)  # samples forward
-        self._most: Integers = np.full(capacity, _UNSEEN, np.int64)  # samples on the line, in this period
+    def __init__(self, capacity: int, most: Integers | None = None, moved: Integers | None = None) -> None:
+        """Make room for `capacity` rows; `most` and `moved` int[capacity] are where to keep what every packet needs."""
+        self._moved: Integers = np.zeros(capacity, np.int64) if moved is None else moved  # samples forward
+        # Samples on the line, in this period:
+        self._most: Integers = np.zeros(capacity, np.int64) if most is None else most
+        self._most[:] = _UNSEEN
         self._most_before: Integers = np.full(capacity, _UNSEEN, np.int64)  # and in the one before
         self._used: Integers = np.zeros(capacity, np.int64)  # samples on the line: the estimate
         self._goal: Integers = np.zeros(capacity, np.int64)  # where it is going
-        self._age: Integers = np.zeros(capacity, np.int64)  # ticks
+        self._age: Integers = np.zeros(capacity, np.int64)  # ticks, to SETTLING_TICKS
         self._period: int = 0
 
     def open(self, row: int, headroom: int) -> None:
@@ -51,11 +54,15 @@ class Arrival:
 
     def push(self, rows: Indices, headroom: Integers, now_tick: int) -> None:
         """Take one packet on each of `rows`, before the play point moves."""
+        self.turn(now_tick)
+        self._most[rows] = np.maximum(self._most[rows], headroom + self._moved[rows])
+
+    def turn(self, now_tick: int) -> None:
+        """Begin the next period, if it is time."""
         if now_tick // PERIOD_TICKS != self._period:
             self._period = now_tick // PERIOD_TICKS
             self._most_before[:] = self._most
             self._most[:] = _UNSEEN
-        self._most[rows] = np.maximum(self._most[rows], headroom + self._moved[rows])
 
     def move(self, rows: Indices, shift: Integers) -> None:
         """Follow the play points, which go forward `shift` samples."""
@@ -64,12 +71,14 @@ class Arrival:
     def step(self, rows: Indices) -> Integers:
         """Return the delay of each of `rows` in samples, int[n], and let a tick pass."""
         most = np.maximum(self._most[rows], self._most_before[rows])
-        used, goal = self._used[rows], self._goal[rows]
+        used, goal, moved = self._used[rows], self._goal[rows], self._moved[rows]
         outside = (np.abs(most + HALF - used) > HALF) & (most > _UNSEEN // 2)
         goal[outside] = most[outside] + HALF
         way = goal - used
-        at_once = (self._age[rows] < SETTLING_TICKS) | (np.abs(way) > JUMP)
-        used += np.where(at_once, way, np.sign(way))
-        self._used[rows], self._goal[rows] = used, goal
-        self._age[rows] += 1
-        return np.maximum(used - self._moved[rows], 0)
+        young = self._age[rows] < SETTLING_TICKS
+        if young.any():
+            self._age[rows[young]] += 1
+        if way.any():
+            used += np.where(young | (np.abs(way) > JUMP), way, np.sign(way))
+            self._used[rows], self._goal[rows] = used, goal
+        return np.maximum(used - moved, 0)

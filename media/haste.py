@@ -33,10 +33,13 @@ _UNSEEN: Final = 1 << 40
 class Haste:
     """Who wants it, and who may have it, by row."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, least: Integers | None = None) -> None:
+        """Make room for `capacity` rows; `least` int[capacity] is where to keep what every packet changes."""
         self._wanted: Flags = np.zeros(capacity, np.bool_)
         self._wait: Integers = np.zeros(capacity, np.int64)  # reviews
-        self._least: Integers = np.full(capacity, _UNSEEN)  # samples that packets of this review came before their time
+        # Samples that packets of this review came before their time:
+        self._least: Integers = np.zeros(capacity, np.int64) if least is None else least
+        self._least[:] = _UNSEEN
 
     def open(self, row: int) -> None:
         """Begin with another source on `row`; whether it wants haste stays."""

@@ -37,20 +37,25 @@ ENOUGH: Final = 10
 _UNSEEN: Final = 1 << 40
 """Samples; further than any packet."""
 
+_END, _SEEN, _LATE_RUN, _LEAST, _HASTE_LEAST, _MOST, _ARRIVAL_MOST, _ARRIVAL_MOVED = range(8)
+"""The columns of the table."""
+
 
 class Headroom:
     """Reviews of 2 s by row, and the moves that follow from them."""
 
     def __init__(self, capacity: int) -> None:
-        self.arrival: Arrival = Arrival(capacity)
-        self.haste: Haste = Haste(capacity)
+        self._table: Integers = np.zeros((capacity, 8), np.int64)  # what every packet changes
+        columns = self._table.T
+        self._end: Integers = columns[_END]  # tick at which the review is over
+        self._seen: Integers = columns[_SEEN]  # packets
+        self._late_run: Integers = columns[_LATE_RUN]  # packets
+        self._least: Integers = columns[_LEAST]  # samples
+        self._most: Integers = columns[_MOST]  # samples
+        self.haste: Haste = Haste(capacity, columns[_HASTE_LEAST])
+        self.arrival: Arrival = Arrival(capacity, columns[_ARRIVAL_MOST], columns[_ARRIVAL_MOVED])
         self._target: Integers = np.zeros(capacity, np.int64)  # samples
-        self._end: Integers = np.zeros(capacity, np.int64)  # tick at which the review is over
-        self._seen: Integers = np.zeros(capacity, np.int64)  # packets
         self._late: Integers = np.zeros(capacity, np.int64)  # packets
-        self._late_run: Integers = np.zeros(capacity, np.int64)  # packets
-        self._least: Integers = np.zeros(capacity, np.int64)  # samples
-        self._most: Integers = np.zeros(capacity, np.int64)  # samples
         self._most_before: Integers = np.zeros(capacity, np.int64)  # samples, of the review before
 
     def open(self, row: int, target: int, now_tick: int) -> None:
@@ -68,23 +73,28 @@ class Headroom:
 
         They came at least `early` samples before the next tick (see `haste`).
         """
-        self.arrival.push(rows, headroom, now_tick)
+        self.arrival.turn(now_tick)
+        now = self._table[rows]
+        now[:, _ARRIVAL_MOST] = np.maximum(now[:, _ARRIVAL_MOST], headroom + now[:, _ARRIVAL_MOVED])
         shift = np.zeros(rows.size, np.int64)
-        over = np.flatnonzero(now_tick >= self._end[rows])
+        over = np.flatnonzero(now_tick >= now[:, _END])
         if over.size:
+            self._table[rows] = now
             shift[over] = self._conclude(rows[over], now_tick)
             headroom = headroom - shift
-        self.haste.push(rows, headroom, early)
-        self._seen[rows] += 1
-        self._least[rows] = np.minimum(self._least[rows], headroom)
-        self._most[rows] = np.maximum(self._most[rows], headroom)
-        late = np.flatnonzero(headroom < 0)
-        self._late_run[rows] += 1
-        if late.size < rows.size:
-            self._late_run[rows[headroom >= 0]] = 0
-        if late.size:
+            now = self._table[rows]
+        now[:, _SEEN] += 1
+        now[:, _LEAST] = np.minimum(now[:, _LEAST], headroom)
+        now[:, _HASTE_LEAST] = np.minimum(now[:, _HASTE_LEAST], headroom + early)
+        now[:, _MOST] = np.maximum(now[:, _MOST], headroom)
+        now[:, _LATE_RUN] += 1
+        late = headroom < 0
+        now[~late, _LATE_RUN] = 0
+        self._table[rows] = now
+        if late.any():
             shift[late] -= self._make_room(rows[late], headroom[late])
-        self.arrival.move(rows, shift)
+        if shift.any():
+            self.arrival.move(rows, shift)
         return shift
 
     def _conclude(self, rows: Indices, now_tick: int) -> Integers:

@@ -7,29 +7,25 @@ and every sample comes out as it came in.
 
 The ring keeps what has been played for a while, which is how a repeated packet is told from a late one.
 
+Nearly all packets are a frame that goes where nothing is yet, of a source that goes on: those are placed all at once
+(`_plain`), and each sample's flag is only kept of frames that are there in part. What a packet or a tick changes lies
+in one table, a row of it a leg, so that the tick reads and writes it once.
+
 A sample here is 1/8000 s whatever the codec: of `octets_per_tick` octets, and of `clock_hz` / 8000 units of
 the RTP timestamp.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .frame_ring import AHEAD, BEHIND, FRAMES, RING, FrameRing
 from .headroom import Headroom
 from .rows import FRAME_SAMPLES, RATE_HZ
-from .rtp import TIMESTAMP_MODULUS, Flags, Indices, Integers, Octets, RtpBatch, rounds, timestamp_gap
-
-AHEAD: Final = 48
-"""Frames the ring holds before they are played: a packet further ahead belongs to another run of the source."""
-
-BEHIND: Final = 16
-"""Frames the ring remembers after they were played."""
-
-FRAMES: Final = AHEAD + BEHIND
-RING: Final = FRAMES * FRAME_SAMPLES
+from .rtp import HEADER, TIMESTAMP_MODULUS, Flags, Indices, Integers, Octets, RtpBatch, rounds, timestamp_gap
 
 QUIET_TICKS: Final = 10
 """Without a packet for so long a source is silent or gone, and what is missing is not counted as concealed."""
@@ -38,6 +34,21 @@ MAX_DROPOUT: Final = 3000
 """How far sequence numbers may skip and still go on (RFC 3550 appendix A.1)."""
 
 _NO_SSRC: Final = -1
+
+_PLAY, _HEAD, _LEAD, _QUIET, _SSRC, _SEQUENCE, _STRAY, _SIZE = range(8)
+"""The columns of the table. The first four go on with every tick, round and round within powers of two:"""
+_STEP: Final = np.array([FRAME_SAMPLES, 1, -FRAME_SAMPLES, 1])
+_WITHIN: Final = np.array([TIMESTAMP_MODULUS - 1, FRAMES - 1, -1, -1])
+
+_ALL: Final = np.ones((1, FRAME_SAMPLES), np.bool_)
+
+
+class Drawn(NamedTuple):
+    """A frame of each of n rows: octets uint8[n, 160 * octets per tick], have bool[n, 160], and which have all."""
+
+    octets: Octets
+    have: Flags
+    whole: Flags
 
 
 class JitterBuffer:
@@ -50,27 +61,31 @@ class JitterBuffer:
         self.concealed: Integers = np.zeros(capacity, np.int64)
         self.begun: Flags = np.zeros(capacity, np.bool_)  # a first sample has been pulled
         self._headroom: Headroom = Headroom(capacity)
-        self._octets: Octets = np.zeros((capacity, FRAMES, FRAME_SAMPLES, octets_per_tick), np.uint8)
-        self._filled: Flags = np.zeros((capacity, FRAMES, FRAME_SAMPLES), np.bool_)
+        self._widest: int = octets_per_tick
+        self._ring: FrameRing = FrameRing(capacity, octets_per_tick)
         self._width: Integers = np.zeros(capacity, np.int64)  # octets a sample; 0 while closed
         self._units: Integers = np.ones(capacity, np.int64)  # of the RTP timestamp, a sample
         self._target: Integers = np.zeros(capacity, np.int64)  # samples the first packet waits
-        self._head: Integers = np.zeros(capacity, np.int64)  # frame of the ring that is played next
-        self._play: Integers = np.zeros(capacity, np.int64)  # RTP timestamp of its first sample
-        self._lead: Integers = np.zeros(capacity, np.int64)  # samples to play before the source's first
-        self._ssrc: Integers = np.full(capacity, _NO_SSRC, np.int64)
-        self._sequence: Integers = np.zeros(capacity, np.int64)  # of the packet before
-        self._stray: Flags = np.zeros(capacity, np.bool_)  # the packet before had no place
-        self._quiet: Integers = np.zeros(capacity, np.int64)  # ticks since a packet came
+        self._table: Integers = np.zeros((capacity, 8), np.int64)
+        columns = self._table.T
+        self._play: Integers = columns[_PLAY]  # RTP timestamp of the first sample that is played next
+        self._head: Integers = columns[_HEAD]  # frame of the ring where that lies
+        self._lead: Integers = columns[_LEAD]  # samples to play before the source's first
+        self._quiet: Integers = columns[_QUIET]  # ticks since a packet came
+        self._ssrc: Integers = columns[_SSRC]
+        self._sequence: Integers = columns[_SEQUENCE]  # of the packet before
+        self._stray: Integers = columns[_STRAY]  # 1: the packet before had no place
+        self._size: Integers = columns[_SIZE]  # octets of a frame whose unit is the sample, else -1
+        self._ssrc[:] = self._size[:] = _NO_SSRC
 
     def open(self, row: int, *, octets_per_tick: int = 1, clock_hz: int = RATE_HZ, delay_ms: int = 40) -> None:
         """Wait on `row` for a source of `octets_per_tick` octets a sample, and count from zero."""
-        widest = self._octets.shape[3]
-        if not 1 <= octets_per_tick <= widest:
-            raise ValueError(f"octets_per_tick is {octets_per_tick}, expected 1 to {widest}")
+        if not 1 <= octets_per_tick <= self._widest:
+            raise ValueError(f"octets_per_tick is {octets_per_tick}, expected 1 to {self._widest}")
         self.late[row] = self.duplicates[row] = self.concealed[row] = 0
         self.begun[row] = False
         self._width[row] = octets_per_tick
+        self._size[row] = octets_per_tick * FRAME_SAMPLES if clock_hz == RATE_HZ else -1
         self._units[row] = clock_hz // RATE_HZ
         self._target[row] = delay_ms * RATE_HZ // 1000
         self._forget(row)
@@ -78,6 +93,7 @@ class JitterBuffer:
     def close(self, row: int) -> None:
         """Take nothing more on `row`."""
         self._width[row] = 0
+        self._size[row] = -1
         self._forget(row)
 
     def hasten(self, row: int, *, wanted: bool) -> None:
@@ -90,47 +106,91 @@ class JitterBuffer:
         `now_tick` counts ticks; the packets came at least `early` samples before the next.
         """
         for turn in rounds(batch.rows):
-            self._push_round(batch if turn.size == len(batch) else batch.where(turn), now_tick, early)
+            turned = batch if turn.size == len(batch) else batch.where(turn)
+            rest = self._plain(turned, now_tick, early) if self._widest == 1 else turned
+            if rest is not None:
+                self._push_round(rest, now_tick, early)
 
     def pull(self, rows: Indices, ahead: int = 0) -> tuple[Octets, Flags]:
-        """Return the next frame of each row, and go on: octets uint8[n, 160 * octets per tick], have bool[n, 160].
+        """Return what `draw` does, but for the last of it."""
+        return self.draw(rows, ahead)[:2]
+
+    def draw(self, rows: Indices, ahead: int = 0) -> Drawn:
+        """Return the next frame of each row, and go on.
 
         Octets mean something only where `have` is set. A row of fewer octets a sample than the buffer's
         widest has its octets at the beginning. With `ahead`, so many of the samples after the frame are seen, too.
         """
-        heads = self._head[rows]
-        octets = self._octets[rows, heads]
-        have = seen = self._filled[rows, heads]
+        now, ring = self._table[rows], self._ring
+        at = ring.places(rows, now[:, _HEAD])
+        octets, whole = ring.octets(at), ring.whole(at)
+        have = seen = _ALL.repeat(rows.size, axis=0) if whole.all() else self._draw_part(at, whole, now, rows)
         if ahead:
-            after = (heads + 1) % FRAMES
-            octets = np.concatenate([octets, self._octets[rows, after, :ahead]], axis=1)
-            seen = np.concatenate([have, self._filled[rows, after, :ahead]], axis=1)
-        heard = (self._lead[rows] <= 0) & (self._quiet[rows] < QUIET_TICKS)
-        came = have.view(np.uint8).sum(axis=1, dtype=np.uint8).astype(np.int64)  # 160 at most: bytes will do
-        self.concealed[rows] += np.where(heard, FRAME_SAMPLES - came, 0)
-        self.begun[rows] |= came > 0
-        self._filled[rows, (heads + AHEAD) % FRAMES] = False
-        self._head[rows] = (heads + 1) % FRAMES
-        self._play[rows] = (self._play[rows] + FRAME_SAMPLES * self._units[rows]) % TIMESTAMP_MODULUS
-        self._lead[rows] -= FRAME_SAMPLES
-        self._quiet[rows] += 1
-        return self._pack(octets, rows), seen
+            after = ring.places(rows, now[:, _HEAD] + 1)
+            octets = np.concatenate([octets, ring.octets(after)[:, :ahead]], axis=1)
+            seen = np.concatenate([have, ring.flags(after)[:, :ahead]], axis=1)
+        self.begun[rows[whole]] = True
+        ring.drop(ring.places(rows, now[:, _HEAD] + AHEAD))
+        if self._widest > 1:
+            now[:, _PLAY] += FRAME_SAMPLES * (self._units[rows] - 1)
+        now[:, :_SSRC] += _STEP
+        now[:, :_SSRC] &= _WITHIN
+        self._table[rows] = now
+        return Drawn(self._pack(octets, rows), seen, whole)
 
     def whole(self, rows: Indices) -> Flags:
         """Say of which of `rows` the next frame is all there."""
-        return np.logical_and.reduce(self._filled[rows, self._head[rows]], axis=1)
+        return self._ring.whole(self._ring.places(rows, self._head[rows]))
 
     def delay(self, rows: Indices) -> Integers:
         """Return how many samples ago what is pulled next came, int[n]; to be asked once a tick (see `arrival`)."""
         return self._headroom.arrival.step(rows)
 
+    def _draw_part(self, at: Indices, whole: Flags, now: Integers, rows: Indices) -> Flags:
+        """Return which samples are there of the frames `at`, not all of which are `whole`; count what is not."""
+        have = np.zeros((rows.size, FRAME_SAMPLES), np.bool_)
+        have[whole] = True
+        short = np.flatnonzero(~whole)
+        have[short] = filled = self._ring.flags(at[short])
+        came = np.count_nonzero(filled, axis=1)
+        heard = (now[short, _LEAD] <= 0) & (now[short, _QUIET] < QUIET_TICKS)
+        self.concealed[rows[short]] += np.where(heard, FRAME_SAMPLES - came, 0)
+        self.begun[rows[short[came > 0]]] = True
+        return have
+
+    def _plain(self, batch: RtpBatch, now_tick: int, early: int) -> RtpBatch | None:
+        """Place the packets that are a frame for an empty place, of a source that goes on; return the others, if any.
+
+        No row occurs twice.
+        """
+        rows = batch.rows
+        now = self._table[rows]
+        headroom = (batch.timestamp - now[:, _PLAY]) & (TIMESTAMP_MODULUS - 1)  # one that is too late is far off
+        frame, off = np.divmod(headroom, FRAME_SAMPLES)
+        at = self._ring.places(rows, now[:, _HEAD] + frame)
+        plain = (off == 0) & (frame < AHEAD) & self._ring.empty(at)
+        plain &= (batch.ssrc == now[:, _SSRC]) & (batch.length == now[:, _SIZE]) & (batch.start == HEADER)
+        rest = None
+        if not plain.all():
+            rest, batch = batch.where(~plain), batch.where(plain)
+            rows, now, headroom, at = batch.rows, now[plain], headroom[plain], at[plain]
+        now[:, _QUIET] = now[:, _STRAY] = 0
+        now[:, _SEQUENCE] = batch.sequence
+        self._table[rows] = now
+        shift = self._headroom.step(rows, headroom, now_tick, early)
+        if shift.any():
+            self._shift(batch, np.full(rows.size, FRAME_SAMPLES), headroom, shift)
+        else:
+            self._ring.put(at, batch.data[batch.index, HEADER : HEADER + FRAME_SAMPLES, None])
+        return rest
+
     def _push_round(self, batch: RtpBatch, now_tick: int, early: int) -> None:
         # No row occurs twice.
         samples = batch.length // np.maximum(self._width[batch.rows], 1)
-        headroom = self._headroom_of(batch)
+        headroom = timestamp_gap(batch.timestamp, self._play[batch.rows]) // self._units[batch.rows]
         batch, samples, headroom = _only(batch, samples, headroom, (self._width[batch.rows] > 0) & (samples > 0))
         batch, samples, headroom = _only(batch, samples, headroom, self._settle(batch, samples, headroom, now_tick))
-        self._stray[batch.rows] = False
+        self._stray[batch.rows] = 0
         self._quiet[batch.rows] = 0
         self._sequence[batch.rows] = batch.sequence
         fresh = self._is_fresh(batch, samples, headroom)
@@ -138,12 +198,13 @@ class JitterBuffer:
         batch, samples, headroom = _only(batch, samples, headroom, fresh)
         self.late[batch.rows] += headroom < 0
         shift = self._headroom.step(batch.rows, headroom, now_tick, early)
+        self._shift(batch, samples, headroom, shift)
+
+    def _shift(self, batch: RtpBatch, samples: Integers, headroom: Integers, shift: Integers) -> None:
+        """Move the play points, and place what came."""
         for at in np.flatnonzero(shift).tolist():
             self._move(int(batch.rows[at]), int(shift[at]))
         self._place(batch, samples, headroom - shift)
-
-    def _headroom_of(self, batch: RtpBatch) -> Integers:
-        return timestamp_gap(batch.timestamp, self._play[batch.rows]) // self._units[batch.rows]
 
     def _settle(self, batch: RtpBatch, samples: Integers, headroom: Integers, now_tick: int) -> Flags:
         """Say which packets have a place in the ring, after restarting the rows whose source has restarted.
@@ -159,7 +220,7 @@ class JitterBuffer:
                 self._restart(row, int(batch.ssrc[at]), int(batch.timestamp[at]), now_tick)
                 headroom[at] = self._target[row]
             else:
-                self._stray[row] = True
+                self._stray[row] = 1
                 self.late[row] += 1
         return fits
 
@@ -178,10 +239,10 @@ class JitterBuffer:
         self._headroom.open(row, target, now_tick)
 
     def _forget(self, row: int) -> None:
-        self._filled[row] = False
+        self._ring.clear(row)
         self._head[row] = 0
         self._ssrc[row] = _NO_SSRC
-        self._stray[row] = False
+        self._stray[row] = 0
         self._quiet[row] = QUIET_TICKS
 
     def _position(self, rows: Indices, headroom: Integers) -> Integers:
@@ -190,22 +251,17 @@ class JitterBuffer:
     def _is_fresh(self, batch: RtpBatch, samples: Integers, headroom: Integers) -> Flags:
         first = self._position(batch.rows, headroom)
         last = (first + samples - 1) % RING
-        filled = self._filled.reshape(-1, RING)
-        return ~(filled[batch.rows, first] & filled[batch.rows, last])
+        return ~(self._ring.has(batch.rows, first) & self._ring.has(batch.rows, last))
 
     def _move(self, row: int, shift: int) -> None:
         """Move the play point `shift` samples forward, or back; what lies in the ring moves the other way."""
-        octets = self._octets[row].reshape(RING, -1)
-        filled = self._filled[row].reshape(RING)
-        octets[:] = np.roll(octets, -shift, axis=0)
-        filled[:] = np.roll(filled, -shift)
         head = int(self._head[row]) * FRAME_SAMPLES
         end = head + AHEAD * FRAME_SAMPLES  # where what is to come ends, and what has been begins
         if shift > 0:
             stale = np.arange(end - shift, end)
         else:
             stale = np.concatenate([np.arange(head, head - shift), np.arange(end, end - shift)])
-        filled[stale % RING] = False
+        self._ring.roll(row, shift, stale)
         self._play[row] = (int(self._play[row]) + shift * int(self._units[row])) % TIMESTAMP_MODULUS
 
     def _place(self, batch: RtpBatch, samples: Integers, headroom: Integers) -> None:
@@ -219,26 +275,14 @@ class JitterBuffer:
             rows, at = batch.rows[alike], position[alike]
             payload = batch.data[batch.index[alike], start : start + count * width].reshape(rows.size, count, width)
             if aligned:
-                self._place_frames(rows, at // FRAME_SAMPLES, payload)
+                for start in range(0, count, FRAME_SAMPLES):
+                    places = self._ring.places(rows, (at + start) // FRAME_SAMPLES)
+                    self._ring.put(places, payload[:, start : start + FRAME_SAMPLES])
             else:
-                self._place_samples(rows, at, payload)
+                self._ring.place(rows, at, payload)
             if alike.all():
                 break
             batch, position, shape = batch.where(~alike), position[~alike], shape[:, ~alike]
-
-    def _place_frames(self, rows: Indices, frame: Integers, payload: Octets) -> None:
-        width = payload.shape[2]
-        for number, start in enumerate(range(0, payload.shape[1], FRAME_SAMPLES)):
-            at = (frame + number) % FRAMES
-            self._octets[rows, at, :, :width] = payload[:, start : start + FRAME_SAMPLES]
-            self._filled[rows, at] = True
-
-    def _place_samples(self, rows: Indices, position: Integers, payload: Octets) -> None:
-        _, count, width = payload.shape
-        at = (position[:, None] + np.arange(count)) % RING
-        frame, sample = at // FRAME_SAMPLES, at % FRAME_SAMPLES
-        self._octets[rows[:, None], frame, sample, :width] = payload
-        self._filled[rows[:, None], frame, sample] = True
 
     def _pack(self, octets: Octets, rows: Indices) -> Octets:
         count, samples, widest = octets.shape

@@ -18,7 +18,7 @@ from ..codecs.coder import Coder
 from ..codecs.opus import Opus
 from ..codecs.plc import FRAMES_KEPT, Concealer
 from ..codecs.resample import NARROW, WIDE, Downsampler
-from .jitter import JitterBuffer
+from .jitter import Drawn, JitterBuffer
 from .rows import RATE_HZ
 from .rtp import Flags, Indices, Integers, Octets, RtpBatch
 
@@ -65,7 +65,7 @@ class Receiver:
         self._concealer: Concealer = Concealer(capacity)
         self._wide_concealer: Concealer = Concealer(capacity, 16000)
         self._downsampler: Downsampler = Downsampler(capacity)
-        self._taken: Integers = np.zeros(capacity, np.int64)  # frames taken since one was pulled
+        self._taken: Integers = np.zeros(capacity, np.int64)  # frames kept since the concealer was told
         self._recent: Octets = np.zeros((capacity, FRAMES_KEPT, NARROW), np.uint8)  # the last of them, by number
 
     def open(self, row: int, codec: Codec, coder: Coder) -> None:
@@ -104,7 +104,8 @@ class Receiver:
 
     def begun(self, rows: Indices) -> Flags:
         """Say on which of `rows` audio has come."""
-        return self._narrow.begun[rows] | self._broad.begun[rows]
+        begun = self._narrow.begun[rows]
+        return begun | self._broad.begun[rows] if self._broad_rows else begun
 
     def delay(self, rows: Indices) -> Integers:
         """Return how many samples ago what is pulled next came, int[n]; to be asked once a tick, of what is pulled."""
@@ -138,14 +139,16 @@ class Receiver:
         for coder, at in self._bank.groups(rows):
             own = rows if at.size == rows.size else rows[at]
             buffer = self._narrow if coder.octets_per_tick == 1 else self._broad
-            octets, have = buffer.pull(own, coder.ahead)
+            drawn = buffer.draw(own, coder.ahead)
+            octets, have = drawn.octets, drawn.have
             said = coder.decode(octets[:, : have.shape[1] * coder.octets_per_tick], have, own)
             if coder.rate_hz > RATE_HZ:
                 said = said if coder.conceals else self._wide_concealer.step(said, np.repeat(have, 2, axis=1), own)
                 wide.append((at, said))
                 said = self._downsampler.step(said, own)
+            elif coder.octets_per_tick == 1:
+                self._mend(coder, drawn, said, own)
             else:
-                self._recall(coder, own)
                 said = self._concealer.step(said, have, own)
             if at.size == rows.size:
                 frames = said
@@ -164,12 +167,27 @@ class Receiver:
         """Return the next 20 ms of each of `rows`, which are whole, as it came: uint8[n, 160]."""
         octets, _ = self._narrow.pull(rows)
         self._narrow.delay(rows)  # a recording may begin at any time, and wants to know
-        self._recent[rows, self._taken[rows] % FRAMES_KEPT] = octets
-        self._taken[rows] += 1
+        self._keep(octets, rows)
         return octets
 
+    def _mend(self, coder: Coder, drawn: Drawn, said: Frames, rows: Indices) -> None:
+        """Make up in `said`, the audio of what was drawn, what is missing. What needs nothing is kept as octets."""
+        fine = drawn.whole & self._concealer.settled(rows)
+        if fine.all():
+            self._keep(drawn.octets, rows)
+            return
+        self._keep(drawn.octets[fine], rows[fine])
+        rest = ~fine
+        self._recall(coder, rows[rest])
+        said[rest] = self._concealer.step(said[rest], drawn.have[rest], rows[rest])
+
+    def _keep(self, octets: Octets, rows: Indices) -> None:
+        taken = self._taken[rows]
+        self._recent[rows, taken % FRAMES_KEPT] = octets
+        self._taken[rows] = taken + 1
+
     def _recall(self, coder: Coder, rows: Indices) -> None:
-        """Let the concealer know of what was taken last, for the case that what follows is missing."""
+        """Let the concealer know of what was kept last, for the case that what follows is missing."""
         taken = self._taken[rows]
         if not taken.any():
             return
