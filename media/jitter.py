@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from .frame_ring import AHEAD, BEHIND, FRAMES, RING, FrameRing
 from .headroom import Headroom
 from .rows import FRAME_SAMPLES, RATE_HZ
-from .rtp import HEADER, TIMESTAMP_MODULUS, Flags, Indices, Integers, Octets, RtpBatch, rounds, timestamp_gap
+from .rtp import HEADER, TIMESTAMP_MODULUS, Flags, Indices, Integers, Octets, RtpBatch, timestamp_gap
 
 QUIET_TICKS: Final = 10
 """Without a packet for so long a source is silent or gone, and what is missing is not counted as concealed."""
@@ -105,9 +105,8 @@ class JitterBuffer:
 
         `now_tick` counts ticks; the packets came at least `early` samples before the next.
         """
-        for turn in rounds(batch.rows):
-            turned = batch if turn.size == len(batch) else batch.where(turn)
-            rest = self._plain(turned, now_tick, early) if self._widest == 1 else turned
+        for turn in batch.rounds():
+            rest = self._plain(turn, now_tick, early) if self._widest == 1 else turn
             if rest is not None:
                 self._push_round(rest, now_tick, early)
 

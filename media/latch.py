@@ -83,14 +83,16 @@ class Latch:
         `sources` are those of the first packets; the packets after them came on connected sockets, from whom is right.
         """
         count = len(sources)
-        negotiated = (payload_type == self.audio_type[rows]) | (payload_type == self.event_type[rows])
+        known, negotiated = self._known[rows], payload_type == self.audio_type[rows]
+        if not count and known.all() and negotiated.all():
+            return Accepted(known, ~known, [])
+        negotiated |= payload_type == self.event_type[rows]
         right, old = np.ones(rows.size, np.bool_), np.zeros(rows.size, np.bool_)
         if count:
             own, key = rows[:count], np.fromiter((hash(source[:2]) for source in sources), np.int64, count)
             old[:count] = (key == self._previous[own]) & (now_s < self._until_s[own])
             self._latch(np.flatnonzero(self._free[own] & negotiated[:count] & ~old[:count]), own, key)
             right[:count] = key == self._source[own]
-        known = self._known[rows]
         mask = known & (right | old)
         heard: list[tuple[int, Address]] = []
         for index in np.flatnonzero((mask & right & negotiated)[:count] & ~self._heard[rows[:count]]).tolist():

@@ -154,7 +154,8 @@ class Pipeline:
         if not good.all():
             broken = received.rows[~good]
             np.add.at(legs.invalid, broken[legs.flowing[broken]], 1)
-        np.add.at(legs.invalid, batch.rows[accepted.foreign], 1)
+        if accepted.foreign.any():
+            np.add.at(legs.invalid, batch.rows[accepted.foreign], 1)
         if not accepted.mask.all():
             batch = batch.where(accepted.mask)
         legs.count_received(batch.rows, batch.length)

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from .rtcp import ReportBlock
-from .rtp import Flags, Indices, Integers, RtpBatch, rounds, timestamp_gap
+from .rtp import TIMESTAMP_MODULUS, Flags, Indices, Integers, RtpBatch, timestamp_gap
 
 MAX_DROPOUT: Final = 3000
 MAX_MISORDER: Final = 100
@@ -20,23 +20,30 @@ SEQUENCE_MODULUS: Final = 1 << 16
 
 _NONE: Final = -1
 
+_SSRC, _HIGHEST, _RECEIVED, _TIMESTAMP = range(4)
+_CLOCK, _JITTER, _ARRIVAL, _ = range(4)
+"""The columns of two tables: of what every packet changes, a row is read and written at once."""
+
 
 class Reception:
     """Statistics of the source on each row."""
 
     def __init__(self, capacity: int) -> None:
-        self._clock_hz: Integers = np.zeros(capacity, np.int64)  # 0 while closed
-        self._ssrc: Integers = np.full(capacity, _NONE, np.int64)
+        self._table: Integers = np.zeros((capacity, 4), np.int64)
+        self._times = np.zeros((capacity, 4), np.float64)
+        self._clock_hz = self._times[:, _CLOCK]  # 0 while closed
+        self._ssrc: Integers = self._table[:, _SSRC]
+        self._ssrc[:] = _NONE
         self._base: Integers = np.zeros(capacity, np.int64)  # first sequence number
-        self._highest: Integers = np.zeros(capacity, np.int64)  # sequence number, extended by cycles
+        self._highest: Integers = self._table[:, _HIGHEST]  # sequence number, extended by cycles
         self._bad: Integers = np.full(capacity, _NONE, np.int64)  # what would follow one far off
-        self._received: Integers = np.zeros(capacity, np.int64)  # packets of the present source
+        self._received: Integers = self._table[:, _RECEIVED]  # packets of the present source
         self._lost_before: Integers = np.zeros(capacity, np.int64)  # packets of the sources before
         self._expected_prior: Integers = np.zeros(capacity, np.int64)  # at the last report
         self._received_prior: Integers = np.zeros(capacity, np.int64)
-        self._jitter = np.zeros(capacity, np.float64)  # RTP ticks
-        self._timestamp: Integers = np.zeros(capacity, np.int64)  # of the last packet
-        self._arrival = np.zeros(capacity, np.float64)  # seconds, of the last packet
+        self._jitter = self._times[:, _JITTER]  # RTP ticks
+        self._timestamp: Integers = self._table[:, _TIMESTAMP]  # of the last packet
+        self._arrival = self._times[:, _ARRIVAL]  # seconds, of the last packet
 
     def open(self, row: int, clock_hz: int, *, lost: int = 0) -> None:
         """Count on `row` anew, for timestamps of `clock_hz`, on top of `lost` packets before."""
@@ -51,9 +58,10 @@ class Reception:
 
     def push(self, batch: RtpBatch, now_s: float) -> None:
         """Count the packets of `batch`, which came at `now_s`; those of closed rows are ignored."""
-        for turn in rounds(batch.rows):
-            chosen = turn[self._clock_hz[batch.rows[turn]] > 0]
-            self._push_round(batch if chosen.size == len(batch) else batch.where(chosen), now_s)
+        for turn in batch.rounds():
+            rest = self._go_on(turn, now_s)
+            if rest is not None:
+                self._push_round(rest.where(self._clock_hz[rest.rows] > 0), now_s)
 
     def block(self, row: int, *, last_sr: int = 0, delay_since_last_sr: int = 0) -> ReportBlock | None:
         """Return the report block of `row`'s source, and begin the next interval; None if nothing has come.
@@ -91,6 +99,31 @@ class Reception:
         if self._ssrc[row] == _NONE:
             return 0
         return max(0, int(self._highest[row] - self._base[row]) + 1 - int(self._received[row]))
+
+    def _go_on(self, batch: RtpBatch, now_s: float) -> RtpBatch | None:
+        """Count the packets that follow the one before in everything; return the others, if any.
+
+        No row occurs twice.
+        """
+        rows = batch.rows
+        now = self._table[rows]
+        gap = (batch.timestamp - now[:, _TIMESTAMP]) & (TIMESTAMP_MODULUS - 1)
+        follows = (batch.ssrc == now[:, _SSRC]) & (batch.sequence == (now[:, _HIGHEST] + 1) & (SEQUENCE_MODULUS - 1))
+        follows &= (gap > 0) & (gap < TIMESTAMP_MODULUS // 2)
+        rest = None
+        if not follows.all():
+            rest, batch = batch.where(~follows), batch.where(follows)
+            rows, now, gap = batch.rows, now[follows], gap[follows]
+        now[:, _HIGHEST] += 1
+        now[:, _RECEIVED] += 1
+        now[:, _TIMESTAMP] = batch.timestamp
+        self._table[rows] = now
+        times = self._times[rows]
+        deviation = np.abs((now_s - times[:, _ARRIVAL]) * times[:, _CLOCK] - gap)
+        times[:, _JITTER] += (deviation - times[:, _JITTER]) / 16
+        times[:, _ARRIVAL] = now_s
+        self._times[rows] = times
+        return rest
 
     def _push_round(self, batch: RtpBatch, now_s: float) -> None:
         # No row occurs twice.

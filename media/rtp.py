@@ -36,6 +36,9 @@ _MARKER: Final = 0x80
 _RTCP_FIRST: Final = 192
 _RTCP_LAST: Final = 223
 """What the second octet of an RTCP packet lies within; no RTP payload type may look like it (RFC 5761 section 4)."""
+_TOP: Final = np.arange(1 << 16)
+_PLAIN: Final = (_TOP >> 8 == _VERSION << 6) & ((_TOP & 0xFF < _RTCP_FIRST) | (_TOP & 0xFF > _RTCP_LAST))
+"""Whether a packet that begins with these two octets has a header of 12 octets and no padding, as nearly all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class RtpBatch:
     start: Integers  # octet of the packet at which the payload begins
     length: Integers  # octets of payload, without padding
     data: Octets  # [m, MAX_PACKET], the receive buffer
+    distinct: bool = False  # it is known that no row occurs twice
 
     def __len__(self) -> int:
         return self.index.size
@@ -69,7 +73,15 @@ class RtpBatch:
             start=self.start[chosen],
             length=self.length[chosen],
             data=self.data,
+            distinct=self.distinct,
         )
+
+    def rounds(self) -> Iterator[RtpBatch]:
+        """Return the packets of each of `rounds`."""
+        if self.distinct:
+            yield self
+        else:
+            yield from (self.where(turn) for turn in rounds(self.rows))
 
 
 def parse_batch(
@@ -80,28 +92,26 @@ def parse_batch(
     Return the well-formed ones, and which those are: bool[n]. Any octets will do.
     """
     index = np.arange(lengths.size) if slots is None else slots
-    head = np.ascontiguousarray(data[: lengths.size, :HEADER] if slots is None else data[slots, :HEADER])
-    head = head.view(_FIXED)[:, 0]
+    words = data.view(">u4")[index, : HEADER // 4].astype(np.int64)
     whole = lengths.astype(np.int64)
-    first, second = head["first"], head["second"]
-    good = (whole >= HEADER) & (whole <= data.shape[1]) & (first >> 6 == _VERSION)
-    good &= (second < _RTCP_FIRST) | (second > _RTCP_LAST)
-    start = HEADER + 4 * (first & 0x0F).astype(np.int64)
-    _skip_extension(data, index, first, start, whole, good)
-    length = whole - start
-    _strip_padding(data, index, first, whole, length, good)
-    good &= length >= 0
+    top = words[:, 0] >> 16  # the first two octets
+    good = _PLAIN[top] & (whole >= HEADER) & (whole <= data.shape[1])
+    if good.all():
+        start, length = np.full(whole.size, HEADER), whole - HEADER
+    else:
+        start, length, good = _measure(data, index, top, whole)
     batch = RtpBatch(
         index=index,
         rows=rows,
-        payload_type=second & np.uint8(0x7F),
-        marker=second >= _MARKER,
-        sequence=head["sequence"].astype(np.int64),
-        timestamp=head["timestamp"].astype(np.int64),
-        ssrc=head["ssrc"].astype(np.int64),
+        payload_type=(top & 0x7F).astype(np.uint8),
+        marker=top & _MARKER != 0,
+        sequence=words[:, 0] & 0xFFFF,
+        timestamp=words[:, 1],
+        ssrc=words[:, 2],
         start=start,
         length=length,
         data=data,
+        distinct=bool(np.bincount(rows).max(initial=0) <= 1),
     )
     return batch if good.all() else batch.where(good), good
 
@@ -148,7 +158,21 @@ def rounds(rows: Indices) -> Iterator[Indices]:
         yield order[turn == number]
 
 
-def _skip_extension(data: Octets, index: Indices, first: Octets, start: Integers, whole: Integers, good: Flags) -> None:
+def _measure(data: Octets, index: Indices, top: Integers, whole: Integers) -> tuple[Integers, Integers, Flags]:
+    """Return where each payload begins, how long it is, and which packets are well-formed."""
+    first, second = top >> 8, top & 0xFF
+    good = (whole >= HEADER) & (whole <= data.shape[1]) & (first >> 6 == _VERSION)
+    good &= (second < _RTCP_FIRST) | (second > _RTCP_LAST)
+    start = HEADER + 4 * (first & 0x0F)
+    _skip_extension(data, index, first, start, whole, good)
+    length = whole - start
+    _strip_padding(data, index, first, whole, length, good)
+    return start, length, good & (length >= 0)
+
+
+def _skip_extension(
+    data: Octets, index: Indices, first: Integers, start: Integers, whole: Integers, good: Flags
+) -> None:
     # Section 5.3.1: two octets of profile, two of length in 32-bit words, not counting these four octets.
     extended = np.flatnonzero(good & (first & _EXTENSION != 0))
     if not extended.size:
@@ -161,7 +185,9 @@ def _skip_extension(data: Octets, index: Indices, first: Octets, start: Integers
     start[extended] += 4 + 4 * words
 
 
-def _strip_padding(data: Octets, index: Indices, first: Octets, whole: Integers, length: Integers, good: Flags) -> None:
+def _strip_padding(
+    data: Octets, index: Indices, first: Integers, whole: Integers, length: Integers, good: Flags
+) -> None:
     # Section 5.1: the last octet says how much padding there is, itself included.
     padded = np.flatnonzero(good & (first & _PADDING != 0))
     if not padded.size:
