@@ -41,7 +41,7 @@ REQUEST: Final = np.dtype(
         ("rest", "u8", 3),
     ]
 )
-ANSWER: Final = np.dtype([("tag", "u8"), ("result", "i4"), ("flags", "u4")])
+ANSWER: Final = np.dtype([("tag", "i8"), ("result", "i4"), ("flags", "u4")])
 
 _PARAMETERS: Final = np.dtype(
     [
@@ -74,6 +74,9 @@ _MACHINES: Final = ("x86_64", "aarch64")
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _LIBC.syscall.restype = ctypes.c_long
+_ENTER_CALL: Final = _LIBC["syscall"]
+_ENTER_CALL.restype = ctypes.c_long
+_ENTER_CALL.argtypes = [ctypes.c_long, *[ctypes.c_uint] * 4, ctypes.c_void_p, ctypes.c_size_t]
 
 
 class Ring:
@@ -123,11 +126,15 @@ class Ring:
         """Carry out the requests at `places`, one after the other."""
         count = places.size
         tail = int(self._request_tail[0])
-        self._request_numbers[(self._turns[:count] + tail) & self._mask] = places
+        first = tail & self._mask
+        if first + count <= self._request_numbers.size:
+            self._request_numbers[first : first + count] = places
+        else:
+            self._request_numbers[(self._turns[:count] + tail) & self._mask] = places
         self._request_tail[0] = (tail + count) & 0xFFFFFFFF
         while count > 0:
             try:
-                count -= _call(_ENTER, self._descriptor, count, 0, 0, None, 0)
+                count -= _enter(self._descriptor, count)
             except InterruptedError:
                 continue
 
@@ -138,14 +145,18 @@ class Ring:
         """
         self.submit(places)
         answers = self._said()
-        self._results[answers["tag"].astype(np.intp)] = answers["result"]
+        self._results[answers["tag"]] = answers["result"]
         return self._results[places]
 
     def _said(self) -> NDArray[Any]:
-        """Return what was said since the last time, ANSWER[n]: of quiet requests that failed, too."""
+        """Return what was said since the last time, ANSWER[n], to be read at once; by quiet requests if they failed."""
         head = int(self._answer_head[0])
         count = (int(self._answer_tail[0]) - head) & 0xFFFFFFFF
-        said = self._answers[(self._turns[:count] + head) & self._answer_mask]
+        first = head & self._answer_mask
+        if first + count <= self._answers.size:
+            said = self._answers[first : first + count]
+        else:
+            said = self._answers[(self._turns[:count] + head) & self._answer_mask]
         self._answer_head[0] = (head + count) & 0xFFFFFFFF
         return said
 
@@ -163,8 +174,15 @@ def _power_of_two(least: int) -> int:
     return 1 << max(0, least - 1).bit_length()
 
 
+def _enter(descriptor: int, count: int) -> int:
+    return _checked(_ENTER_CALL(_ENTER, descriptor, count, 0, 0, None, 0))
+
+
 def _call(number: int, *arguments: Any) -> int:
-    result = int(_LIBC.syscall(number, *arguments))
+    return _checked(_LIBC.syscall(number, *arguments))
+
+
+def _checked(result: int) -> int:
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, f"io_uring: {os.strerror(code)}")

@@ -56,6 +56,9 @@ class Taken(NamedTuple):
     lengths: list[int]
 
 
+_NOTHING: Final = np.zeros(0, np.intp), np.zeros(0, np.intp), np.zeros(0, np.int32)
+
+
 class UdpTransport:
     """Non-blocking UDP sockets under one epoll, level-triggered so that no read ever comes up empty."""
 
@@ -182,6 +185,8 @@ class UdpTransport:
         sockets. What came by RTCP is added to `control`.
         """
         strange, known, sources = self._take(control)
+        if not strange.rows and not known.rows:
+            return _NOTHING, sources
         rows, slots, lengths = (first + second for first, second in zip(strange, known, strict=True))
         return (np.array(rows, np.intp), np.array(slots, np.intp), np.array(lengths, np.int32)), sources
 

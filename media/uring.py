@@ -3,7 +3,8 @@
 Only connected sockets are, the normal case of a call that talks; whoever is still to be heard, and RTCP, goes the
 other way. Each row has one request to receive and one to send, prepared once. Sockets are asked whether something has
 come, without a poll: each once a tick, and again those where a second packet is to be expected - since none came in
-the tick before, or a second one did - and each of the others every LOOK_AGAIN ticks, so that nothing piles up.
+the tick before, or a second one did - and each of the others every LOOK_AGAIN ticks, so that nothing piles up. These
+come in blocks of rows, so that with few rows most ticks have none of them.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ Indices = NDArray[np.intp]
 Lengths = NDArray[np.int32]
 
 LOOK_AGAIN: Final = 8
+BLOCK: Final = 64
 
 
 class UringTransport(UdpTransport):
@@ -35,6 +37,7 @@ class UringTransport(UdpTransport):
         self._ringed: NDArray[np.bool_] = np.zeros(capacity, np.bool_)
         self._ringed_rows: Indices = np.flatnonzero(self._ringed)
         self._again: NDArray[np.bool_] = np.zeros(capacity, np.bool_)  # a second packet is to be expected
+        self._look: Indices = np.arange(capacity) // BLOCK % LOOK_AGAIN  # in which of so many ticks to look again
         self._tick: int = 0
         self._capacity: int = capacity
         self._first_slot: int = len(self._slots)
@@ -42,6 +45,7 @@ class UringTransport(UdpTransport):
         requests = self._ring.requests
         requests["operation"][:capacity] = RECEIVE
         requests["length"][:capacity] = MAX_PACKET
+        requests["address"][:capacity] = self._places[self._first_slot : self._first_slot + capacity]
         requests["operation"][capacity : 2 * capacity] = SEND
         requests["flags"][capacity : 2 * capacity] = QUIET
 
@@ -59,7 +63,7 @@ class UringTransport(UdpTransport):
         """See Transport."""
         control: list[ControlPacket] = []
         polled, sources = self._poll_all(control)
-        packets = [polled]
+        packets = [polled] if polled[0].size else []
         rest, turn = self._ringed_rows, 0
         while rest.size and turn < ROUNDS:
             found, length = self._read_ring(rest, turn)
@@ -68,7 +72,11 @@ class UringTransport(UdpTransport):
             self._again[rest] |= turn > 0
             turn += 1
         self._tick += 1
-        found, slot, length = (np.concatenate(part) for part in zip(*packets, strict=True))
+        if len(packets) == 1:
+            found, slot, length = packets[0]
+        else:
+            packets = packets or [polled]
+            found, slot, length = (np.concatenate(part) for part in zip(*packets, strict=True))
         return Received(found, self._data, length, sources, control, slot)
 
     def send(self, rows: NDArray[np.intp], packets: Packets) -> None:
@@ -100,15 +108,20 @@ class UringTransport(UdpTransport):
 
     def _read_ring(self, rows: Indices, turn: int) -> tuple[Indices, Lengths]:
         """Ask `rows` for a packet each, for the slots of `turn`; return the rows that had one, and its length."""
-        self._ring.requests["address"][rows] = self._places[self._first_slot + turn * self._capacity + rows]
+        addresses = self._ring.requests["address"]
+        if turn:
+            addresses[rows] = self._places[self._first_slot + turn * self._capacity + rows]
         results = self._ring.ask(rows)
+        if turn:
+            addresses[rows] = self._places[self._first_slot + rows]
         came = results >= 0
-        return rows[came], results[came]
+        return (rows, results) if came.all() else (rows[came], results[came])
 
     def _expectant(self, asked: Indices, found: Indices) -> Indices:
         """Return those of `found` that may have another packet; remember of all `asked` for the next tick."""
-        expectant = found[self._again[found] | (found % LOOK_AGAIN == self._tick % LOOK_AGAIN)]
-        self._again[asked] = True
+        expectant = found[self._again[found] | (self._look[found] == self._tick % LOOK_AGAIN)]
+        if found.size < asked.size:
+            self._again[asked] = True
         self._again[found] = False
         return expectant
 
