@@ -60,30 +60,44 @@ def _alaw_codes() -> Octets:
     return ((code | np.where(negative, 0, 0x80)) ^ _ALAW_TOGGLE).astype(np.uint8)
 
 
+def _pairs(values: Samples) -> NDArray[np.complex64]:
+    # By the 16 bits that two octets are in memory; a pair of samples is moved as one number.
+    octets = np.arange(65536, dtype=np.uint16).view(np.uint8).reshape(-1, 2)
+    return values[octets].view(np.complex64)[:, 0]
+
+
 ULAW_VALUES: Final = _ulaw_values()
 ALAW_VALUES: Final = _alaw_values()
+_ULAW_PAIRS: Final = _pairs(ULAW_VALUES)
+_ALAW_PAIRS: Final = _pairs(ALAW_VALUES)
 ULAW_CODES: Final = _ulaw_codes()
 ALAW_CODES: Final = _alaw_codes()
 
 
 def decode_ulaw(octets: Octets) -> Samples:
     """Return the samples of mu-law `octets`, in the same shape."""
-    return ULAW_VALUES[octets]
+    return _decode(octets, ULAW_VALUES, _ULAW_PAIRS)
 
 
 def decode_alaw(octets: Octets) -> Samples:
     """Return the samples of A-law `octets`, in the same shape."""
-    return ALAW_VALUES[octets]
+    return _decode(octets, ALAW_VALUES, _ALAW_PAIRS)
 
 
 def encode_ulaw(samples: Samples) -> Octets:
     """Return `samples` in mu-law, in the same shape; what is beyond 16 bits is clipped."""
-    return ULAW_CODES[whole(samples).view(np.uint16)]
+    return ULAW_CODES.take(whole(samples).view(np.uint16))
 
 
 def encode_alaw(samples: Samples) -> Octets:
     """Return `samples` in A-law, in the same shape; what is beyond 16 bits is clipped."""
-    return ALAW_CODES[whole(samples).view(np.uint16)]
+    return ALAW_CODES.take(whole(samples).view(np.uint16))
+
+
+def _decode(octets: Octets, values: Samples, pairs: NDArray[np.complex64]) -> Samples:
+    if octets.flags.c_contiguous and octets.ndim and octets.shape[-1] % 2 == 0:
+        return pairs.take(octets.view(np.uint16)).view(np.float32)
+    return values.take(octets)
 
 
 def whole(samples: Samples) -> NDArray[np.int16]:

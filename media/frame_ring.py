@@ -6,11 +6,12 @@ those in part it is kept which samples are there. `at` stands for places of fram
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .rows import FRAME_SAMPLES
+from .rows import FRAME_SAMPLES, elements
 from .rtp import Flags, Indices, Integers, Octets
 
 AHEAD: Final = 48
@@ -30,6 +31,7 @@ class FrameRing:
 
     def __init__(self, capacity: int, octets_per_tick: int) -> None:
         self._octets: Octets = np.zeros((capacity * FRAMES, FRAME_SAMPLES, octets_per_tick), np.uint8)
+        self._frames: NDArray[Any] = elements(self._octets)
         self._fill: Octets = np.full(capacity * FRAMES, _EMPTY, np.uint8)
         self._filled: Flags = np.zeros((capacity * FRAMES, FRAME_SAMPLES), np.bool_)  # of frames in part
 
@@ -63,7 +65,7 @@ class FrameRing:
 
     def octets(self, at: Indices) -> Octets:
         """Return what lies there, uint8[n, 160, octets per tick]; it means something where samples are there."""
-        return self._octets[at]
+        return self._octets.take(at, axis=0)
 
     def drop(self, at: Indices) -> None:
         """Let nothing be there of these frames."""
@@ -72,6 +74,11 @@ class FrameRing:
     def put(self, at: Indices, octets: Octets) -> None:
         """Put whole frames, uint8[n, 160, width]."""
         self._octets[at, :, : octets.shape[2]] = octets
+        self._fill[at] = _FULL
+
+    def take_over(self, at: Indices, frames: NDArray[Any]) -> None:
+        """Put whole frames of the widest samples, given as `elements`."""
+        self._frames[at] = frames
         self._fill[at] = _FULL
 
     def place(self, rows: Indices, position: Integers, octets: Octets) -> None:

@@ -10,13 +10,14 @@ Headroom is known to the tick only, so a source whose packets waver by less than
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .arrival import Arrival
 from .haste import Haste
-from .rows import FRAME_MS, FRAME_SAMPLES, RATE_HZ
+from .rows import FRAME_MS, FRAME_SAMPLES, RATE_HZ, elements
 from .rtp import Indices, Integers
 
 MAX_DELAY: Final = 200 * RATE_HZ // 1000
@@ -46,6 +47,7 @@ class Headroom:
 
     def __init__(self, capacity: int) -> None:
         self._table: Integers = np.zeros((capacity, 8), np.int64)  # what every packet changes
+        self._records: NDArray[Any] = elements(self._table)
         columns = self._table.T
         self._end: Integers = columns[_END]  # tick at which the review is over
         self._seen: Integers = columns[_SEEN]  # packets
@@ -74,15 +76,16 @@ class Headroom:
         They came at least `early` samples before the next tick (see `haste`).
         """
         self.arrival.turn(now_tick)
-        now = self._table[rows]
+        records = self._records.take(rows)
+        now = records.view(np.int64).reshape(rows.size, 8)
         now[:, _ARRIVAL_MOST] = np.maximum(now[:, _ARRIVAL_MOST], headroom + now[:, _ARRIVAL_MOVED])
         shift = np.zeros(rows.size, np.int64)
         over = np.flatnonzero(now_tick >= now[:, _END])
         if over.size:
-            self._table[rows] = now
+            self._records[rows] = records
             shift[over] = self._conclude(rows[over], now_tick)
             headroom = headroom - shift
-            now = self._table[rows]
+            now[over] = self._table[rows[over]]
         now[:, _SEEN] += 1
         now[:, _LEAST] = np.minimum(now[:, _LEAST], headroom)
         now[:, _HASTE_LEAST] = np.minimum(now[:, _HASTE_LEAST], headroom + early)
@@ -90,7 +93,7 @@ class Headroom:
         now[:, _LATE_RUN] += 1
         late = headroom < 0
         now[~late, _LATE_RUN] = 0
-        self._table[rows] = now
+        self._records[rows] = records
         if late.any():
             shift[late] -= self._make_room(rows[late], headroom[late])
         if shift.any():

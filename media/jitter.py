@@ -17,14 +17,14 @@ the RTP timestamp.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .frame_ring import AHEAD, BEHIND, FRAMES, RING, FrameRing
 from .headroom import Headroom
-from .rows import FRAME_SAMPLES, RATE_HZ
+from .rows import FRAME_SAMPLES, RATE_HZ, elements
 from .rtp import HEADER, TIMESTAMP_MODULUS, Flags, Indices, Integers, Octets, RtpBatch, timestamp_gap
 
 QUIET_TICKS: Final = 10
@@ -39,8 +39,6 @@ _PLAY, _HEAD, _LEAD, _QUIET, _SSRC, _SEQUENCE, _STRAY, _SIZE = range(8)
 """The columns of the table. The first four go on with every tick, round and round within powers of two:"""
 _STEP: Final = np.array([FRAME_SAMPLES, 1, -FRAME_SAMPLES, 1])
 _WITHIN: Final = np.array([TIMESTAMP_MODULUS - 1, FRAMES - 1, -1, -1])
-
-_ALL: Final = np.ones((1, FRAME_SAMPLES), np.bool_)
 
 
 class Drawn(NamedTuple):
@@ -67,6 +65,7 @@ class JitterBuffer:
         self._units: Integers = np.ones(capacity, np.int64)  # of the RTP timestamp, a sample
         self._target: Integers = np.zeros(capacity, np.int64)  # samples the first packet waits
         self._table: Integers = np.zeros((capacity, 8), np.int64)
+        self._records: NDArray[Any] = elements(self._table)
         columns = self._table.T
         self._play: Integers = columns[_PLAY]  # RTP timestamp of the first sample that is played next
         self._head: Integers = columns[_HEAD]  # frame of the ring where that lies
@@ -120,10 +119,13 @@ class JitterBuffer:
         Octets mean something only where `have` is set. A row of fewer octets a sample than the buffer's
         widest has its octets at the beginning. With `ahead`, so many of the samples after the frame are seen, too.
         """
-        now, ring = self._table[rows], self._ring
+        ring, records = self._ring, self._records.take(rows)
+        now = records.view(np.int64).reshape(rows.size, 8)
         at = ring.places(rows, now[:, _HEAD])
         octets, whole = ring.octets(at), ring.whole(at)
-        have = seen = _ALL.repeat(rows.size, axis=0) if whole.all() else self._draw_part(at, whole, now, rows)
+        have = seen = np.ones((rows.size, FRAME_SAMPLES), np.bool_)
+        if not whole.all():
+            self._draw_part(have, at, np.flatnonzero(~whole), now, rows)
         if ahead:
             after = ring.places(rows, now[:, _HEAD] + 1)
             octets = np.concatenate([octets, ring.octets(after)[:, :ahead]], axis=1)
@@ -134,7 +136,7 @@ class JitterBuffer:
             now[:, _PLAY] += FRAME_SAMPLES * (self._units[rows] - 1)
         now[:, :_SSRC] += _STEP
         now[:, :_SSRC] &= _WITHIN
-        self._table[rows] = now
+        self._records[rows] = records
         return Drawn(self._pack(octets, rows), seen, whole)
 
     def whole(self, rows: Indices) -> Flags:
@@ -145,17 +147,13 @@ class JitterBuffer:
         """Return how many samples ago what is pulled next came, int[n]; to be asked once a tick (see `arrival`)."""
         return self._headroom.arrival.step(rows)
 
-    def _draw_part(self, at: Indices, whole: Flags, now: Integers, rows: Indices) -> Flags:
-        """Return which samples are there of the frames `at`, not all of which are `whole`; count what is not."""
-        have = np.zeros((rows.size, FRAME_SAMPLES), np.bool_)
-        have[whole] = True
-        short = np.flatnonzero(~whole)
+    def _draw_part(self, have: Flags, at: Indices, short: Indices, now: Integers, rows: Indices) -> None:
+        """Say in `have` which samples are there of those frames that are short of some, and count what is not."""
         have[short] = filled = self._ring.flags(at[short])
         came = np.count_nonzero(filled, axis=1)
         heard = (now[short, _LEAD] <= 0) & (now[short, _QUIET] < QUIET_TICKS)
         self.concealed[rows[short]] += np.where(heard, FRAME_SAMPLES - came, 0)
         self.begun[rows[short[came > 0]]] = True
-        return have
 
     def _plain(self, batch: RtpBatch, now_tick: int, early: int) -> RtpBatch | None:
         """Place the packets that are a frame for an empty place, of a source that goes on; return the others, if any.
@@ -163,7 +161,8 @@ class JitterBuffer:
         No row occurs twice.
         """
         rows = batch.rows
-        now = self._table[rows]
+        records = self._records.take(rows)
+        now = records.view(np.int64).reshape(rows.size, 8)
         headroom = (batch.timestamp - now[:, _PLAY]) & (TIMESTAMP_MODULUS - 1)  # one that is too late is far off
         frame, off = np.divmod(headroom, FRAME_SAMPLES)
         at = self._ring.places(rows, now[:, _HEAD] + frame)
@@ -172,15 +171,16 @@ class JitterBuffer:
         rest = None
         if not plain.all():
             rest, batch = batch.where(~plain), batch.where(plain)
-            rows, now, headroom, at = batch.rows, now[plain], headroom[plain], at[plain]
+            rows, records, headroom, at = batch.rows, records[plain], headroom[plain], at[plain]
+            now = records.view(np.int64).reshape(rows.size, 8)
         now[:, _QUIET] = now[:, _STRAY] = 0
         now[:, _SEQUENCE] = batch.sequence
-        self._table[rows] = now
+        self._records[rows] = records
         shift = self._headroom.step(rows, headroom, now_tick, early)
         if shift.any():
             self._shift(batch, np.full(rows.size, FRAME_SAMPLES), headroom, shift)
         else:
-            self._ring.put(at, batch.data[batch.index, HEADER : HEADER + FRAME_SAMPLES, None])
+            self._ring.take_over(at, batch.octets(FRAME_SAMPLES))
         return rest
 
     def _push_round(self, batch: RtpBatch, now_tick: int, early: int) -> None:

@@ -7,7 +7,7 @@ so that the many rows that need little have little. What nobody listens to can b
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from ..codecs.opus import Opus
 from ..codecs.plc import FRAMES_KEPT, Concealer
 from ..codecs.resample import NARROW, WIDE, Downsampler
 from .jitter import Drawn, JitterBuffer
-from .rows import RATE_HZ
+from .rows import RATE_HZ, elements
 from .rtp import Flags, Indices, Integers, Octets, RtpBatch
 
 Frames = NDArray[np.float32]
@@ -66,7 +66,8 @@ class Receiver:
         self._wide_concealer: Concealer = Concealer(capacity, 16000)
         self._downsampler: Downsampler = Downsampler(capacity)
         self._taken: Integers = np.zeros(capacity, np.int64)  # frames kept since the concealer was told
-        self._recent: Octets = np.zeros((capacity, FRAMES_KEPT, NARROW), np.uint8)  # the last of them, by number
+        self._recent: Octets = np.zeros((capacity * FRAMES_KEPT, NARROW), np.uint8)  # the last of them, by number
+        self._recent_frames: NDArray[Any] = elements(self._recent)
 
     def open(self, row: int, codec: Codec, coder: Coder) -> None:
         """Wait on `row` for a source of `codec`; what was counted before goes on."""
@@ -183,7 +184,7 @@ class Receiver:
 
     def _keep(self, octets: Octets, rows: Indices) -> None:
         taken = self._taken[rows]
-        self._recent[rows, taken % FRAMES_KEPT] = octets
+        self._recent_frames[rows * FRAMES_KEPT + taken % FRAMES_KEPT] = elements(octets)
         self._taken[rows] = taken + 1
 
     def _recall(self, coder: Coder, rows: Indices) -> None:
@@ -193,7 +194,7 @@ class Receiver:
             return
         for ago in range(FRAMES_KEPT, 0, -1):
             known = rows[taken >= ago]
-            octets = self._recent[known, (self._taken[known] - ago) % FRAMES_KEPT]
+            octets = self._recent[known * FRAMES_KEPT + (self._taken[known] - ago) % FRAMES_KEPT]
             self._concealer.remember(coder.decode(octets, np.ones(octets.shape, np.bool_), known), known)
         self._taken[rows] = 0
 

@@ -7,10 +7,12 @@ times are those of the tick, or of the look before it, and jitter is known no be
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .rows import elements
 from .rtcp import ReportBlock
 from .rtp import TIMESTAMP_MODULUS, Flags, Indices, Integers, RtpBatch, timestamp_gap
 
@@ -31,6 +33,8 @@ class Reception:
     def __init__(self, capacity: int) -> None:
         self._table: Integers = np.zeros((capacity, 4), np.int64)
         self._times = np.zeros((capacity, 4), np.float64)
+        self._records: NDArray[Any] = elements(self._table)
+        self._timings: NDArray[Any] = elements(self._times)
         self._clock_hz = self._times[:, _CLOCK]  # 0 while closed
         self._ssrc: Integers = self._table[:, _SSRC]
         self._ssrc[:] = _NONE
@@ -106,23 +110,26 @@ class Reception:
         No row occurs twice.
         """
         rows = batch.rows
-        now = self._table[rows]
+        records = self._records.take(rows)
+        now = records.view(np.int64).reshape(rows.size, 4)
         gap = (batch.timestamp - now[:, _TIMESTAMP]) & (TIMESTAMP_MODULUS - 1)
         follows = (batch.ssrc == now[:, _SSRC]) & (batch.sequence == (now[:, _HIGHEST] + 1) & (SEQUENCE_MODULUS - 1))
         follows &= (gap > 0) & (gap < TIMESTAMP_MODULUS // 2)
         rest = None
         if not follows.all():
             rest, batch = batch.where(~follows), batch.where(follows)
-            rows, now, gap = batch.rows, now[follows], gap[follows]
+            rows, records, gap = batch.rows, records[follows], gap[follows]
+            now = records.view(np.int64).reshape(rows.size, 4)
         now[:, _HIGHEST] += 1
         now[:, _RECEIVED] += 1
         now[:, _TIMESTAMP] = batch.timestamp
-        self._table[rows] = now
-        times = self._times[rows]
+        self._records[rows] = records
+        timings = self._timings.take(rows)
+        times = timings.view(np.float64).reshape(rows.size, 4)
         deviation = np.abs((now_s - times[:, _ARRIVAL]) * times[:, _CLOCK] - gap)
         times[:, _JITTER] += (deviation - times[:, _JITTER]) / 16
         times[:, _ARRIVAL] = now_s
-        self._times[rows] = times
+        self._timings[rows] = timings
         return rest
 
     def _push_round(self, batch: RtpBatch, now_s: float) -> None:

@@ -76,6 +76,10 @@ class RtpBatch:
             distinct=self.distinct,
         )
 
+    def octets(self, count: int) -> NDArray[Any]:
+        """Return the first `count` octets behind the fixed header of each packet, as `elements`."""
+        return _parts(self.data, HEADER, count)[self.index]
+
     def rounds(self) -> Iterator[RtpBatch]:
         """Return the packets of each of `rounds`."""
         if self.distinct:
@@ -92,7 +96,7 @@ def parse_batch(
     Return the well-formed ones, and which those are: bool[n]. Any octets will do.
     """
     index = np.arange(lengths.size) if slots is None else slots
-    words = data.view(">u4")[index, : HEADER // 4].astype(np.int64)
+    words = _parts(data, 0, HEADER)[index].view(">u4").reshape(index.size, HEADER // 4).astype(np.int64)
     whole = lengths.astype(np.int64)
     top = words[:, 0] >> 16  # the first two octets
     good = _PLAIN[top] & (whole >= HEADER) & (whole <= data.shape[1])
@@ -156,6 +160,11 @@ def rounds(rows: Indices) -> Iterator[Indices]:
     turn = np.arange(rows.size) - np.repeat(begins, counts)
     for number in range(int(counts.max())):
         yield order[turn == number]
+
+
+def _parts(data: Octets, start: int, count: int) -> NDArray[Any]:
+    """Return `count` octets of each of `data` from `start` on, as elements over the same memory."""
+    return np.ndarray(len(data), np.dtype((np.void, count)), data, start, data.strides[0])
 
 
 def _measure(data: Octets, index: Indices, top: Integers, whole: Integers) -> tuple[Integers, Integers, Flags]:
