@@ -164,7 +164,7 @@ def rounds(rows: Indices) -> Iterator[Indices]:
 
 def _parts(data: Octets, start: int, count: int) -> NDArray[Any]:
     """Return `count` octets of each of `data` from `start` on, as elements over the same memory."""
-    return np.ndarray(len(data), np.dtype((np.void, count)), data, start, data.strides[0])
+    return data[:, start : start + count].view(np.dtype((np.void, count)))[:, 0]
 
 
 def _measure(data: Octets, index: Indices, top: Integers, whole: Integers) -> tuple[Integers, Integers, Flags]:
