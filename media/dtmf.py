@@ -11,14 +11,14 @@ phase has turned since the window before, and what else there is from the energy
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .dial_string import HIGH_HZ, KEYPAD, LOW_HZ
 from .protocol import DigitReceived, Event
-from .rows import FRAME_SAMPLES, RATE_HZ
+from .rows import FRAME_SAMPLES, RATE_HZ, elements
 from .tones import amplitude
 
 Floats = NDArray[np.float32]
@@ -83,11 +83,13 @@ class ToneReceiver:
     """Hears keys on all rows that may send them in-band."""
 
     def __init__(self, capacity: int) -> None:
-        self._listening: Flags = np.zeros(capacity, np.bool_)
-        self._muted: Flags = np.zeros(capacity, np.bool_)
+        self._open: Flags = np.zeros(capacity, np.bool_)
+        self._listening: Flags = np.zeros(capacity, np.bool_)  # open and not muted
         self._events: Flags = np.zeros(capacity, np.bool_)  # the peer can send telephone events
         self._played: Flags = np.zeros(capacity, np.bool_)  # it has sent a key in the audio
         self._before: Floats = np.zeros((capacity, FRAME_SAMPLES), np.float32)  # the frame before
+        self._frames_before: NDArray[Any] = elements(self._before)
+        self._lively: Flags = np.zeros(capacity, np.bool_)  # something below is to be gone on with
         self._phasors: Phasors = np.zeros((capacity, _TONES), np.complex64)  # of the window before
         self._dial: Integers = np.zeros(capacity, np.int64)  # frames of dial tone
         self._seen: Integers = np.full(capacity, NONE)  # key in the window before
@@ -97,49 +99,57 @@ class ToneReceiver:
 
     def open(self, row: int) -> None:
         """Begin to listen on `row`."""
-        self._listening[row], self._muted[row] = True, False
+        self._open[row] = self._listening[row] = True
         self._events[row] = self._played[row] = False
         self.forget(np.array([row]))
 
     def close(self, row: int) -> None:
         """Listen no more on `row`."""
-        self._listening[row] = False
+        self._open[row] = self._listening[row] = False
 
     def mute(self, row: int) -> None:
         """Do not listen on `row` for now: its peer sends telephone events, and a key must not count twice."""
-        self._muted[row] = True
+        self._listening[row] = False
 
     def tune(self, row: int, *, events: bool) -> None:
         """Listen again on `row`: there may be another peer now, which can send telephone `events` or cannot."""
-        self._muted[row], self._events[row] = False, events
+        self._listening[row], self._events[row] = self._open[row], events
 
     def forget(self, rows: Indices) -> None:
         """Let what comes next on `rows` follow nothing that was heard before."""
         for state in (self._before, self._phasors, self._dial, self._run, self._missed):
             state[rows] = 0
         self._seen[rows] = self._held[rows] = NONE
+        self._lively[rows] = False
 
     def attentive(self) -> Flags:
         """Say on which rows keys in the audio count, bool[capacity].
 
         Who can send telephone events sends keys so; that one who has done otherwise does it again is to be expected.
         """
-        return self._listening & ~self._muted & (~self._events | self._played)
+        return self._listening & (~self._events | self._played)
 
     def step(self, frames: Floats, rows: Indices, begun: Flags) -> list[tuple[int, Event]]:
         """Hear a frame, float32[n, 160] on the int16 scale, of each of `rows`; return the keys newly pressed."""
-        wanted = self._listening[rows] & ~self._muted[rows] & begun
+        wanted = self._listening[rows] & begun
         if not wanted.all():
             frames, rows = frames[wanted], rows[wanted]
-        loud = np.einsum("ij,ij->i", frames, frames) > _QUIET
+        loud = np.vecdot(frames, frames) > _QUIET
+        at = np.flatnonzero(loud | self._lively[rows])
+        events = self._listen(frames[at], loud[at], rows[at]) if at.size else []
+        self._frames_before[rows] = elements(np.ascontiguousarray(frames))
+        return events
+
+    def _listen(self, frames: Floats, loud: Flags, rows: Indices) -> list[tuple[int, Event]]:
         seen = np.full((rows.size, _HOPS), NONE)
         if loud.any():
             span = np.concatenate([self._before[rows[loud]], frames[loud]], axis=1)
             seen[loud] = self._look(span, rows[loud])
         quiet = rows[~loud]
         self._phasors[quiet] = self._dial[quiet] = 0
-        self._before[rows] = frames
-        return self._count(seen, rows)
+        events = self._count(seen, rows)
+        self._lively[rows] = loud | (self._held[rows] != NONE)
+        return events
 
     def _look(self, span: Floats, rows: Indices) -> Integers:
         """Return the key in each window of `span` float32[n, 320], int[n, 4], or NONE."""
@@ -237,10 +247,6 @@ def _response(off_hz: Floats) -> Floats:
     return np.square(np.sinc(bins) / (1 - bins * bins))
 
 
-def _ratio(db: float) -> float:
-    return 10.0 ** (db / 10.0)
-
-
 def _mean_square(dbm0: float) -> float:
     return amplitude(dbm0) ** 2 / 2
 
@@ -287,5 +293,5 @@ _DIAL_BAND: Final = _dial_band()
 _QUIET: Final = FRAME_SAMPLES * _mean_square(QUIET_DBM0)
 _QUIETEST: Final = _mean_square(QUIET_DBM0)
 _LEVEL: Final = _mean_square(LEVEL_DBM0)
-_NORMAL_TWIST: Final = _ratio(NORMAL_TWIST_DB)
-_REVERSE_TWIST: Final = _ratio(REVERSE_TWIST_DB)
+_NORMAL_TWIST: Final = 10.0 ** (NORMAL_TWIST_DB / 10.0)
+_REVERSE_TWIST: Final = 10.0 ** (REVERSE_TWIST_DB / 10.0)

@@ -12,12 +12,12 @@ written over goes on there.
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .rows import FRAME_MS, RATE_HZ
+from .rows import FRAME_MS, RATE_HZ, elements
 from .sound import Sound, Sounds
 
 FOREVER: Final = 1 << 62
@@ -27,6 +27,11 @@ BEHIND_S: Final = 1
 """How far before the newest sample of a stream a play begins."""
 RING_SHARE: Final = 0.875
 """What of a ring can be played; the rest may be written over before we are told."""
+
+_KEY, _POSITION, _LENGTH, _LEFT = range(4)
+"""The columns of the table."""
+
+_NOWHERE: Final = np.zeros(0, np.intp)
 
 Reason = Literal["ended", "stopped", "replaced", "closed"]
 
@@ -53,12 +58,15 @@ class Player:
         self._sound: list[Sound | None] = [None] * capacity
         self._job: list[int] = [0] * capacity
         self._running: NDArray[np.bool_] = np.zeros(capacity, np.bool_)  # has a play and is not paused
-        self._key: NDArray[np.int64] = np.zeros(capacity, np.int64)  # equal where sound and ring are the same
-        self._position: NDArray[np.int64] = np.zeros(capacity, np.int64)  # samples; negative in a pause
-        self._length: NDArray[np.int64] = np.zeros(capacity, np.int64)  # samples of the sound, so far
+        self._runs: int = 0  # rows
+        self._table: NDArray[np.int64] = np.zeros((capacity, 4), np.int64)  # what a tick looks at
+        self._records: NDArray[Any] = elements(self._table)
+        self._key: NDArray[np.int64] = self._table[:, _KEY]  # equal where sound and ring are the same
+        self._position: NDArray[np.int64] = self._table[:, _POSITION]  # samples; negative in a pause
+        self._length: NDArray[np.int64] = self._table[:, _LENGTH]  # samples of the sound, so far
         self._growing: NDArray[np.bool_] = np.zeros(capacity, np.bool_)  # more samples will come
         self._ring: NDArray[np.int64] = np.zeros(capacity, np.int64)  # samples of a stream that are kept; else 0
-        self._left: NDArray[np.int64] = np.zeros(capacity, np.int64)  # samples until the limit
+        self._left: NDArray[np.int64] = self._table[:, _LEFT]  # samples until the limit
         self._loops: NDArray[np.int64] = np.zeros(capacity, np.int64)  # repetitions left, this one too
         self._repeated: NDArray[np.int64] = np.zeros(capacity, np.int64)  # repetitions completed
         self._pause: NDArray[np.int64] = np.zeros(capacity, np.int64)  # samples between repetitions
@@ -95,7 +103,7 @@ class Player:
         self._repeated[row] = 0
         self._pause[row] = self._span(pause)
         self._left[row] = self._span(limit) if limit > 0 else FOREVER
-        self._running[row] = True
+        self._run(row, running=True)
         self._end_if_past(row)
 
     def stop(self, row: int, job: int) -> bool:
@@ -136,7 +144,7 @@ class Player:
             if not strict or position < self._length[row]:
                 self._position[row] = position
         if paused is not None:
-            self._running[row] = not paused
+            self._run(row, running=not paused)
         self._end_if_past(row)
         return True
 
@@ -169,23 +177,27 @@ class Player:
 
     def step(self, rows: NDArray[np.intp]) -> NDArray[np.float32] | None:
         """Return the next frame of each of `rows`, float32[n, 20 ms] on the int16 scale; None if nothing plays."""
-        at = np.flatnonzero(self._running[rows])
+        at = np.flatnonzero(self._running[rows]) if self._runs else _NOWHERE
         if not at.size:
             return None
-        frames = np.zeros((rows.size, self.frame_samples), np.float32)
-        playing = rows[at]
-        start = self._position[playing]
-        whole = (
-            (start >= 0)
-            & (start + self.frame_samples < self._length[playing])
-            & (self._left[playing] > self.frame_samples)
-        )  # fmt: skip
-        inner = playing[whole]
-        self._gather(frames, at[whole], inner)
-        self._position[inner] += self.frame_samples
-        self._left[inner] -= self.frame_samples
-        for index in np.flatnonzero(~whole):
-            self._piece_together(int(playing[index]), frames[at[index]])
+        playing = rows if at.size == rows.size else rows[at]
+        records = self._records.take(playing)
+        now = records.view(np.int64).reshape(playing.size, 4)
+        end = now[:, _POSITION] + self.frame_samples
+        whole = (now[:, _POSITION] >= 0) & (end < now[:, _LENGTH]) & (now[:, _LEFT] > self.frame_samples)
+        pieces = _NOWHERE
+        if not whole.all():
+            pieces, at, playing, records = at[~whole], at[whole], playing[whole], records[whole]
+            now = records.view(np.int64).reshape(playing.size, 4)
+        frames = self._gather(now, playing)
+        if at.size < rows.size:
+            frames, some = np.zeros((rows.size, self.frame_samples), np.float32), frames
+            frames[at] = some
+        now[:, _POSITION] += self.frame_samples
+        now[:, _LEFT] -= self.frame_samples
+        self._records[playing] = records
+        for index in pieces.tolist():
+            self._piece_together(int(rows[index]), frames[index])
         return frames
 
     def take_finished(self) -> list[Finished]:
@@ -193,29 +205,30 @@ class Player:
         finished, self._finished = self._finished, []
         return finished
 
-    def _gather(self, frames: NDArray[np.float32], at: NDArray[np.intp], rows: NDArray[np.intp]) -> None:
-        """Copy a whole frame for each of `rows` into `frames[at]`: rows with the same sound in one go."""
-        key, start = self._key[rows], self._position[rows]
+    def _run(self, row: int, *, running: bool) -> None:
+        self._runs += running - int(self._running[row])
+        self._running[row] = running
+
+    def _gather(self, now: NDArray[np.int64], rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Return a whole frame for each of `rows`, of which the table has `now`: rows with the same sound in one go."""
+        key, start = now[:, _KEY], now[:, _POSITION]
+        if rows.size and (key == key[0]).all():
+            return self._frames(int(rows[0]), start).astype(np.float32)
+        frames = np.empty((rows.size, self.frame_samples), np.float32)
         order = np.argsort(key, kind="stable")
         edges = np.flatnonzero(np.diff(key[order])) + 1
         for group in np.split(order, edges) if order.size else []:
-            sound = self._sound[rows[group[0]]]
-            if sound is None:
-                continue
-            ring = self._ring[rows[group[0]]]
-            if ring:
-                frames[at[group]] = sound.samples[(start[group, None] + self._offsets) % ring]
-            elif group.size == 1:
-                first = start[group[0]]
-                frames[at[group[0]]] = sound.samples[first : first + self.frame_samples]
-            else:
-                frames[at[group]] = self._views(sound)[start[group]]
+            frames[group] = self._frames(int(rows[group[0]]), start[group])
+        return frames
 
-    def _views(self, sound: Sound) -> NDArray[np.int16]:
-        """Return the frames that begin at each sample of `sound`, int16[n, 20 ms], as one view: nothing is copied."""
-        samples, octets = sound.samples, sound.samples.itemsize
-        shape = samples.size - self.frame_samples + 1, self.frame_samples
-        return np.ndarray(shape, samples.dtype, samples, strides=(octets, octets))
+    def _frames(self, row: int, start: NDArray[np.int64]) -> NDArray[np.int16]:
+        """Return the frames that begin at the samples `start` of what `row` plays, int16[n, 20 ms]."""
+        sound, ring = self._sound[row], int(self._ring[row])
+        if sound is None:
+            return np.zeros((start.size, self.frame_samples), np.int16)
+        if ring:
+            return sound.samples[(start[:, None] + self._offsets) % ring]
+        return sound.frames(start, self.frame_samples)
 
     def _piece_together(self, row: int, frame: NDArray[np.float32]) -> None:
         """Fill the one `frame` in which a play of `row` pauses, repeats, waits or ends."""
@@ -282,6 +295,6 @@ class Player:
         position = max(0, int(self._position[row])) // self._per_ms
         self._finished.append(Finished(row, self._job[row], reason, position, int(self._repeated[row])))
         self._sound[row] = None
-        self._running[row] = False
+        self._run(row, running=False)
         self._sounds.release(sound)
         return True

@@ -37,6 +37,7 @@ class Spoken(NamedTuple):
     wide: Frames  # [m, 320] the part of it that was made at 16 kHz
 
 
+_NOWHERE: Final = np.zeros(0, np.intp)
 _NOTHING_WIDE: Final = np.zeros((0, WIDE), np.float32)
 
 
@@ -48,6 +49,7 @@ class Playout:
             (layer, rate_hz): Player(capacity, sounds, rate_hz) for layer in LAYERS for rate_hz in RATES_HZ
         }
         self._wide: Flags = np.zeros(capacity, np.bool_)  # has had a sound at 16 kHz
+        self._any_wide: bool = False  # a row has had, if perhaps none has any more
         self._recorded_down: Downsampler = Downsampler(capacity)
         self._aside_down: Downsampler = Downsampler(capacity)
 
@@ -57,7 +59,7 @@ class Playout:
             if other == layer and other_hz != rate_hz:
                 player.replace(row)
         if rate_hz == WIDE_HZ:
-            self._wide[row] = True
+            self._wide[row] = self._any_wide = True
         return self.players[layer, rate_hz]
 
     def playing(self) -> Flags:
@@ -83,12 +85,13 @@ class Playout:
     def _played(self, rows: Indices, tone_at: Indices, tones: Frames) -> Spoken:
         """Return the next 20 ms of all that plays on `rows`; those `tone_at` hear `tones` instead."""
         said = self._mixed(rows, RATE_HZ, "foreground", "background")
-        said[tone_at] = tones
+        if tone_at.size:
+            said[tone_at] = tones
         aside = self.players["aside", RATE_HZ].step(rows)
         if aside is not None:
             aside[tone_at] = 0.0
         base = said if aside is None else mix(said, aside)
-        at = np.flatnonzero(self._wide[rows])
+        at = np.flatnonzero(self._wide[rows]) if self._any_wide else _NOWHERE
         if not at.size:
             return Spoken(said, base, base, at, _NOTHING_WIDE)
         own = rows[at]

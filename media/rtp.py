@@ -26,9 +26,6 @@ HEADER: Final = 12
 
 TIMESTAMP_MODULUS: Final = 1 << 32
 
-_FIXED: Final = np.dtype(
-    [("first", "u1"), ("second", "u1"), ("sequence", ">u2"), ("timestamp", ">u4"), ("ssrc", ">u4")]
-)
 _VERSION: Final = 2
 _PADDING: Final = 0x20
 _EXTENSION: Final = 0x10
@@ -126,14 +123,12 @@ def build_batch(payload: Octets, payload_type: Any, marker: Any, sequence: Any, 
     The others are arrays [n] of integers, or one value for all; sequence and timestamp wrap by themselves.
     """
     count, length = payload.shape
-    packets = np.empty((count, HEADER + length), np.uint8)
-    head = np.zeros(count, _FIXED)
-    head["first"] = _VERSION << 6
-    head["second"] = (np.asarray(marker, np.int64) != 0) * _MARKER | np.asarray(payload_type, np.int64) & 0x7F
-    head["sequence"] = np.asarray(sequence, np.int64) & 0xFFFF
-    head["timestamp"] = np.asarray(timestamp, np.int64) % TIMESTAMP_MODULUS
-    head["ssrc"] = np.asarray(ssrc, np.int64) % TIMESTAMP_MODULUS
-    packets[:, :HEADER] = head.view(np.uint8).reshape(count, HEADER)
+    words = np.empty((count, (HEADER + length + 3) // 4), ">u4")  # numbers wrap as they are put into it
+    second = (np.asarray(marker) != 0) * _MARKER | np.asarray(payload_type, np.int64) & 0x7F
+    words[:, 0] = _VERSION << 30 | second << 16 | np.asarray(sequence, np.int64) & 0xFFFF
+    words[:, 1] = np.asarray(timestamp, np.int64)
+    words[:, 2] = np.asarray(ssrc, np.int64)
+    packets = words.view(np.uint8)[:, : HEADER + length]
     packets[:, HEADER:] = payload
     return packets
 

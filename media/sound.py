@@ -33,6 +33,14 @@ class Sound:
     samples: NDArray[np.int16]
     users: int = 0
 
+    def frames(self, start: NDArray[np.int64], count: int) -> NDArray[np.int16]:
+        """Return the `count` samples from each of `start` on, int16[n, count]: all must be there."""
+        if start.size == 1:
+            return self.samples[None, int(start[0]) : int(start[0]) + count]
+        octets = self.samples.itemsize
+        views = np.ndarray(self.samples.size - count + 1, np.dtype((np.void, count * octets)), self.samples, 0, octets)
+        return views[start].view(self.samples.dtype).reshape(start.size, count)
+
 
 class Sounds:
     """The sounds in use, by path and inode: a file that was replaced under its name is another sound."""
