@@ -73,11 +73,12 @@ class Arrival:
         most = np.maximum(self._most[rows], self._most_before[rows])
         used, goal, moved = self._used[rows], self._goal[rows], self._moved[rows]
         outside = (np.abs(most + HALF - used) > HALF) & (most > _UNSEEN // 2)
-        goal[outside] = most[outside] + HALF
-        way = goal - used
+        if outside.any():
+            goal[outside] = most[outside] + HALF
         young = self._age[rows] < SETTLING_TICKS
         if young.any():
             self._age[rows[young]] += 1
+        way = goal - used
         if way.any():
             used += np.where(young | (np.abs(way) > JUMP), way, np.sign(way))
             self._used[rows], self._goal[rows] = used, goal

@@ -8,15 +8,18 @@ every tick from the first SetRemote on, sent or not, so that a hold is a gap and
 from __future__ import annotations
 
 import random
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .protocol import OpenLeg
-from .rows import FRAME_MS, FRAME_SAMPLES, Rows
+from .rows import FRAME_MS, FRAME_SAMPLES, Rows, elements
 
 Counts = NDArray[np.int64]
+
+_SSRC, _SEQUENCE, _PACKETS, _OCTETS = range(4)
+"""The columns of the table."""
 
 SEQUENCE_SPACE: Final = 1 << 16
 TIMESTAMP_SPACE: Final = 1 << 32
@@ -32,8 +35,10 @@ class Legs:
         self._rows: Rows = Rows(capacity)
         self._row: dict[int, int] = {}
         self.leg: list[int] = [0] * capacity
-        self.ssrc: Counts = counts()
-        self.sequence: Counts = counts()  # of the next packet
+        self._table: Counts = np.zeros((capacity, 4), np.int64)  # what a packet that is sent needs and changes
+        self._records: NDArray[Any] = elements(self._table)
+        self.ssrc: Counts = self._table[:, _SSRC]
+        self.sequence: Counts = self._table[:, _SEQUENCE]  # of the next packet
         self.timestamp: Counts = counts()  # of the next tick's first sample
         self.frame_units: Counts = counts()  # of the timestamp, a tick: 160 at a clock of 8 kHz
         self.marker: NDArray[np.bool_] = np.zeros(capacity, np.bool_)  # the next packet begins a stretch of media
@@ -42,8 +47,8 @@ class Legs:
         self.receiving: NDArray[np.bool_] = np.zeros(capacity, np.bool_)  # direction lets the peer send
         self.payload_type: Counts = counts()
         self.event_type: Counts = counts()
-        self.packets_sent: Counts = counts()
-        self.octets_sent: Counts = counts()
+        self.packets_sent: Counts = self._table[:, _PACKETS]
+        self.octets_sent: Counts = self._table[:, _OCTETS]
         self.packets_received: Counts = counts()
         self.octets_received: Counts = counts()
         self.invalid: Counts = counts()
@@ -101,19 +106,22 @@ class Legs:
 
     def advance(self, ticks: int = 1) -> None:
         """Let `ticks` pass on the timestamp line of every row on which media may flow."""
-        self.timestamp[self.flowing] += ticks * self.frame_units[self.flowing]
-        self.timestamp %= TIMESTAMP_SPACE
+        self.timestamp += ticks * (self.frame_units * self.flowing)
+        self.timestamp &= TIMESTAMP_SPACE - 1
 
-    def number(self, rows: NDArray[np.intp]) -> Counts:
-        """Take and return the sequence number of one packet on each of `rows`, which are distinct."""
-        sequence = self.sequence[rows]
-        self.sequence[rows] = (sequence + 1) % SEQUENCE_SPACE
-        return sequence
+    def send(self, rows: NDArray[np.intp], octets: int | Counts) -> tuple[Counts, Counts]:
+        """Count a packet of `octets` (each) payload on each of `rows`, which are distinct.
 
-    def count_sent(self, rows: NDArray[np.intp], octets: int | Counts) -> None:
-        """Count one packet of `octets` (each) payload on each of `rows` (RFC 3550 section 6.4.1 counts payload)."""
-        self.packets_sent[rows] += 1
-        self.octets_sent[rows] += octets
+        Return their sequence numbers and SSRCs. RFC 3550 section 6.4.1 counts payload.
+        """
+        records = self._records.take(rows)
+        now = records.view(np.int64).reshape(rows.size, 4)
+        sequence = now[:, _SEQUENCE].copy()
+        now[:, _SEQUENCE] = (sequence + 1) & (SEQUENCE_SPACE - 1)
+        now[:, _PACKETS] += 1
+        now[:, _OCTETS] += octets
+        self._records[rows] = records
+        return sequence, now[:, _SSRC]
 
     def count_received(self, rows: NDArray[np.intp], octets: NDArray[np.int64]) -> None:
         """Count a packet of `octets[i]` payload on each of `rows`, which may repeat."""

@@ -255,17 +255,15 @@ class Pipeline:
 
     def _send(self, outgoing: Outgoing, types: NDArray[np.int64], marker: NDArray[np.bool_]) -> int:
         legs, rows = self._stages.legs, outgoing.rows
-        packets = rtp.build_batch(
-            outgoing.payload, types[rows], marker, legs.number(rows), outgoing.timestamp, legs.ssrc[rows]
-        )
         lengths = outgoing.lengths
+        sequence, ssrc = legs.send(rows, outgoing.payload.shape[1] if lengths is None else lengths)
+        packets = rtp.build_batch(outgoing.payload, types[rows], marker, sequence, outgoing.timestamp, ssrc)
         if lengths is None:
             self._outgoing += self._stages.srtp.protect(rows, packets)
         else:  # the transport takes packets of one length at a time
             for length in np.unique(lengths).tolist():
                 alike = lengths == length
                 self._outgoing += self._stages.srtp.protect(rows[alike], packets[alike, : rtp.HEADER + length])
-        legs.count_sent(rows, outgoing.payload.shape[1] if lengths is None else lengths)
         return int(rows.size)
 
     # ---- what is said of it -------------------------------------------------------------------------------------

@@ -57,9 +57,11 @@ class Sender:
                 frames = self._raised(rows, spoken, at)
             else:
                 frames = spoken.frames if at.size == rows.size else spoken.frames[at]
+            if at.size == rows.size and audio.all():
+                outgoing += self._packets(coder, rows, frames, timestamp)
+                continue
             sent = audio[at]
-            if not sent.all():
-                at, frames = at[sent], frames[sent]
+            at, frames = at[sent], frames[sent]
             if at.size:
                 outgoing += self._packets(coder, rows[at], frames, timestamp[at])
         return outgoing
