@@ -101,7 +101,9 @@ def main() -> None:
     """Print the figures as JSON."""
     parser = argparse.ArgumentParser(description="What a call costs a media worker, beside a loop in C.")
     parser.add_argument("--calls", default="50,100,200,400,800,1200")
-    parser.add_argument("--variants", type=int, default=400, help="calls of the rows with recording and in-band keys")
+    parser.add_argument(
+        "--variants", type=int, default=400, help="calls of the rows with recording and in-band keys; 0: none"
+    )
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--core", type=int, default=0, help="of the worker; this process takes the others")
@@ -116,7 +118,7 @@ def main() -> None:
         rows = [row(program, Load(calls=int(calls), **fixed), options.times) for calls in options.calls.split(",")]
         variants = {
             name: row(program, Load(calls=options.variants, **fixed, **more), options.times)
-            for name, more in ({"plain": {}} | VARIANTS).items()
+            for name, more in ({"plain": {}} | VARIANTS if options.variants else {}).items()
         }
     about = {
         "machine": f"{len(others) + 1} cores, {processor()}, Linux {platform.release()}",
