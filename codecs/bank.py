@@ -67,6 +67,6 @@ class Bank:
         numbers = self._coder_of[rows]
         for number, coder in enumerate(self._coders):
             if self._users[number]:
-                at = np.flatnonzero(numbers == number)
+                at = (numbers == number).nonzero()[0]
                 if at.size:
                     yield coder, at

@@ -106,7 +106,7 @@ class Amd:
         self, frames: NDArray[np.float32], rows: NDArray[np.intp], begun: NDArray[np.bool_]
     ) -> list[tuple[int, Event]]:
         """Hear a frame of each of `rows`; return what was found out."""
-        chosen = np.flatnonzero(self._running[rows])
+        chosen = self._running[rows].nonzero()[0]
         if not chosen.size:
             return []
         rows = rows[chosen]

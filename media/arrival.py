@@ -73,13 +73,13 @@ class Arrival:
         most = np.maximum(self._most[rows], self._most_before[rows])
         used, goal, moved = self._used[rows], self._goal[rows], self._moved[rows]
         outside = (np.abs(most + HALF - used) > HALF) & (most > _UNSEEN // 2)
-        if outside.any():
+        if np.count_nonzero(outside):
             goal[outside] = most[outside] + HALF
         young = self._age[rows] < SETTLING_TICKS
-        if young.any():
+        if np.count_nonzero(young):
             self._age[rows[young]] += 1
         way = goal - used
-        if way.any():
+        if np.count_nonzero(way):
             used += np.where(young | (np.abs(way) > JUMP), way, np.sign(way))
             self._used[rows], self._goal[rows] = used, goal
         return np.maximum(used - moved, 0)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from .dial_string import HIGH_HZ, KEYPAD, LOW_HZ
 from .protocol import DigitReceived, Event
-from .rows import FRAME_SAMPLES, RATE_HZ, elements
+from .rows import FRAME_SAMPLES, RATE_HZ, elements, every
 from .tones import amplitude
 
 Floats = NDArray[np.float32]
@@ -132,10 +132,10 @@ class ToneReceiver:
     def step(self, frames: Floats, rows: Indices, begun: Flags) -> list[tuple[int, Event]]:
         """Hear a frame, float32[n, 160] on the int16 scale, of each of `rows`; return the keys newly pressed."""
         wanted = self._listening[rows] & begun
-        if not wanted.all():
+        if not every(wanted):
             frames, rows = frames[wanted], rows[wanted]
         loud = np.vecdot(frames, frames) > _QUIET
-        at = np.flatnonzero(loud | self._lively[rows])
+        at = (loud | self._lively[rows]).nonzero()[0]
         events = self._listen(frames[at], loud[at], rows[at]) if at.size else []
         self._frames_before[rows] = elements(np.ascontiguousarray(frames))
         return events

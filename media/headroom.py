@@ -80,7 +80,7 @@ class Headroom:
         now = records.view(np.int64).reshape(rows.size, 8)
         now[:, _ARRIVAL_MOST] = np.maximum(now[:, _ARRIVAL_MOST], headroom + now[:, _ARRIVAL_MOVED])
         shift = np.zeros(rows.size, np.int64)
-        over = np.flatnonzero(now_tick >= now[:, _END])
+        over = (now_tick >= now[:, _END]).nonzero()[0]
         if over.size:
             self._records[rows] = records
             shift[over] = self._conclude(rows[over], now_tick)
@@ -94,9 +94,9 @@ class Headroom:
         late = headroom < 0
         now[~late, _LATE_RUN] = 0
         self._records[rows] = records
-        if late.any():
+        if np.count_nonzero(late):
             shift[late] -= self._make_room(rows[late], headroom[late])
-        if shift.any():
+        if np.count_nonzero(shift):
             self.arrival.move(rows, shift)
         return shift
 

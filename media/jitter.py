@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from .frame_ring import AHEAD, BEHIND, FRAMES, RING, FrameRing
 from .headroom import Headroom
-from .rows import FRAME_SAMPLES, RATE_HZ, elements
+from .rows import FRAME_SAMPLES, RATE_HZ, elements, every
 from .rtp import HEADER, TIMESTAMP_MODULUS, Flags, Indices, Integers, Octets, RtpBatch, timestamp_gap
 
 QUIET_TICKS: Final = 10
@@ -124,7 +124,7 @@ class JitterBuffer:
         at = ring.places(rows, now[:, _HEAD])
         octets, whole = ring.octets(at), ring.whole(at)
         have = seen = np.ones((rows.size, FRAME_SAMPLES), np.bool_)
-        if not whole.all():
+        if not every(whole):
             self._draw_part(have, at, np.flatnonzero(~whole), now, rows)
         if ahead:
             after = ring.places(rows, now[:, _HEAD] + 1)
@@ -169,7 +169,7 @@ class JitterBuffer:
         plain = (off == 0) & (frame < AHEAD) & self._ring.empty(at)
         plain &= (batch.ssrc == now[:, _SSRC]) & (batch.length == now[:, _SIZE]) & (batch.start == HEADER)
         rest = None
-        if not plain.all():
+        if not every(plain):
             rest, batch = batch.where(~plain), batch.where(plain)
             rows, records, headroom, at = batch.rows, records[plain], headroom[plain], at[plain]
             now = records.view(np.int64).reshape(rows.size, 8)
@@ -177,7 +177,7 @@ class JitterBuffer:
         now[:, _SEQUENCE] = batch.sequence
         self._records[rows] = records
         shift = self._headroom.step(rows, headroom, now_tick, early)
-        if shift.any():
+        if np.count_nonzero(shift):
             self._shift(batch, np.full(rows.size, FRAME_SAMPLES), headroom, shift)
         else:
             self._ring.take_over(at, batch.octets(FRAME_SAMPLES))

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .rows import every
 from .transport import Address
 
 GRACE_S: Final = 0.5
@@ -84,7 +85,7 @@ class Latch:
         """
         count = len(sources)
         known, negotiated = self._known[rows], payload_type == self.audio_type[rows]
-        if not count and known.all() and negotiated.all():
+        if not count and every(known) and every(negotiated):
             return Accepted(known, ~known, [])
         negotiated |= payload_type == self.event_type[rows]
         right, old = np.ones(rows.size, np.bool_), np.zeros(rows.size, np.bool_)

@@ -31,7 +31,7 @@ from .protocol import (
     LegSilent,
 )
 from .receiver import Heard
-from .rows import FRAME_MS, RATE_HZ
+from .rows import FRAME_MS, RATE_HZ, every
 from .rtp import RtpBatch
 from .stages import Stages
 from .telephone_event import EventTick
@@ -151,12 +151,12 @@ class Pipeline:
         for row, source in accepted.heard:
             stages.transport.connect(row, source)
             self._events.append(LegHeard(leg=legs.leg[row], address=source[0], port=source[1]))
-        if not good.all():
+        if not every(good):
             broken = received.rows[~good]
             np.add.at(legs.invalid, broken[legs.flowing[broken]], 1)
-        if accepted.foreign.any():
+        if np.count_nonzero(accepted.foreign):
             np.add.at(legs.invalid, batch.rows[accepted.foreign], 1)
-        if not accepted.mask.all():
+        if not every(accepted.mask):
             batch = batch.where(accepted.mask)
         legs.count_received(batch.rows, batch.length)
         stages.silence.push(batch.rows, now_s)
@@ -178,7 +178,7 @@ class Pipeline:
         """Hand audio to the jitter buffer and telephone events to their receiver."""
         stages, legs = self._stages, self._stages.legs
         audio = batch.payload_type == legs.payload_type[batch.rows]
-        if audio.all():
+        if every(audio):
             stages.receiver.push(batch, self._tick, early)
             return
         stages.receiver.push(batch.where(audio), self._tick, early)

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .rows import FRAME_MS, RATE_HZ, elements
+from .rows import FRAME_MS, RATE_HZ, elements, every
 from .sound import Sound, Sounds
 
 FOREVER: Final = 1 << 62
@@ -177,7 +177,7 @@ class Player:
 
     def step(self, rows: NDArray[np.intp]) -> NDArray[np.float32] | None:
         """Return the next frame of each of `rows`, float32[n, 20 ms] on the int16 scale; None if nothing plays."""
-        at = np.flatnonzero(self._running[rows]) if self._runs else _NOWHERE
+        at = self._running[rows].nonzero()[0] if self._runs else _NOWHERE
         if not at.size:
             return None
         playing = rows if at.size == rows.size else rows[at]
@@ -186,7 +186,7 @@ class Player:
         end = now[:, _POSITION] + self.frame_samples
         whole = (now[:, _POSITION] >= 0) & (end < now[:, _LENGTH]) & (now[:, _LEFT] > self.frame_samples)
         pieces = _NOWHERE
-        if not whole.all():
+        if not every(whole):
             pieces, at, playing, records = at[~whole], at[whole], playing[whole], records[whole]
             now = records.view(np.int64).reshape(playing.size, 4)
         frames = self._gather(now, playing)
@@ -212,7 +212,7 @@ class Player:
     def _gather(self, now: NDArray[np.int64], rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """Return a whole frame for each of `rows`, of which the table has `now`: rows with the same sound in one go."""
         key, start = now[:, _KEY], now[:, _POSITION]
-        if rows.size and (key == key[0]).all():
+        if rows.size and every(key == key[0]):
             return self._frames(int(rows[0]), start).astype(np.float32)
         frames = np.empty((rows.size, self.frame_samples), np.float32)
         order = np.argsort(key, kind="stable")

@@ -19,7 +19,7 @@ from ..codecs.opus import Opus
 from ..codecs.plc import FRAMES_KEPT, Concealer
 from ..codecs.resample import NARROW, WIDE, Downsampler
 from .jitter import Drawn, JitterBuffer
-from .rows import RATE_HZ, elements
+from .rows import RATE_HZ, elements, every
 from .rtp import Flags, Indices, Integers, Octets, RtpBatch
 
 Frames = NDArray[np.float32]
@@ -174,7 +174,7 @@ class Receiver:
     def _mend(self, coder: Coder, drawn: Drawn, said: Frames, rows: Indices) -> None:
         """Make up in `said`, the audio of what was drawn, what is missing. What needs nothing is kept as octets."""
         fine = drawn.whole & self._concealer.settled(rows)
-        if fine.all():
+        if every(fine):
             self._keep(drawn.octets, rows)
             return
         self._keep(drawn.octets[fine], rows[fine])

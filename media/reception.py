@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .rows import elements
+from .rows import elements, every
 from .rtcp import ReportBlock
 from .rtp import TIMESTAMP_MODULUS, Flags, Indices, Integers, RtpBatch, timestamp_gap
 
@@ -116,7 +116,7 @@ class Reception:
         follows = (batch.ssrc == now[:, _SSRC]) & (batch.sequence == (now[:, _HIGHEST] + 1) & (SEQUENCE_MODULUS - 1))
         follows &= (gap > 0) & (gap < TIMESTAMP_MODULUS // 2)
         rest = None
-        if not follows.all():
+        if not every(follows):
             rest, batch = batch.where(~follows), batch.where(follows)
             rows, records, gap = batch.rows, records[follows], gap[follows]
             now = records.view(np.int64).reshape(rows.size, 4)

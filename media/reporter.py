@@ -90,7 +90,7 @@ class Reporter:
 
     def due(self, now_s: float) -> list[int]:
         """Return the rows whose report is due, and put each of them off by an interval."""
-        rows = np.flatnonzero(self._next_s <= now_s).tolist()
+        rows = (self._next_s <= now_s).nonzero()[0].tolist()
         for row in rows:
             self._schedule(row, now_s, INTERVAL_S)
         return rows

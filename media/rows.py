@@ -55,6 +55,11 @@ class Rows:
         self._active = np.flatnonzero(self._used)
 
 
+def every(flags: NDArray[np.bool_]) -> bool:
+    """Say whether all of `flags` are set: for so few, counting takes a third of the time of `all`, or of `any`."""
+    return np.count_nonzero(flags) == flags.size
+
+
 def elements(array: NDArray[Any]) -> NDArray[Any]:
     """Return `array` [n, …], which is contiguous, as n elements over the same memory.
 

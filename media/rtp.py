@@ -13,6 +13,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from .rows import every
+
 Octets = NDArray[np.uint8]
 Integers = NDArray[np.int64]
 Indices = NDArray[np.intp]
@@ -97,7 +99,7 @@ def parse_batch(
     whole = lengths.astype(np.int64)
     top = words[:, 0] >> 16  # the first two octets
     good = _PLAIN[top] & (whole >= HEADER) & (whole <= data.shape[1])
-    if good.all():
+    if every(good):
         start, length = np.full(whole.size, HEADER), whole - HEADER
     else:
         start, length, good = _measure(data, index, top, whole)
@@ -114,7 +116,7 @@ def parse_batch(
         data=data,
         distinct=bool(np.bincount(rows).max(initial=0) <= 1),
     )
-    return batch if good.all() else batch.where(good), good
+    return batch if every(good) else batch.where(good), good
 
 
 def build_batch(payload: Octets, payload_type: Any, marker: Any, sequence: Any, timestamp: Any, ssrc: Any) -> Octets:

@@ -11,7 +11,7 @@ from ..codecs.resample import WIDE, Upsampler
 from .packetizer import Outgoing, Packetizer
 from .playout import Frames, Spoken
 from .receiver import WIDEST
-from .rows import FRAME_MS, RATE_HZ
+from .rows import FRAME_MS, RATE_HZ, every
 from .rtp import Flags, Indices, Integers, Octets
 
 
@@ -57,7 +57,7 @@ class Sender:
                 frames = self._raised(rows, spoken, at)
             else:
                 frames = spoken.frames if at.size == rows.size else spoken.frames[at]
-            if at.size == rows.size and audio.all():
+            if at.size == rows.size and every(audio):
                 outgoing += self._packets(coder, rows, frames, timestamp)
                 continue
             sent = audio[at]

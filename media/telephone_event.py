@@ -197,7 +197,7 @@ class EventSender:
     def step(self, rows: Indices) -> EventTick:
         """Return what to send on `rows` in this tick, and go on. Rows that are not stepped stand still."""
         busy = self._busy[rows]
-        if not busy.any():
+        if not np.count_nonzero(busy):
             return _NOTHING
         finished: list[tuple[int, int]] = []
         steps = [(at, self._advance(int(rows[at]), finished)) for at in np.flatnonzero(busy).tolist()]

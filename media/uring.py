@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .ring import QUIET, RECEIVE, SEND, Ring, addresses
+from .rows import every
 from .rtp import MAX_PACKET
 from .sockets import ROUNDS, UdpTransport
 from .transport import Address, ControlPacket, Packets, Received
@@ -82,7 +83,7 @@ class UringTransport(UdpTransport):
     def send(self, rows: NDArray[np.intp], packets: Packets) -> None:
         """See Transport."""
         ringed = self._ringed[rows]
-        if not ringed.all():
+        if not every(ringed):
             super().send(rows[~ringed], packets[~ringed])
             rows, packets = rows[ringed], packets[ringed]
         if not rows.size:
@@ -115,7 +116,7 @@ class UringTransport(UdpTransport):
         if turn:
             addresses[rows] = self._places[self._first_slot + rows]
         came = results >= 0
-        return (rows, results) if came.all() else (rows[came], results[came])
+        return (rows, results) if every(came) else (rows[came], results[came])
 
     def _expectant(self, asked: Indices, found: Indices) -> Indices:
         """Return those of `found` that may have another packet; remember of all `asked` for the next tick."""
