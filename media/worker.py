@@ -35,6 +35,9 @@ from .uring import best_transport
 COMMANDS_AT_ONCE: Final = 16
 """Carried out between two looks at the clock; the slowest, OpenLeg, takes a tenth of a millisecond."""
 
+LOOK_S: Final = 0.0015
+"""What a look at what has come may take."""
+
 TICKS_A_BEAT: Final = 1000 // FRAME_MS
 
 FIFO_PRIORITY: Final = 1
@@ -93,6 +96,7 @@ class Worker:
         self._pipeline: Pipeline = pipeline
         self._tally: Tally = Tally()
         self._lead: Lead = Lead()
+        self._looked: bool = False  # the pipeline has taken what came early for the tick to come
         self._terminations: int = 0
         self._poll: select.poll = select.poll()
         self._poll.register(control.fileno(), select.POLLIN)
@@ -106,8 +110,9 @@ class Worker:
         self._control.send(FIRST_BEAT)
         schedule = clock.Schedule(clock.now())
         while not self._over():
-            if self._pipeline.conversing:
-                self._listen_early(schedule.deadline_s)
+            if self._pipeline.conversing and not self._looked:
+                self._listen(schedule.deadline_s - EARLY_S)
+                self._look(schedule.deadline_s)
             self._listen(schedule.deadline_s)
             clock.sleep_until(schedule.deadline_s)
             self._tick(schedule)
@@ -131,9 +136,8 @@ class Worker:
             if not wait_ms:
                 return
 
-    def _listen_early(self, deadline_s: float) -> None:
+    def _look(self, deadline_s: float) -> None:
         """Let the pipeline take what comes EARLY_S before the tick; if that is past, what has come, but for LEAST_S."""
-        self._listen(deadline_s - EARLY_S)
         clock.sleep_until(deadline_s - EARLY_S)
         now_s = clock.now()
         if deadline_s - now_s >= LEAST_S:
@@ -141,7 +145,8 @@ class Worker:
 
     def _tick(self, schedule: clock.Schedule) -> None:
         deadline_s, begun_s = schedule.deadline_s, clock.now()
-        departure_s = deadline_s + self._lead.now_s
+        departure_s, next_s = deadline_s + self._lead.now_s, deadline_s + clock.TICK_S
+        self._looked = False
         missed = schedule.skip(begun_s)
         if missed:
             self._pipeline.skip(missed)
@@ -151,6 +156,9 @@ class Worker:
         def hold() -> None:
             nonlocal held_s, left_s
             held_s = clock.now()
+            if self._pipeline.conversing and max(held_s, next_s - EARLY_S) < departure_s - LOOK_S:
+                self._look(next_s)
+                self._looked = True
             clock.sleep_until(departure_s)
             left_s = clock.now()
 

@@ -9,13 +9,17 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
-from flexml.media import channel
+from flexml.media import channel, clock
 from flexml.media.channel import Channel
+from flexml.media.haste import LEAST_S
+from flexml.media.pipeline import Pipeline
 from flexml.media.protocol import (
     Beat,
     CloseLeg,
@@ -33,7 +37,7 @@ from flexml.media.protocol import (
     SetRemote,
     StartPlay,
 )
-from flexml.media.worker import Tally
+from flexml.media.worker import Tally, Worker
 
 HERE = "127.0.0.1"
 PATIENCE_S = 20.0
@@ -236,3 +240,43 @@ print(faults() - before)
 def test_a_worker_does_not_get_the_same_memory_from_the_kernel_at_every_tick() -> None:
     said = subprocess.run([sys.executable, "-c", FAULTS], check=True, capture_output=True, text=True).stdout
     assert int(said) < 1000  # 100 times 10 MB are 250,000 pages
+
+
+class Slow:
+    """A pipeline with legs in rooms whose packets take a while to be ready; it tells in which order it was asked."""
+
+    def __init__(self, ready_s: float, ticks: int) -> None:
+        self.conversing = True
+        self.ready_s = ready_s
+        self.legs = 0
+        self.asked: list[str] = []
+        self.ticks = ticks
+
+    @property
+    def draining(self) -> bool:
+        return self.asked.count("tick") >= self.ticks
+
+    def listen(self, now_s: float, left_s: float) -> None:
+        self.asked.append("listen")
+        assert left_s >= LEAST_S, now_s
+
+    def tick(self, now_s: float, hold: Callable[[], None]) -> int:
+        self.asked.append("tick")
+        clock.sleep_until(now_s + self.ready_s)
+        hold()
+        self.asked.append("sent")
+        return 2
+
+    def close(self) -> None:
+        self.asked.append("close")
+
+
+@pytest.mark.parametrize(("ready_s", "held"), [(0.0, False), (0.007, True)])
+def test_what_comes_early_is_taken_while_packets_wait_where_that_is_when_it_comes(ready_s: float, held: bool) -> None:
+    control, end = channel.pair()
+    pipeline = Slow(ready_s, 60)
+    Worker(end, cast("Pipeline", pipeline)).run()
+    control.close()
+    looks = Counter(zip(pipeline.asked, pipeline.asked[1:], strict=False))
+    assert ("listen", "listen") not in looks
+    assert (looks["tick", "listen"] > looks["sent", "listen"]) is held
