@@ -15,14 +15,14 @@ import queue
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Final, Literal
+from typing import Any, BinaryIO, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..codecs.g711 import whole
 from .protocol import RecordingFinished
-from .rows import FRAME_SAMPLES, RATE_HZ
+from .rows import FRAME_SAMPLES, RATE_HZ, elements, every
 
 Frames = NDArray[np.float32]
 Counts = NDArray[np.int64]
@@ -159,7 +159,7 @@ class Recorder:
         self._origin: Counts = np.zeros(0, np.int64)  # where sample 0 would lie in the ring
         self._heard_to: Counts = np.zeros(0, np.int64)  # where what was heard ends
         self._ring: NDArray[np.int16] = np.zeros((0, 2, RING), np.int16)  # heard, sent
-        self._frames: NDArray[np.int16] = _frames(self._ring)
+        self._frames: NDArray[Any] = _frames(self._ring)
 
     def start(self, row: int, *, leg: int, job: int, path: str, sides: Sides, elapsed_ms: int = 0) -> None:
         """Begin a recording on `row`; several may run at once.
@@ -217,8 +217,8 @@ class Recorder:
             return
         now = self._now[slots]
         late = np.zeros(slots.size, np.int64) if delay is None else np.minimum(delay[at], LAG)
-        self._place(slots, now, 1, whole(sent[at]))
-        self._place_heard(slots, now - late, whole(heard[at]))
+        self._place(slots, now, 1, whole(sent.take(at, axis=0)))
+        self._place_heard(slots, now - late, whole(heard.take(at, axis=0)))
         self._now[slots] = now + FRAME_SAMPLES
         full = slots[self._now[slots] - LAG >= self._chunk_end[slots]].tolist()
         if full:
@@ -246,11 +246,14 @@ class Recorder:
         """Put `frames` int16[n, up to 160] into the rings from sample `begin` on; what was written already stays."""
         first = (begin + self._origin[slots]) % RING
         plain = (first <= RING - FRAME_SAMPLES) & (begin >= self._written[slots])
-        if frames.shape[1] == FRAME_SAMPLES and plain.all():
-            self._frames[slots, side, first] = frames
-            return
-        plain &= frames.shape[1] == FRAME_SAMPLES
-        self._frames[slots[plain], side, first[plain]] = frames[plain]
+        places = (slots * 2 + side) * RING + first
+        if frames.shape[1] == FRAME_SAMPLES:
+            if every(plain):
+                self._frames[places] = elements(frames)
+                return
+            self._frames[places[plain]] = elements(frames[plain])
+        else:
+            plain[:] = False
         rest = np.flatnonzero(~plain)
         offsets = OFFSETS[: frames.shape[1]]
         at, sample = np.nonzero(begin[rest, None] + offsets >= self._written[slots[rest], None])
@@ -260,7 +263,7 @@ class Recorder:
     def _place_heard(self, slots: NDArray[np.intp], begin: Counts, frames: NDArray[np.int16]) -> None:
         """Place what was heard; a sample that a drifting delay leaves out is the one after it."""
         one_left_out = begin == self._heard_to[slots] + 1
-        if one_left_out.any():
+        if np.count_nonzero(one_left_out):
             self._place(slots[one_left_out], begin[one_left_out] - 1, 0, frames[one_left_out, :1])
         self._place(slots, begin, 0, frames)
         self._heard_to[slots] = begin + FRAME_SAMPLES
@@ -272,10 +275,9 @@ class Recorder:
 
     def _take(self, slot: int, end: int) -> NDArray[np.int16]:
         count, first = end - int(self._written[slot]), int(self._written[slot] + self._origin[slot]) % RING
-        pieces = [
-            self._ring[slot, :, first : min(RING, first + count)],
-            self._ring[slot, :, : max(0, first + count - RING)],
-        ]
+        pieces = [self._ring[slot, :, first : min(RING, first + count)]]
+        if first + count > RING:
+            pieces.append(self._ring[slot, :, : first + count - RING])
         samples = np.concatenate(pieces, axis=1)
         for piece in pieces:
             piece[:] = 0
@@ -302,9 +304,10 @@ class Recorder:
         self._frames = _frames(self._ring)
 
 
-def _frames(ring: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Return the frames that begin at each sample of `ring`, int16[slots, 2, n, 160], as one view to write to."""
-    return np.lib.stride_tricks.sliding_window_view(ring, FRAME_SAMPLES, axis=2, writeable=True)
+def _frames(ring: NDArray[np.int16]) -> NDArray[Any]:
+    """Return the frames that begin at each sample of `ring`, all slots and sides in a line, as `elements` to write."""
+    frame = np.dtype((np.void, FRAME_SAMPLES * ring.itemsize))
+    return np.ndarray(max(0, ring.size - FRAME_SAMPLES + 1), frame, ring, strides=ring.itemsize)
 
 
 def _octets(sides: Sides, samples: NDArray[np.int16]) -> bytes:
