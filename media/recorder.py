@@ -10,12 +10,8 @@ a recording is as long as the time it took.
 
 from __future__ import annotations
 
-import os
-import queue
-import threading
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +19,7 @@ from numpy.typing import NDArray
 from ..codecs.g711 import whole
 from .protocol import RecordingFinished
 from .rows import FRAME_SAMPLES, RATE_HZ, elements, every
+from .spool import SpoolWriter, Write
 
 Frames = NDArray[np.float32]
 Counts = NDArray[np.int64]
@@ -59,90 +56,6 @@ class _Recording:
     def octets(self) -> int:
         """Octets of a sample in the file."""
         return 4 if self.sides == "dual" else 2
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """What the writer is asked: append `octets` to `path`, and close it where `finished` is given.
-
-    Before that it is made `least` octets long, and a multiple of `grain`.
-    """
-
-    path: str
-    octets: bytes = b""
-    finished: RecordingFinished | None = None
-    least: int = 0
-    grain: int = 1
-
-
-class SpoolWriter:
-    """The thread that writes. `finished` holds what has been completed since it was last asked."""
-
-    def __init__(self) -> None:
-        self._requests: queue.SimpleQueue[tuple[Write, ...] | None] = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[RecordingFinished] = queue.SimpleQueue()
-        self._files: dict[str, BinaryIO] = {}
-        self._failed: dict[str, str] = {}
-        self._thread = threading.Thread(target=self._run, name="spool writer", daemon=True)
-        self._thread.start()
-
-    def begin(self, path: str, least: int, grain: int) -> None:
-        """Open a spool file; what is there stays, made up with zeros to `least` octets and whole samples of `grain`."""
-        self.append(Write(path, least=least, grain=grain))
-
-    def append(self, *writes: Write) -> None:
-        """Add to spool files; never waits."""
-        self._requests.put(writes)
-
-    def finished(self) -> list[RecordingFinished]:
-        """Return what has been completed since the last call."""
-        return [self._done.get_nowait() for _ in range(self._done.qsize())]
-
-    def close(self) -> None:
-        """Write what is left and end the thread."""
-        self._requests.put(None)
-        self._thread.join()
-
-    def _run(self) -> None:
-        while (requests := self._requests.get()) is not None:
-            for request in requests:
-                self._carry_out(request)
-        for file in self._files.values():
-            file.close()
-
-    def _carry_out(self, request: Write) -> None:
-        try:
-            self._write(request)
-        except (OSError, ValueError, OverflowError) as error:  # ValueError: a path that no file can have
-            self._failed[request.path] = f"{request.path}: {getattr(error, 'strerror', None) or error}"
-        if request.finished is not None:
-            self._complete(request.path, request.finished)
-
-    def _write(self, request: Write) -> None:
-        if request.path in self._failed:
-            return
-        file = self._files.get(request.path)
-        if file is None:
-            file = self._files[request.path] = Path(request.path).open("ab", buffering=0)  # noqa: SIM115
-            size = file.seek(0, os.SEEK_END)
-            wanted = max(size + -size % request.grain, request.least)
-            if wanted > size:
-                file.truncate(wanted)
-        rest = memoryview(request.octets)
-        while rest:  # a disk that fills up may take a part
-            rest = rest[file.write(rest) :]
-
-    def _complete(self, path: str, event: RecordingFinished) -> None:
-        file = self._files.pop(path, None)
-        if file is not None:
-            try:
-                file.close()
-            except OSError as error:  # network file systems tell of a full disk here
-                self._failed.setdefault(path, f"{path}: {error.strerror}")
-        error = self._failed.pop(path, "")
-        if error:
-            event = RecordingFinished(leg=event.leg, job=event.job, duration=event.duration, error=error)
-        self._done.put(event)
 
 
 class Recorder:
@@ -222,7 +135,7 @@ class Recorder:
         self._now[slots] = now + FRAME_SAMPLES
         full = slots[self._now[slots] - LAG >= self._chunk_end[slots]].tolist()
         if full:
-            self._writer.append(*(self._chunk(slot, int(self._chunk_end[slot])) for slot in full))
+            self._writer.append(*self._chunks(full))
             self._chunk_end[full] += CHUNK
 
     def finished(self) -> list[RecordingFinished]:
@@ -273,6 +186,29 @@ class Recorder:
         recording = self._recordings[slot]
         return Write(recording.path, _octets(recording.sides, self._take(slot, end)))
 
+    def _chunks(self, full: list[int]) -> list[Write]:
+        """Return what is to be written of the slots that are `full`: those alike in one go, as nearly all are."""
+        alike: dict[tuple[int, Sides], list[int]] = {}
+        writes: list[Write] = []
+        for slot in full:
+            end, written = int(self._chunk_end[slot]), int(self._written[slot])
+            first = (written + int(self._origin[slot])) % RING
+            if end - written == CHUNK and first <= RING - CHUNK:
+                alike.setdefault((first, self._recordings[slot].sides), []).append(slot)
+            else:
+                writes.append(self._chunk(slot, end))
+        for (first, sides), slots in alike.items():
+            samples = self._ring[slots, :, first : first + CHUNK]
+            self._ring[slots, :, first : first + CHUNK] = 0
+            self._written[slots] += CHUNK
+            octets = _octets(sides, samples.swapaxes(0, 1))
+            size = len(octets) // len(slots)
+            writes += [
+                Write(self._recordings[slot].path, octets[size * number : size * (number + 1)])
+                for number, slot in enumerate(slots)
+            ]
+        return writes
+
     def _take(self, slot: int, end: int) -> NDArray[np.int16]:
         count, first = end - int(self._written[slot]), int(self._written[slot] + self._origin[slot]) % RING
         pieces = [self._ring[slot, :, first : min(RING, first + count)]]
@@ -311,14 +247,14 @@ def _frames(ring: NDArray[np.int16]) -> NDArray[Any]:
 
 
 def _octets(sides: Sides, samples: NDArray[np.int16]) -> bytes:
-    """What was heard and sent, int16[2, n], as it goes into the file; `dual` interleaves them, heard left."""
+    """What was heard and sent, int16[2, …], as it goes into the file; `dual` interleaves them, heard left."""
     if sides == "dual":
-        kept = samples.T
+        kept = np.stack([samples[0], samples[1]], axis=-1)
     elif sides == "mixed":
         kept = _sum(samples[0], samples[1])
     else:
         kept = samples[0 if sides == "heard" else 1]
-    return kept.astype("<i2").tobytes()
+    return kept.astype("<i2", copy=False).tobytes()
 
 
 def _sum(first: NDArray[np.int16], second: NDArray[np.int16]) -> NDArray[np.int16]:
