@@ -136,15 +136,18 @@ class ToneReceiver:
             frames, rows = frames[wanted], rows[wanted]
         loud = np.vecdot(frames, frames) > _QUIET
         at = (loud | self._lively[rows]).nonzero()[0]
-        events = self._listen(frames[at], loud[at], rows[at]) if at.size else []
+        some = frames if at.size == rows.size else frames.take(at, axis=0)
+        events = self._listen(some, loud[at], rows[at]) if at.size else []
         self._frames_before[rows] = elements(np.ascontiguousarray(frames))
         return events
 
     def _listen(self, frames: Floats, loud: Flags, rows: Indices) -> list[tuple[int, Event]]:
         seen = np.full((rows.size, _HOPS), NONE)
-        if loud.any():
-            span = np.concatenate([self._before[rows[loud]], frames[loud]], axis=1)
-            seen[loud] = self._look(span, rows[loud])
+        at = loud.nonzero()[0]
+        if at.size:
+            now = frames if at.size == rows.size else frames.take(at, axis=0)
+            span = np.concatenate([self._before.take(rows[at], axis=0), now], axis=1)
+            seen[at] = self._look(span, rows[at])
         quiet = rows[~loud]
         self._phasors[quiet] = self._dial[quiet] = 0
         events = self._count(seen, rows)
