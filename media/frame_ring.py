@@ -93,7 +93,20 @@ class FrameRing:
         self._filled[frame, sample] = True
         self._sum_up(touched[fill != _FULL])
 
-    def roll(self, row: int, shift: int, stale: Integers) -> None:
+    def move(self, row: int, head: int, shift: int) -> int:
+        """Let what is played next, frame `head` of `row`, begin `shift` samples later, or earlier; return its number.
+
+        With whole frames, as nearly always, only that changes; else what is there moves the other way.
+        """
+        frames, off = divmod(shift, FRAME_SAMPLES)
+        if off:
+            self._roll(row, shift, _stale(head * FRAME_SAMPLES, AHEAD * FRAME_SAMPLES, shift))
+            return head
+        head = (head + frames) % FRAMES
+        self.drop(row * FRAMES + _stale(head, AHEAD, frames) % FRAMES)
+        return head
+
+    def _roll(self, row: int, shift: int, stale: Integers) -> None:
         """Let what is there lie `shift` samples earlier, and nothing be there then at the positions `stale`."""
         at = np.arange(row * FRAMES, (row + 1) * FRAMES)
         octets = self._octets[at].reshape(RING, -1)
@@ -108,3 +121,11 @@ class FrameRing:
         filled = self._filled[at]
         some = np.where(filled.any(axis=1), _PART, _EMPTY)
         self._fill[at] = np.where(filled.all(axis=1), _FULL, some)
+
+
+def _stale(head: int, ahead: int, shift: int) -> Integers:
+    """Return what is there no more after a move forward by `shift`, or back: it lay beyond one of the ring's ends."""
+    end = head + ahead  # where what is to come ends, and what has been begins
+    if shift > 0:
+        return np.arange(end - shift, end)
+    return np.concatenate([np.arange(head, head - shift), np.arange(end, end - shift)])

@@ -253,14 +253,8 @@ class JitterBuffer:
         return ~(self._ring.has(batch.rows, first) & self._ring.has(batch.rows, last))
 
     def _move(self, row: int, shift: int) -> None:
-        """Move the play point `shift` samples forward, or back; what lies in the ring moves the other way."""
-        head = int(self._head[row]) * FRAME_SAMPLES
-        end = head + AHEAD * FRAME_SAMPLES  # where what is to come ends, and what has been begins
-        if shift > 0:
-            stale = np.arange(end - shift, end)
-        else:
-            stale = np.concatenate([np.arange(head, head - shift), np.arange(end, end - shift)])
-        self._ring.roll(row, shift, stale)
+        """Move the play point `shift` samples forward, or back."""
+        self._head[row] = self._ring.move(row, int(self._head[row]), shift)
         self._play[row] = (int(self._play[row]) + shift * int(self._units[row])) % TIMESTAMP_MODULUS
 
     def _place(self, batch: RtpBatch, samples: Integers, headroom: Integers) -> None:
