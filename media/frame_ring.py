@@ -93,21 +93,32 @@ class FrameRing:
         self._filled[frame, sample] = True
         self._sum_up(touched[fill != _FULL])
 
-    def move(self, row: int, head: int, shift: int) -> int:
-        """Let what is played next, frame `head` of `row`, begin `shift` samples later, or earlier; return its number.
+    def move(self, rows: Indices, head: Integers, shift: Integers) -> Integers:
+        """Let what is played next, the frame `head`, begin `shift` samples later, or earlier; return its number.
 
         With whole frames, as nearly always, only that changes; else what is there moves the other way.
         """
-        frames, off = divmod(shift, FRAME_SAMPLES)
-        if off:
-            self._roll(row, shift, _stale(head * FRAME_SAMPLES, AHEAD * FRAME_SAMPLES, shift))
-            return head
-        head = (head + frames) % FRAMES
-        self.drop(row * FRAMES + _stale(head, AHEAD, frames) % FRAMES)
+        frames, off = np.divmod(shift, FRAME_SAMPLES)
+        for at in np.flatnonzero(off).tolist():
+            self._roll(int(rows[at]), int(head[at]), int(shift[at]))
+        whole = off == 0
+        head = np.where(whole, (head + frames) % FRAMES, head)
+        frames = np.where(whole, frames, 0)[:, None]
+        ahead = (np.arange(FRAMES) - head[:, None]) % FRAMES  # how far before its time each frame is
+        forward = (ahead >= AHEAD - frames) & (ahead < AHEAD)
+        back = (ahead < -frames) | (ahead >= AHEAD) & (ahead < AHEAD - frames)
+        fill = self._fill.reshape(-1, FRAMES)
+        fill[rows] = np.where(forward | back, _EMPTY, fill[rows])  # that lay beyond one of the ring's ends
         return head
 
-    def _roll(self, row: int, shift: int, stale: Integers) -> None:
-        """Let what is there lie `shift` samples earlier, and nothing be there then at the positions `stale`."""
+    def _roll(self, row: int, head: int, shift: int) -> None:
+        """Let what is there of `row` lie `shift` samples earlier."""
+        first = head * FRAME_SAMPLES
+        end = first + AHEAD * FRAME_SAMPLES  # where what is to come ends, and what has been begins
+        if shift > 0:
+            stale = np.arange(end - shift, end)
+        else:
+            stale = np.concatenate([np.arange(first, first - shift), np.arange(end, end - shift)])
         at = np.arange(row * FRAMES, (row + 1) * FRAMES)
         octets = self._octets[at].reshape(RING, -1)
         self._octets[at] = np.roll(octets, -shift, axis=0).reshape(FRAMES, FRAME_SAMPLES, -1)
@@ -121,11 +132,3 @@ class FrameRing:
         filled = self._filled[at]
         some = np.where(filled.any(axis=1), _PART, _EMPTY)
         self._fill[at] = np.where(filled.all(axis=1), _FULL, some)
-
-
-def _stale(head: int, ahead: int, shift: int) -> Integers:
-    """Return what is there no more after a move forward by `shift`, or back: it lay beyond one of the ring's ends."""
-    end = head + ahead  # where what is to come ends, and what has been begins
-    if shift > 0:
-        return np.arange(end - shift, end)
-    return np.concatenate([np.arange(head, head - shift), np.arange(end, end - shift)])

@@ -201,8 +201,10 @@ class JitterBuffer:
 
     def _shift(self, batch: RtpBatch, samples: Integers, headroom: Integers, shift: Integers) -> None:
         """Move the play points, and place what came."""
-        for at in np.flatnonzero(shift).tolist():
-            self._move(int(batch.rows[at]), int(shift[at]))
+        moved = np.flatnonzero(shift)
+        rows, by = batch.rows[moved], shift[moved]
+        self._head[rows] = self._ring.move(rows, self._head[rows], by)
+        self._play[rows] = (self._play[rows] + by * self._units[rows]) % TIMESTAMP_MODULUS
         self._place(batch, samples, headroom - shift)
 
     def _settle(self, batch: RtpBatch, samples: Integers, headroom: Integers, now_tick: int) -> Flags:
@@ -251,11 +253,6 @@ class JitterBuffer:
         first = self._position(batch.rows, headroom)
         last = (first + samples - 1) % RING
         return ~(self._ring.has(batch.rows, first) & self._ring.has(batch.rows, last))
-
-    def _move(self, row: int, shift: int) -> None:
-        """Move the play point `shift` samples forward, or back."""
-        self._head[row] = self._ring.move(row, int(self._head[row]), shift)
-        self._play[row] = (int(self._play[row]) + shift * int(self._units[row])) % TIMESTAMP_MODULUS
 
     def _place(self, batch: RtpBatch, samples: Integers, headroom: Integers) -> None:
         """Copy payloads into the ring, packets of one shape at a time: nearly always there is one shape."""
