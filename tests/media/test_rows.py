@@ -1,7 +1,8 @@
 """Rows are taken and given back."""
 
+import numpy as np
 import pytest
-from flexml.media.rows import FRAME_SAMPLES, Rows, RowsFull
+from flexml.media.rows import FRAME_SAMPLES, Rows, RowsFull, elements, every
 
 
 def test_a_frame_is_20_ms_at_8_khz() -> None:
@@ -36,3 +37,17 @@ def test_no_row_is_left() -> None:
 def test_a_row_not_in_use_cannot_be_given_back(row: int) -> None:
     with pytest.raises(ValueError, match=f"row {row} is not in use"):
         Rows(2).close(row)
+
+
+def test_elements_are_rows_of_the_same_memory() -> None:
+    table = np.arange(24).reshape(4, 3, 2)
+    elements(table)[[3, 0]] = elements(np.arange(100, 112).reshape(2, 3, 2))
+    assert table[[3, 0]].ravel().tolist() == list(range(100, 112))
+    assert elements(table).take([1]).view(np.int64).tolist() == list(range(6, 12))
+    assert elements(np.zeros((0, 3, 2))).size == 0
+
+
+def test_every_flag_or_not() -> None:
+    assert every(np.ones(3, np.bool_))
+    assert every(np.zeros(0, np.bool_))
+    assert not every(np.array([True, False, True]))
