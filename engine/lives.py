@@ -258,9 +258,12 @@ def _callback(call: Call, facts: CallFacts, case: Case, ending: Ending) -> dict[
 
 async def close_orphans(database: Database, outbox: Outbox, orphans: Sequence[CallRecord], now: float) -> None:
     """Mark calls that an engine left live when it died as ended, and tell their applications."""
-    for orphan in orphans:
+
+    async def end(orphan: CallRecord) -> None:
         ended = replace(orphan, state="ended", status="failed", ended=now, callback=None)
         await _write_end(database, outbox, ended, orphan.callback)
+
+    await asyncio.gather(*map(end, orphans))
 
 
 async def _write_end(database: Database, outbox: Outbox, ended: CallRecord, callback: Mapping[str, Any] | None) -> None:

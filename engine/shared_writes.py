@@ -21,7 +21,7 @@ from .sql import Sql
 MOST: Final = 100
 """Rows in one transaction: what can be prepared without holding up the loop."""
 GATHER_S: Final = 0.05
-"""How long after a transaction the next may begin; what comes after a silence is written at once."""
+"""How long after a transaction of several rows the next may begin. Who writes one after the other is not held up."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +67,8 @@ class SharedWrites:
             while batch := self._waiting[:MOST]:
                 del self._waiting[:MOST]
                 await self._commit(batch)
-                await asyncio.sleep(GATHER_S)
+                if len(batch) > 1:
+                    await asyncio.sleep(GATHER_S)
         finally:
             self._writer = None
 

@@ -81,6 +81,20 @@ def test_what_is_asked_for_during_a_transaction_is_in_the_next_one(database_url:
     asyncio.run(run())
 
 
+def test_who_writes_one_row_after_the_other_does_not_wait_for_more(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flexml.engine.shared_writes.GATHER_S", 3600.0)
+
+    async def run() -> None:
+        async with asyncio.timeout(60), opened(database_url) as database:
+            for sid in ("c1", "c2", "c3"):
+                await database.save_call(replace(CALL, sid=sid))
+            assert len(await database.load_calls()) == 3
+
+    asyncio.run(run())
+
+
 def test_of_several_states_of_one_row_the_last_is_kept_whether_it_is_new_or_not(database_url: str) -> None:
     async def run() -> None:
         async with opened(database_url) as database:
