@@ -1,6 +1,6 @@
 """Whether there is room for one more call: asked before anything is done for it, so that refusing costs little.
 
-Calls that are under way come first. Beyond `[media] max_load` of every worker's time, or where the event loop is so
+Calls that are under way come first. Beyond `[media] max_load` of every worker's time, or where control is so
 far behind that peers begin to send again, new calls get 503 with Retry-After (RFC 3261 section 21.5.4), on which a
 carrier goes elsewhere, and calls that the engine is to place wait.
 """
@@ -70,8 +70,8 @@ class LoopLag:
 
 
 class Admission:
-    """`max_load` is the share of its time, 0 to 1, from which on a worker takes no calls; `lag` the usual one of
-    the loop, in seconds.
+    """`max_load` is the share of its time, 0 to 1, from which on a worker takes no calls; `lag` is how far the event
+    loop, or the taking of SIP messages, is behind, in seconds.
     """
 
     def __init__(self, media: MediaClient, *, max_load: float, lag: Callable[[], float]) -> None:
@@ -82,7 +82,7 @@ class Admission:
     def why_not(self) -> str:
         """Why there is no room; nothing where there is."""
         if (lag_s := self._lag()) > LAG_LIMIT_S:
-            return f"the event loop is {lag_s * 1000:.0f} ms behind"
+            return f"control is {lag_s * 1000:.0f} ms behind"
         workers = [worker for worker in self._media.workers if worker.connected]
         if not workers:
             return "no media worker is up"

@@ -211,7 +211,7 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
     inbound.known_as = trunks.known_as
     guard(registry, trunks, anybody=config.sip.inbound == "any", clock=time.time)
     lag = await stack.enter_async_context(_running(LoopLag()))
-    admission = Admission(media, max_load=config.media.max_load / 100, lag=lambda: lag.usual_s)
+    admission = Admission(media, max_load=config.media.max_load / 100, lag=lambda: max(lag.usual_s, agent.behind_s))
     registry.admit = admission.before(registry.admit)
     outbound = Outbound(
         lives=lives,

@@ -258,6 +258,7 @@ class Agent:
         self._timer: asyncio.TimerHandle | None = None
         self._descriptor = -1
         self._polling = False
+        self._emptied_at = 0.0
         self.listening: list[str] = []
 
     # ---- life -------------------------------------------------------------------------------------------------
@@ -265,6 +266,7 @@ class Agent:
     def start(self) -> None:
         """Bind the transports and begin to take calls. Raises SipError naming what could not be bound."""
         self._loop = asyncio.get_running_loop()
+        self._emptied_at = self._loop.time()
         endpoint = self._endpoint = _Endpoint()
         try:
             endpoint.libCreate()
@@ -378,6 +380,11 @@ class Agent:
         """How many calls the stack has, with those that have ended here but whose peers do not know it yet."""
         return 0 if self._endpoint is None else _CALL_COUNT()
 
+    @property
+    def behind_s(self) -> float:
+        """For how long messages have been waiting without a moment in which all had been taken."""
+        return 0.0 if self._loop is None else self._loop.time() - self._emptied_at
+
     # ---- driving pjsip ----------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
@@ -392,8 +399,11 @@ class Agent:
         self._polling, clock = True, self._loop.time
         try:
             until = clock() + BURST_S
-            while self._endpoint.libHandleEvents(0) > 0 and clock() < until:
-                pass
+            while self._endpoint.libHandleEvents(0) > 0:
+                if clock() >= until:
+                    break
+            else:
+                self._emptied_at = clock()
         finally:
             self._polling = False
         self._sweep()

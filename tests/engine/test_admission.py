@@ -62,7 +62,7 @@ def admission(media: MediaClient, lag_s: float = 0.0) -> Admission:
         ([beat(17_000, 1), beat(2_000, 1)], 0.0, ""),
         ([beat(17_000, 1), beat(16_000, 1)], 0.0, "every media worker is at work for 80% of its time or more"),
         ([beat(2_000, 1000)], 0.0, "all media workers have their 1000 legs"),
-        ([beat(2_000, 1)], LAG_LIMIT_S + 0.1, "the event loop is 400 ms behind"),
+        ([beat(2_000, 1)], LAG_LIMIT_S + 0.1, "control is 400 ms behind"),
         ([], 0.0, "no media worker is up"),
     ],
 )

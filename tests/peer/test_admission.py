@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,11 +13,12 @@ from pathlib import Path
 import pytest
 from conftest import need
 from engine_process import EngineProcess, tracebacks
-from flexml_app import Application, Line, tone_wav
+from flexml_app import Answer, Application, Line, tone_wav
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from rtp_endpoint import RtpEndpoint
 from sipp import Sipp, call, pause, refused
+from test_soak import becomes
 
 NUMBER = "15550008200"
 LEGS = 2
@@ -73,3 +77,34 @@ def samples(engine: EngineProcess) -> list[Sample]:
     with urllib.request.urlopen(engine.url("/metrics"), timeout=5) as reply:
         families = text_string_to_metric_families(reply.read().decode())
         return [sample for family in families for sample in family.samples]
+
+
+def test_far_more_calls_than_it_can_take_are_refused_and_those_taken_are_told_of_once(
+    application: Application, tmp_path: Path
+) -> None:
+    need("sipp")
+    line = Line("flood", application)
+    line.serve('<Play loop="0">tone.wav</Play>')
+    line.serve(tone_wav(700, 5.0), at="tone.wav")
+    line.serve(Answer(status=204), at="status")
+    engine = EngineProcess(tmp_path / "engine", {NUMBER: application.url(line.path())}, legs=1500)
+    engine.start()
+    try:
+        flexml, figures = Path(sys.executable).parent / "flexml", tmp_path / "flood.json"
+        flood = [flexml, "load", f"sip:{NUMBER}@{engine.target}", "--rate", "1500", "--hold", "1", "--calls", "4500",
+                 "--duration", "3", "--send", "nothing", "--json", figures]  # fmt: skip
+        subprocess.run(flood, cwd=tmp_path, check=False, timeout=120, capture_output=True)
+        calls = json.loads(figures.read_text())["calls"]
+        assert calls["reasons"]["503 Service Unavailable"] > 0
+        assert "no room for new calls" in engine.log()
+        assert becomes(lambda: engine.live_calls() == 0, 60)
+        with engine.database() as database:
+            rows = {row["sid"] for row in database.execute("SELECT sid FROM call WHERE state = 'ended'")}
+            assert not list(database.execute("SELECT sid FROM call WHERE state != 'ended'"))
+        assert len(rows) >= calls["answered"]
+        assert becomes(lambda: len(line.requests("status")) >= len(rows), 60)
+        assert sorted(str(told.data["CallSid"]) for told in line.requests("status")) == sorted(rows)
+        assert "lines are being lost" not in engine.log()
+        assert tracebacks(engine.log()) == []
+    finally:
+        assert engine.stop() == 0
