@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from certificate import Certificate
+from flexml.engine.log import GATHER_S
 
 START_S: Final = 30.0
 STOP_S: Final = 15.0
@@ -261,7 +262,8 @@ class EngineProcess:
         return json.loads(self.get("/trunks"))["trunks"]
 
     def log(self, start: int = 0) -> str:
-        """What the engine has written, from octet `start`."""
+        """What the engine has written, from octet `start`; what it says now it writes within GATHER_S."""
+        time.sleep(2 * GATHER_S)
         return self.log_path.read_bytes()[start:].decode(errors="replace")
 
     def _healthy(self) -> bool:

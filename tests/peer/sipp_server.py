@@ -2,6 +2,7 @@
 
 import itertools
 import subprocess
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 from sipp import Message
 from sipp import messages as read_messages
 
+START_S: Final = 10.0
 STOP_S: Final = 5.0
 _labels: Final = itertools.count(1)
 
@@ -67,7 +69,7 @@ class SippServer:
             "-trace_msg", "-message_file", str(self._log), "-trace_err", "-error_file", str(self._errors),
             "-t", "t1" if tcp else "u1",
         ]  # fmt: skip
-        self._folder = folder
+        self._folder, self._port, self._tcp = folder, port, tcp
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "SippServer":
@@ -75,7 +77,18 @@ class SippServer:
             old.unlink(missing_ok=True)
         quiet = subprocess.DEVNULL
         self._process = subprocess.Popen(self._command, cwd=self._folder, stdout=quiet, stderr=quiet)
+        deadline = time.monotonic() + START_S
+        while not self._is_bound():  # by TCP nothing is sent again to who does not listen yet
+            assert self._process.poll() is None, f"SIPp ended at once:\n{self.errors}"
+            assert time.monotonic() < deadline, "SIPp does not listen"
+            time.sleep(0.01)
         return self
+
+    def _is_bound(self) -> bool:
+        """Whether somebody has the port; for TCP, listens on it (state 0A of proc(5))."""
+        where = f":{self._port:04X}"
+        rows = Path("/proc/net/tcp" if self._tcp else "/proc/net/udp").read_text().splitlines()[1:]
+        return any(row.split()[1].endswith(where) and (not self._tcp or row.split()[3] == "0A") for row in rows)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
