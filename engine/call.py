@@ -76,7 +76,7 @@ class Call(CallAudio):
         self.status_callback_url = ""
         self.status_callback_method = "POST"
         self._services = services
-        self._recordings = CallRecordings(sid, account, services.recordings, inbound=self.inbound)
+        self._recordings = CallRecordings(services.recordings)
         self._leg: Leg | None = None
         self._merge = DigitMerge()
         self.ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()

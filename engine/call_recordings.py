@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Literal, Protocol, TypeVar
 
 from .errors import FlexmlError, MediaError
 from .leg import Leg
@@ -59,6 +59,9 @@ class CallRecording:
 class Subject(Protocol):
     """The call that is recorded. It is held only while it is: the call holds its recordings."""
 
+    sid: str
+    account: str
+    inbound: ClassVar[bool]
     told: Callable[[], Mapping[str, object]]
 
     @property
@@ -74,16 +77,16 @@ class Subject(Protocol):
 class CallRecordings:
     """All recordings of one call."""
 
-    def __init__(self, sid: str, account: str, service: RecordingService[Any], *, inbound: bool) -> None:
-        self._sid, self._account, self._inbound, self._service = sid, account, inbound, service
+    def __init__(self, service: RecordingService[Any]) -> None:
+        self._service = service
         self._running: dict[int, tuple[Any, Subject]] = {}
         self._stopping: dict[int, asyncio.Task[str]] = {}
         self._finishing: dict[int, asyncio.Task[Recorded]] = {}
 
     async def begin(self, request: RecordingRequest, call: Subject) -> CallRecording:
         """Begin to record; callbacks say what `call` has told by then. Raises StorageError where there is no room."""
-        spool = await self._service.begin(self._sid, self._account, request, call.told())
-        job = call.leg.media.start_recording(spool.path, self._side(request))
+        spool = await self._service.begin(call.sid, call.account, request, call.told())
+        job = call.leg.media.start_recording(spool.path, _side(request, inbound=call.inbound))
         self._running[job] = spool, call
         return CallRecording(lambda: self._end(job))
 
@@ -123,9 +126,10 @@ class CallRecordings:
         call.note("recording ended", status=recorded.status, **failed, sid=recorded.sid, duration_s=recorded.duration_s)
         return recorded
 
-    def _side(self, request: RecordingRequest) -> Side:
-        """Which of our two directions is meant: `in` is the calling party, whoever of us called."""
-        if request.direction == "any":
-            return "dual" if request.channels == "dual" else "mixed"
-        caller: Direction = "in" if self._inbound else "out"
-        return "heard" if request.direction == caller else "sent"
+
+def _side(request: RecordingRequest, *, inbound: bool) -> Side:
+    """Which of our two directions is meant: `in` is the calling party, whoever of us called."""
+    if request.direction == "any":
+        return "dual" if request.channels == "dual" else "mixed"
+    caller: Direction = "in" if inbound else "out"
+    return "heard" if request.direction == caller else "sent"

@@ -105,17 +105,10 @@ class WorkerLink:
             return
         channel.flush()
         if channel.pending and not self._writing:
-            self._writing = True
-            self.loop.add_writer(channel.fileno(), self._write)
-
-    def _write(self) -> None:
-        channel = self._channel
-        if channel is None:
-            return
-        channel.flush()
-        if not channel.pending:
+            self.loop.add_writer(channel.fileno(), self._flush)
+        elif self._writing and not channel.pending:
             self.loop.remove_writer(channel.fileno())
-            self._writing = False
+        self._writing = bool(channel.pending)
 
     def _read(self) -> None:
         channel = self._channel

@@ -31,6 +31,11 @@ _UNSEEN: Final = -(1 << 40)
 """Samples; less headroom than any packet."""
 
 
+def furthest(most: Integers, moved: Integers, headroom: Integers) -> Integers:
+    """Return what is the most on the line with one more packet on each row, int[n]."""
+    return np.maximum(most, headroom + moved)
+
+
 class Arrival:
     """Estimates by row. The line is time less what the play point has been moved forward in all since `open`."""
 
@@ -55,7 +60,7 @@ class Arrival:
     def push(self, rows: Indices, headroom: Integers, now_tick: int) -> None:
         """Take one packet on each of `rows`, before the play point moves."""
         self.turn(now_tick)
-        self._most[rows] = np.maximum(self._most[rows], headroom + self._moved[rows])
+        self._most[rows] = furthest(self._most[rows], self._moved[rows], headroom)
 
     def turn(self, now_tick: int) -> None:
         """Begin the next period, if it is time."""

@@ -30,6 +30,11 @@ _UNSEEN: Final = 1 << 40
 """Samples; further than any packet."""
 
 
+def least_left(least: Integers, headroom: Integers, early: int) -> Integers:
+    """Return by how little packets came before their time with one more on each row, int[n] samples."""
+    return np.minimum(least, headroom + early)
+
+
 class Haste:
     """Who wants it, and who may have it, by row."""
 
@@ -52,7 +57,7 @@ class Haste:
 
     def push(self, rows: Indices, headroom: Integers, early: int) -> None:
         """Take one packet on each of `rows` with `headroom` samples left at the next tick, and `early` until then."""
-        self._least[rows] = np.minimum(self._least[rows], headroom + early)
+        self._least[rows] = least_left(self._least[rows], headroom, early)
 
     def disturb(self, rows: Indices) -> None:
         """Packets were late on `rows`."""

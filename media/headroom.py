@@ -15,8 +15,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrival import Arrival
-from .haste import Haste
+from .arrival import Arrival, furthest
+from .haste import Haste, least_left
 from .rows import FRAME_MS, FRAME_SAMPLES, RATE_HZ, elements
 from .rtp import Indices, Integers
 
@@ -78,7 +78,7 @@ class Headroom:
         self.arrival.turn(now_tick)
         records = self._records.take(rows)
         now = records.view(np.int64).reshape(rows.size, 8)
-        now[:, _ARRIVAL_MOST] = np.maximum(now[:, _ARRIVAL_MOST], headroom + now[:, _ARRIVAL_MOVED])
+        now[:, _ARRIVAL_MOST] = furthest(now[:, _ARRIVAL_MOST], now[:, _ARRIVAL_MOVED], headroom)
         shift = np.zeros(rows.size, np.int64)
         over = (now_tick >= now[:, _END]).nonzero()[0]
         if over.size:
@@ -88,7 +88,7 @@ class Headroom:
             now[over] = self._table[rows[over]]
         now[:, _SEEN] += 1
         now[:, _LEAST] = np.minimum(now[:, _LEAST], headroom)
-        now[:, _HASTE_LEAST] = np.minimum(now[:, _HASTE_LEAST], headroom + early)
+        now[:, _HASTE_LEAST] = least_left(now[:, _HASTE_LEAST], headroom, early)
         now[:, _MOST] = np.maximum(now[:, _MOST], headroom)
         now[:, _LATE_RUN] += 1
         late = headroom < 0

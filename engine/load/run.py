@@ -31,7 +31,7 @@ from .streams import Streams
 from .switchboard import Pipe, Switchboard
 
 SIPP_MEDIA_PORTS = 4
-"""RTP and RTCP, for audio and for video."""
+"""RTP and RTCP, for audio and for video: what SIPp binds and never has media on."""
 SIPP_FAILED = (255, 254, 99)
 """Exit statuses of a SIPp that could not do its work at all."""
 
@@ -101,7 +101,7 @@ class Run:
         )
 
     async def _start_sipp(self) -> asyncio.subprocess.Process:
-        arguments = command(self._plan, self._files, free_ports(self._plan.address))
+        arguments = command(self._plan, self._files, free_ports(self._plan.address, SIPP_MEDIA_PORTS))
         with (self._files.folder / "sipp.out").open("wb") as out:
             sipp = await asyncio.create_subprocess_exec(
                 *arguments, cwd=self._files.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
@@ -246,17 +246,16 @@ def options(plan: LoadPlan) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def free_ports(address: str) -> int:
-    """Return an even port from which on SIPP_MEDIA_PORTS are free now, for the media that SIPp never has."""
+def free_ports(address: str, count: int) -> int:
+    """Return an even port from which on `count` are free now for UDP. Raises LoadError."""
     for _ in range(100):
         with ExitStack() as probes, suppress(OSError, OverflowError):
-            first = probes.enter_context(_bound(address, 0)).getsockname()[1]
-            base = first + first % 2
-            for port in range(base, base + SIPP_MEDIA_PORTS):
-                if port != first:
-                    probes.enter_context(_bound(address, port))
+            with _bound(address, 0) as probe:
+                base = probe.getsockname()[1] & ~1
+            for port in range(base, base + count):
+                probes.enter_context(_bound(address, port))
             return base
-    raise LoadError(f"no {SIPP_MEDIA_PORTS} free ports in a row on {address}; fewer --calls, or another --from-port")
+    raise LoadError(f"no {count} free ports in a row on {address}; fewer --calls, or another --from-port")
 
 
 def _bound(address: str, port: int) -> socket.socket:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from certificate import Certificate
+from flexml.engine.load.run import free_ports
 from flexml.engine.log import GATHER_S
 
 START_S: Final = 30.0
@@ -88,17 +89,7 @@ def free_sip_port(address: str = "127.0.0.1") -> int:
 
 def free_block(count: int) -> int:
     """An even port from which on `count` are free: SIPp binds RTP and RTCP for audio and for video in a row."""
-    for _ in range(100):
-        base = free_port() & ~1
-        with ExitStack() as probes:
-            try:
-                for port in range(base, base + count):
-                    probe = probes.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-                    probe.bind(("127.0.0.1", port))
-            except (OSError, OverflowError):
-                continue
-            return base
-    raise AssertionError(f"no {count} free ports in a row")
+    return free_ports("127.0.0.1", count)
 
 
 class EngineProcess:
@@ -240,7 +231,7 @@ class EngineProcess:
     def left_behind(self) -> tuple[int, str]:
         """How many objects only a collection frees, since this was asked of a `watched` engine last; and of what."""
         assert self._process is not None
-        read = len(self.log().encode(errors="replace"))
+        read = self.log_path.stat().st_size
         self._process.send_signal(signal.SIGUSR1)
         deadline = time.monotonic() + 20
         while not (said := re.search(r"LEFT BEHIND (\d+): (.*)\n", self.log(read))):

@@ -22,7 +22,7 @@ def test_a_block_with_a_port_in_use_is_passed_over(monkeypatch: pytest.MonkeyPat
         return plain_bound(address, port)
 
     monkeypatch.setattr(run, "_bound", bound)
-    base = run.free_ports("127.0.0.1")
+    base = run.free_ports("127.0.0.1", run.SIPP_MEDIA_PORTS)
     assert asked.count(0) == 3
     assert base % 2 == 0
     with ExitStack() as sockets:
@@ -36,4 +36,4 @@ def test_where_no_block_is_free_it_says_what_to_do(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(run, "_bound", bound)
     with pytest.raises(LoadError, match="fewer --calls"):
-        run.free_ports("127.0.0.1")
+        run.free_ports("127.0.0.1", run.SIPP_MEDIA_PORTS)

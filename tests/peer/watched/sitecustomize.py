@@ -38,7 +38,7 @@ def collected(*_: object) -> None:
 
 
 asyncio.Handle._run = run  # type: ignore[attr-defined]
-if sys.argv[1:2] == ["serve"] or "serve" in sys.orig_argv:
+if "serve" in sys.orig_argv:
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)
     signal.signal(signal.SIGUSR1, collected)
