@@ -81,6 +81,7 @@ class Outbox:
         self._backoff = backoff or Backoff()
         self._tasks: set[asyncio.Task[None]] = set()
         self._under_way: set[str] = set()
+        self._known_to: list[set[str]] = []
         self._hosts: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def start(self) -> None:
@@ -89,9 +90,17 @@ class Outbox:
             log.info("%d undelivered callbacks from an earlier run", count)
 
     async def take_up(self) -> int:
-        """Deliver what is this engine's and not under way; each gets an attempt at once, however old it is."""
-        pending = await self._database.patiently(self._database.load_own_callbacks)
-        left = [callback for callback in pending if callback.sid not in self._under_way]
+        """Deliver what is this engine's and not under way; each gets an attempt at once, however old it is.
+
+        What was under way at any time while the rows were read is left out: it may be delivered by now.
+        """
+        known = set(self._under_way)
+        self._known_to.append(known)
+        try:
+            pending = await self._database.patiently(self._database.load_own_callbacks)
+        finally:
+            self._known_to = [other for other in self._known_to if other is not known]
+        left = [callback for callback in pending if callback.sid not in known]
         for callback in left:
             self._spawn(callback)
         return len(left)
@@ -131,6 +140,8 @@ class Outbox:
         if callback.sid in self._under_way:
             return
         self._under_way.add(callback.sid)
+        for known in self._known_to:
+            known.add(callback.sid)
         task = asyncio.create_task(self._deliver(callback), name=f"{TASK}{callback.sid}")
         self._tasks.add(task)
         task.add_done_callback(self._finished)

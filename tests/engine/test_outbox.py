@@ -117,6 +117,33 @@ def test_callback_put_twice_under_one_sid_is_sent_once(database_url: str) -> Non
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("put_while_reading", [False, True])
+def test_what_is_delivered_while_pending_rows_are_read_is_not_sent_again(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, put_while_reading: bool
+) -> None:
+    async def run() -> None:
+        async with opened(database_url) as database:
+            application = Application(200)
+            outbox = Outbox(database, application, clock=Clock(), backoff=QUICK)
+            load = database.load_own_callbacks
+
+            async def load_slowly() -> list[Callback]:
+                if put_while_reading:
+                    await outbox.put(URL, "POST", {}, sid="mine")
+                rows = await load()
+                await outbox.idle()
+                return rows
+
+            monkeypatch.setattr(database, "load_own_callbacks", load_slowly)
+            if not put_while_reading:
+                await outbox.put(URL, "POST", {}, sid="mine")
+            assert await outbox.take_up() == 0
+            await outbox.idle()
+            assert [delivery for delivery, _ in application.got] == ["mine"]
+
+    asyncio.run(run())
+
+
 def test_given_up_callback_stays_as_a_failed_row(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
 
