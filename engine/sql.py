@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -90,6 +91,7 @@ class Sql:
         self._engine = create_async_engine(self._url, **(POSTGRESQL_POOL if self.is_shared else SQLITE_POOL))
         if not self.is_shared:
             event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
+            self._engine.dialect.statement_compiler = _CompilerWithHints
         try:
             async with self._engine.connect() as connection:
                 await connection.run_sync(migrate)
@@ -208,6 +210,14 @@ def _async_url(url: str) -> URL:
 
 def _make_parent(database: str) -> None:
     Path(database).parent.mkdir(parents=True, exist_ok=True)
+
+
+class _CompilerWithHints(SQLiteCompiler):
+    """Writes hints behind tables, `INDEXED BY name` for one; SQLAlchemy's own leaves them out for SQLite."""
+
+    def get_from_hint_text(self, table: sa.FromClause, text: str | None) -> str | None:
+        """The hint, as it was given."""
+        return text
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

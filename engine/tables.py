@@ -95,9 +95,8 @@ call_table: Final = sa.Table(
     sa.Column("owner", sa.String(255), nullable=False, server_default=""),  # the engine that it lives on, or ended on
 )
 _call = call_table.c
-call_waits: Final = sa.case(
-    (_call.state == sa.literal_column("'scheduled'"), _call.due), else_=sa.literal_column("0.0")
-)
+call_is_scheduled: Final = _call.state == sa.literal_column("'scheduled'")
+call_waits: Final = sa.case((call_is_scheduled, _call.due), else_=sa.literal_column("0.0"))
 """When a call is due that waits to be placed; 0 for others."""
 call_status: Final = sa.func.nullif(_call.status, sa.literal_column("''"))
 """How a call ended; null before that."""
@@ -143,13 +142,20 @@ for _name, _column in CALL_ORDERS.items():
         _last, _desc = (_column.desc().nulls_last(), _call.sid.desc(), _call.state), f"{_name}_desc"
         _index = sa.Index(f"call_by_{_desc}", _call.account, *_last, postgresql_include=BESIDE.get(_desc))
         _index.ddl_if(dialect="postgresql")
-# SQLite reads lists with filters from this index alone, row after row: everything that a filter may name is in it.
-sa.Index(
-    "call_listing",
-    *(_call.account, _call.created, _call.sid, _call.state, _call.from_number, _call.to_number, _call.direction),
-    *(_call.status, _call.duration_s, _call.answered, _call.ended, _call.due, _call.url, _call.method),
+# SQLite reads lists with filters from one of these indexes alone, row after row: everything that a filter may name is
+# in the wide one, which takes half as long again to read. What waits is a small part of all, and has its own.
+_FILTERED: Final = (
+    *(_call.sid, _call.state, _call.from_number, _call.to_number, _call.direction, _call.status, _call.duration_s),
+    *(_call.answered, _call.ended, _call.due, _call.url, _call.method),
     *(_call.status_callback_url, _call.status_callback_method, _call.attributes),
-).ddl_if(dialect="sqlite")
+)
+sa.Index(
+    "call_listing_attributes", _call.account, _call.created, _call.sid, _call.state, _call.attributes
+).ddl_if(dialect="sqlite")  # fmt: skip
+sa.Index("call_listing", _call.account, _call.created, *_FILTERED).ddl_if(dialect="sqlite")
+sa.Index(
+    "call_listing_scheduled", _call.account, call_waits, _call.created, *_FILTERED, sqlite_where=call_is_scheduled
+).ddl_if(dialect="sqlite")  # fmt: skip
 callback_table: Final = sa.Table(
     "callback",
     metadata,

@@ -7,7 +7,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from fastapi import Request
 
-from ..tables import call_status, call_table, call_waits
+from ..tables import call_is_scheduled, call_status, call_table, call_waits
 from .collection import NOW, Collection, Object, Row, Selection
 from .problem import bad_query
 from .query.fields import INTEGER, OBJECT, SECONDS, TEXT, TIME, Field, reach
@@ -103,6 +103,6 @@ def select(request: Request) -> Selection:
         raise bad_query("state", f"found {state[:40]!r}; expected one of {', '.join(STATES)}")
     if state == "scheduled":
         # The state is said once more: PostgreSQL finds it in each index, and looks at other calls' rows no further.
-        return Selection(where=(_columns.state == state, call_waits > NOW))
+        return Selection(where=(call_is_scheduled, call_waits > NOW))
     where = () if state == "all" else (_columns.state == state,)
     return Selection(where=where, uncountable=True, order=(Order(_CREATED, descending=True),))

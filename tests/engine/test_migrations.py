@@ -32,7 +32,7 @@ from ..conftest import NewDatabase
 from ..postgresql import PostgresqlServer
 
 DUMPS = Path(__file__).parent / "databases"
-OF_ONE_DATABASE = {"call_listing"}
+OF_ONE_DATABASE = {"call_listing", "call_listing_attributes", "call_listing_scheduled"}
 EARLIER = ["first", "before_revisions"]
 
 

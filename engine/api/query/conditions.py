@@ -6,6 +6,8 @@ value, so `ne` and `notin` find it.
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -43,7 +45,10 @@ def _clause(condition: Condition, fields: dict[str, Field]) -> Clause:
     if field.kind.span is not None:
         return _spanning(operator, field.column, field.kind, values)
     column = ByCodePoint(field.column) if field.kind is TEXT and operator in _SORTING else field.column
-    return _EXACT[operator](column, values)
+    clause = _EXACT[operator](column, values)
+    if field.within is not None and operator in _MENTIONING:
+        return sa.and_(sa.or_(*(_mention(field.within, field.name, value) for value in values)), clause)
+    return clause
 
 
 def _is_null(word: Word) -> bool:
@@ -80,8 +85,16 @@ def _ilike(column: Column, values: list[Any]) -> Clause:
     if not pattern.isascii():
         return _AnyCaseLike(column, sa.literal(pattern))
     if isinstance(column, sa.Column) and not pattern.startswith(("%", "_")):
-        return _AnyCaseLike(ByCodePoint(column), sa.literal(pattern))
+        begins = sa.or_(*(_like(column, [f"{beginning}%"]) for beginning in _beginnings(values[0])))
+        return sa.and_(_OnPostgresql(begins), _AnyCaseLike(ByCodePoint(column), sa.literal(pattern)))
     return _FoldedLike(column, sa.literal(pattern.lower()))
+
+
+def _beginnings(value: str) -> list[str]:
+    """How what is like the value, in any case, begins: as far as its first letter, in one case or the other."""
+    plain = "".join(itertools.takewhile(lambda char: not char.isalpha() and char not in "%_", value))
+    letter = value[len(plain) :][:1].strip("%_")
+    return sorted({plain + letter.lower(), plain + letter.upper()})
 
 
 _EXACT: Final[dict[str, Callable[[Column, list[Any]], Clause]]] = {
@@ -149,6 +162,32 @@ def _write_glob(element: FunctionElement[bool], compiler: SQLCompiler, **how: An
     return f"{compiler.process(column, **how)} GLOB {compiler.process(glob, **how)}"
 
 
+class _OnPostgresql(FunctionElement[bool]):
+    """A condition that holds anyway, and has PostgreSQL find rows sooner."""
+
+    type = sa.Boolean()
+    inherit_cache = True
+
+
+class _OnSqlite(FunctionElement[bool]):
+    """A condition that holds anyway, and has SQLite find rows sooner."""
+
+    type = sa.Boolean()
+    inherit_cache = True
+
+
+@compiles(_OnPostgresql, "postgresql")
+@compiles(_OnSqlite, "sqlite")
+def _write_condition(element: FunctionElement[bool], compiler: SQLCompiler, **how: Any) -> str:
+    return f"({compiler.process(element.clauses, **how)})"
+
+
+@compiles(_OnPostgresql)
+@compiles(_OnSqlite)
+def _write_nothing(_element: FunctionElement[bool], _compiler: SQLCompiler, **_how: Any) -> str:
+    return "TRUE"
+
+
 def _pattern(value: str) -> str:
     """`%` and `_` stand for others, and nothing takes that from them: an escape is a character like any."""
     return value.replace(_ESCAPE, _ESCAPE * 2)
@@ -157,6 +196,29 @@ def _pattern(value: str) -> str:
 def _glob(value: str) -> str:
     special = {"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"}
     return "".join(special.get(char, char) for char in value)
+
+
+# ---- values within JSON ----------------------------------------------------------------------------------------
+
+_MENTIONING: Final = frozenset({"eq", "in", "like", "ilike"})
+"""Operators for which a text has to contain what the value does."""
+_PLAIN: Final = re.compile("[A-Za-z0-9 @.+_-]{1,100}")
+"""What stands in JSON as it does in the text there, where a word is in it: numbers may be written differently."""
+_WORD: Final = re.compile("[A-Za-z]{2}")
+
+
+def _mention(column: Column, name: str, value: str) -> Clause:
+    """What holds for every row in whose JSON a text of that name is the value or like it; and where there is no JSON.
+
+    SQLite looks through a text several times faster than it reads JSON from it. PostgreSQL has its JSON read already.
+    """
+    words = max(filter(_WORD.search, _PLAIN.findall(value)), key=len, default="")
+    if not words:
+        return sa.true()
+    last = name.rpartition(".")[2]
+    key = f'"{last}"%' if _PLAIN.fullmatch(last) else ""
+    text = sa.type_coerce(column, sa.Text)
+    return _OnSqlite(sa.func.ifnull(text.like(sa.literal(f"%{key}{words}%")), sa.true()))
 
 
 # ---- values that stand for all that is shown alike -------------------------------------------------------------

@@ -84,7 +84,8 @@ class Field:
     """A field of a collection's objects. `column` is what filters go by, `sort` what orders do where it is another.
 
     One that is `extra` is shown only where `include_fields` names it. `inner` are the fields of an object that is made
-    of columns. Where the column of an object is null, `long` gives what is in it at a path.
+    of columns. Where the column of an object is null, `long` gives what is in it at a path. One that is `within` an
+    object is found in that column, which is JSON.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Field:
     inner: tuple[Field, ...] = ()
     long: Callable[[str], sa.ColumnElement[Any]] | None = None
     sort: sa.ColumnElement[Any] | None = None
+    within: sa.ColumnElement[Any] | None = None
 
 
 def find(fields: dict[str, Field], name: str) -> Field | None:
@@ -109,7 +111,7 @@ def find(fields: dict[str, Field], name: str) -> Field | None:
     inner = reach(holder.column, path)
     if holder.long is not None:
         inner = sa.case((holder.column.is_(sa.null()), holder.long(path)), else_=inner)
-    return Field(name=name, kind=TEXT, column=sa.cast(inner, sa.Text))
+    return Field(name=name, kind=TEXT, column=sa.cast(inner, sa.Text), within=holder.column)
 
 
 def reach(column: sa.ColumnElement[Any], path: str) -> sa.ColumnElement[Any]:
