@@ -91,7 +91,7 @@ class Reader:
             found = (await connection.execute(collection.query.where(where))).mappings().first()
         if found is None:
             raise missing(collection.noun)
-        return _named(found)
+        return {str(name): value for name, value in found.items()}
 
     async def one(self, collection: Collection, request: Request, asking: Asking, sid: str) -> Object:
         """That object, as far as the request wants it. Raises Problem."""
@@ -125,7 +125,8 @@ class Reader:
         async with self._database.begin() as connection:
             anchor = await _anchor(connection, collection, asking, page) if page.after or page.before else None
             found = await connection.execute(query.select(collection.columns, anchor), now)
-            rows = [_named(row) for row in found.mappings()]
+            names = [*map(str, found.keys())]
+            rows = [dict(zip(names, row, strict=True)) for row in found]
             total = None if selection.uncountable else (await connection.execute(query.count(), now)).scalar_one()
         more, rows = len(rows) > page.limit, rows[: page.limit]
         if page.before:
@@ -180,11 +181,6 @@ async def _anchor(connection: AsyncConnection, collection: Collection, asking: A
     if found is None:
         raise bad_query("after" if page.after else "before", f"cannot find {collection.noun}")
     return found[0], sid
-
-
-def _named(row: sa.RowMapping) -> Row:
-    """A row by the names of its columns."""
-    return {str(name): value for name, value in row.items()}
 
 
 def _around(
