@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from .errors import DatabaseAway
+from .row_writing import insert_rows, put_rows
 from .sql import Sql
 
 MOST: Final = 100
@@ -102,40 +103,32 @@ def _tell(write: _Write, error: Exception) -> None:
         write.done.set_exception(error)
 
 
-@dataclass(frozen=True, slots=True)
-class _Statements:
-    """What is done to one table, made once: to make a statement costs more than to carry it out."""
-
-    find: sa.Select[Any]
-    insert: sa.Insert
-    update: sa.Update
-
-
-@cache
-def _statements(table: sa.Table) -> _Statements:
-    sids, sid = sa.bindparam("sids", expanding=True), sa.bindparam("written_sid")
-    find = sa.select(table.c.sid).where(table.c.sid.in_(sids))
-    return _Statements(find, sa.insert(table), sa.update(table).where(table.c.sid == sid))
-
-
 def _write_rows(batch: Sequence[_Write], connection: sa.Connection) -> list[bool]:
     """Whether each was written, in order; of several puts of one row the last is what is kept."""
-    known: dict[sa.Table, set[str]] = {}
-    for table in {one.table for one in batch}:
-        sids = [one.row["sid"] for one in batch if one.table is table]
-        known[table] = set(connection.scalars(_statements(table).find, {"sids": sids}))
-    rows: dict[sa.Table, dict[str, dict[str, Any]]] = {table: {} for table in known}
+    rows: dict[sa.Table, dict[str, dict[str, Any]]] = {one.table: {} for one in batch}
+    anew: dict[sa.Table, set[str]] = {table: set() for table in rows}
+    known = {table: _known(connection, table, batch) for table in rows}
     written: list[bool] = []
     for one in batch:
         sid, to_write = one.row["sid"], rows[one.table]
         written.append(not (one.anew and (sid in known[one.table] or sid in to_write)))
         if written[-1]:
             to_write[sid] = one.row
+            if one.anew:
+                anew[one.table].add(sid)
     for table, to_write in rows.items():
-        new = [row for sid, row in to_write.items() if sid not in known[table]]
-        old = [row | {"written_sid": sid} for sid, row in to_write.items() if sid in known[table]]
-        if new:
-            connection.execute(_statements(table).insert, new)
-        if old:
-            connection.execute(_statements(table).update, old)
+        insert_rows(connection, table, [row for sid, row in to_write.items() if sid in anew[table]])
+        put_rows(connection, table, [row for sid, row in to_write.items() if sid not in anew[table]])
     return written
+
+
+def _known(connection: sa.Connection, table: sa.Table, batch: Sequence[_Write]) -> set[str]:
+    """Which of the rows to be written anew are there already."""
+    sids = [one.row["sid"] for one in batch if one.anew and one.table is table]
+    return {*connection.scalars(_find(table), {"sids": sids})} if sids else set()
+
+
+@cache
+def _find(table: sa.Table) -> sa.Select[Any]:
+    """Made once: to make a statement costs more than to carry it out."""
+    return sa.select(table.c.sid).where(table.c.sid.in_(sa.bindparam("sids", expanding=True)))

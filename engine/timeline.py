@@ -23,6 +23,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from .db import Database
 from .errors import DatabaseAway
 from .redact import Plain, presentable, presentable_text
+from .row_writing import insert_rows
 from .sql import said
 from .tables import timeline_table
 
@@ -198,7 +199,7 @@ class Timeline:
         rows = [{"call": one.call, "at": one.at, "what": one.what, "details": one.details} for one in batch]
 
         def insert(connection: sa.Connection) -> None:
-            connection.execute(sa.insert(timeline_table), rows)
+            insert_rows(connection, timeline_table, rows)
 
         await self._database.write(insert)
 

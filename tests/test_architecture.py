@@ -151,6 +151,7 @@ LAYERS = [
     ("engine.sip", "engine.audio_cache", "engine.download", "engine.decode", "engine.encode", "engine.db"),
     ("engine.config_file", "engine.shared_writes"),
     ("engine.sql",),
+    ("engine.row_writing",),
     ("engine.migrations", "engine.thread_writer"),
     ("engine.config_checks", "engine.config_tables"),
     ("engine.config",),

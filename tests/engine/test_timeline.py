@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
+import json
 import sqlite3
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 from flexml.engine.db import Database
 from flexml.engine.tables import timeline_table
 from flexml.engine.timeline import Entry, Pace, Timeline, load_timeline
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DataError, OperationalError
 
 from .virtual_time import run
@@ -42,10 +44,12 @@ class Shop(Database):
         await asyncio.sleep(0.001)
         return work(self)  # type: ignore[arg-type]
 
-    def execute(self, _query: object, rows: list[dict[str, Any]]) -> None:
-        if any(row["what"] == self.refused for row in rows):
+    dialect = sqlite.dialect()
+
+    def exec_driver_sql(self, _text: str, rows: list[tuple[str, float, str, str]]) -> None:
+        if any(row[2] == self.refused for row in rows):
             raise DataError("INSERT", None, ValueError("too long"))
-        self.batches.append(rows)
+        self.batches.append([{"call": row[0], "what": row[2], "details": json.loads(row[3])} for row in rows])
 
     @property
     def lines(self) -> list[str]:
