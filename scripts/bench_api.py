@@ -6,8 +6,8 @@
 The API is served by `bench_api_server.py` on one core, asked from another. Printed as JSON: how many lists are beyond
 50 ms, the slowest of them with p50 and p99, reads per second over keep-alive connections, and whatever held the
 server's loop for 50 ms. Beside how long an answer took is the time for which the server and its database ran: what it
-costs, whoever else has the cores meanwhile. With `--calm` only that of the slowest counts which was asked
-while a computation before and after took its usual time: how it is on a core of one's own.
+costs, whoever else has the cores meanwhile. Of the slowest those answers are shown by themselves before and after
+which a computation took no more than its usual time: how it is on a core of one's own.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ SERVER_CORE: Final = 0
 CLIENT_CORES: Final = {1}
 TARGET_MS: Final = 50.0
 TARGET_READS: Final = 500
-PACE: Final = 1.15
-TRIES: Final = 4
+CALM: Final = 1.15
+"""So much more than the least a computation takes where nobody else uses the core."""
 CONNECTIONS: Final = 4
 HEADERS: Final = {"Authorization": "Basic " + base64.b64encode(f"{LOGINS[0]}:{PASSWORD}".encode()).decode()}
 
@@ -146,24 +146,12 @@ def samples(client: Client) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-class Pace:
-    """How fast the server's core is now: a virtual core may have half its speed while others use the same silicon."""
+class Answer(NamedTuple):
+    """How long an answer took, and for how long server and database ran; and a computation before and after, in ms."""
 
-    def __init__(self) -> None:
-        self._best_s = min(self._took_s() for _ in range(200))
-
-    def is_full(self) -> bool:
-        """Whether a computation takes hardly longer than at best."""
-        return self._took_s() <= self._best_s * PACE
-
-    @staticmethod
-    def _took_s() -> float:
-        os.sched_setaffinity(0, {SERVER_CORE})
-        begun = time.thread_time()
-        sum(number * number for number in range(10_000))
-        took_s = time.thread_time() - begun
-        os.sched_setaffinity(0, CLIENT_CORES)
-        return took_s
+    took_ms: float
+    ran_ms: float
+    pace_ms: float
 
 
 class Meter:
@@ -173,24 +161,27 @@ class Meter:
         self.client = Client(port)
         self._processes = processes
 
-    def measured(self, shape: Shape, times: int, pace: Pace | None = None) -> Figures:
-        """A list so many times, once before; what is asked while the core is slower than its `pace` does not count."""
+    def answers(self, shape: Shape, times: int) -> list[Answer]:
+        """A list so many times, once before."""
         self.client.get(shape.target)
-        found, slow = list[tuple[float, float]](), list[tuple[float, float]]()
-        while len(found) < times and len(slow) < times * TRIES:
-            fast = pace is None or pace.is_full()
-            one = self._once(shape.target)
-            fast = fast and (pace is None or pace.is_full())
-            (found if fast else slow).append(one)
-        took, ran = zip(*(found or slow), strict=True)
-        return Figures(shape, statistics.median(took), _p99(took), statistics.median(ran), _p99(ran), len(found))
+        return [self._once(shape.target) for _ in range(times)]
 
-    def _once(self, target: str) -> tuple[float, float]:
-        processes = self._processes()
+    def _once(self, target: str) -> Answer:
+        processes, pace_ms = self._processes(), _pace_ms()
         before, begun = cpu_ms(processes), time.perf_counter()
         self.client.get(target)
         took_ms = (time.perf_counter() - begun) * 1000
-        return took_ms, cpu_ms(processes) - before
+        return Answer(took_ms, cpu_ms(processes) - before, max(pace_ms, _pace_ms()))
+
+
+def _pace_ms() -> float:
+    """What a computation takes on the server's core, which is half as fast while others use the same silicon."""
+    os.sched_setaffinity(0, {SERVER_CORE})
+    begun = time.thread_time()
+    sum(number * number for number in range(10_000))
+    took_ms = (time.thread_time() - begun) * 1000
+    os.sched_setaffinity(0, CLIENT_CORES)
+    return took_ms
 
 
 class Figures(NamedTuple):
@@ -202,6 +193,12 @@ class Figures(NamedTuple):
     cpu_p50_ms: float
     cpu_p99_ms: float
     times: int
+
+    @classmethod
+    def of(cls, shape: Shape, answers: Sequence[Answer]) -> Figures:
+        """The figures of some answers, at least one."""
+        took, ran = [one.took_ms for one in answers], [one.ran_ms for one in answers]
+        return cls(shape, statistics.median(took), _p99(took), statistics.median(ran), _p99(ran), len(answers))
 
     def shown(self) -> dict[str, Any]:
         """One of the report."""
@@ -215,20 +212,27 @@ def _p99(took: Sequence[float]) -> float:
 
 def measure(meter: Meter, wanted: list[Shape], given: Any) -> dict[str, Any]:
     """Each list some times, and the slowest of them again, more often."""
-    lists = [meter.measured(shape, given.times) for shape in wanted]
+    lists = [Figures.of(shape, meter.answers(shape, given.times)) for shape in wanted]
     lists.sort(key=lambda one: -one.cpu_p50_ms)
-    pace = Pace() if given.calm else None
-    again = [meter.measured(one.shape, given.again, pace) for one in lists[: given.slowest]]
-    found = {
+    answers = {one.shape: meter.answers(one.shape, given.again) for one in lists[: given.slowest]}
+    found: dict[str, Any] = {
         "lists": len(lists),
         "median_p50_ms": round(statistics.median(one.p50_ms for one in lists), 1),
         f"of {given.times} each": _over(lists),
         "slowest": [one.shown() for one in sorted(lists, key=lambda one: -one.p99_ms)[: given.show]],
     }
-    if again:
-        found[f"of {given.again} of the slowest {len(again)}"] = _over(again)
-        found["again"] = [one.shown() for one in sorted(again, key=lambda one: -one.p99_ms)]
+    if answers:
+        found["again"] = _again(answers)
+        paces = sorted(one.pace_ms for some in answers.values() for one in some)
+        found["pace_ms"] = {"least": round(paces[0], 2), "p50": round(statistics.median(paces), 2)}
+        calm = {shape: [one for one in some if one.pace_ms < paces[0] * CALM] for shape, some in answers.items()}
+        found["again, calm"] = _again({shape: some for shape, some in calm.items() if some})
     return found
+
+
+def _again(answers: dict[Shape, list[Answer]]) -> dict[str, Any]:
+    lists = sorted((Figures.of(*one) for one in answers.items()), key=lambda one: -one.p99_ms)
+    return {"lists": len(lists), **_over(lists), "slowest": [one.shown() for one in lists]}
 
 
 def _over(lists: list[Figures]) -> dict[str, int]:
@@ -299,7 +303,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--only", default="", help="lists whose name has this in it")
     parser.add_argument("--no-watch", action="store_true", help="do not look for what holds the loop")
-    parser.add_argument("--calm", action="store_true", help="count of those what is asked while the core is fast")
     parser.add_argument("--show", type=int, default=25, help="how many of the slowest are named")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and leave nothing behind
