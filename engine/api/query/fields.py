@@ -111,7 +111,7 @@ def find(fields: dict[str, Field], name: str) -> Field | None:
     inner = reach(holder.column, path)
     if holder.long is not None:
         inner = sa.case((holder.column.is_(sa.null()), holder.long(path)), else_=inner)
-    return Field(name=name, kind=TEXT, column=sa.cast(inner, sa.Text), within=holder.column)
+    return Field(name=name, kind=TEXT, column=inner, within=holder.column)
 
 
 def reach(column: sa.ColumnElement[Any], path: str) -> sa.ColumnElement[Any]:
