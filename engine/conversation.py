@@ -107,6 +107,8 @@ class Conversation:
         """Wait until something happens; whether it ends the conversation."""
         if self._is_over():
             return True
+        if self._referrer is not None and self._referrer.ended.done():
+            self._leave_alone(self._referrer)
         self._news.clear()
         one, other = self._talkers
         one.transfer, other.transfer = partial(self._referred, one), partial(self._referred, other)
@@ -116,8 +118,6 @@ class Conversation:
         transfer = [self._transfer] if self._transfer is not None else []
         try:
             await asyncio.wait([*relays, *ends, news, *transfer], return_when=asyncio.FIRST_COMPLETED)
-            if self._referrer is not None and self._referrer.ended.done():
-                self._leave_alone(self._referrer)
             return self._is_over() or any(relay.done() for relay in relays)
         finally:
             for task in (*relays, news):
