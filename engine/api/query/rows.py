@@ -40,7 +40,7 @@ class Rows:
         """
         page, order = self.page, self._order()
         beyond = [] if anchor is None else [self._beyond(anchor)]
-        sids = self._told(sa.select(self.sid).where(*self.part, *self.where, *beyond), self._index(*self._order()))
+        sids = self._told(sa.select(self.sid).where(*self.part, *self.where, *beyond), self._index(*order))
         sids = sids.order_by(*order).limit(page.limit + 1).offset(page.offset)
         return sa.select(*columns).where(self.sid.in_(sids)).order_by(*order)
 
