@@ -158,6 +158,8 @@ class Database(Sql):
         super().__init__(url)
         self.owner = owner
         self._writes = SharedWrites(self)
+        self._live: dict[str, dict[str, Any]] = {}
+        """What this engine has written of the calls that live here: the rest of a row is left as it is."""
 
     async def close(self) -> None:
         """Write what is under way, and close all connections."""
@@ -211,7 +213,12 @@ class Database(Sql):
     async def save_call(self, call: CallRecord) -> None:
         """Insert the call, or update it where it is there already."""
         row = call_row(call) | {"owner": "" if call.state == "scheduled" else self.owner}
-        await self._writes.put(call_table, row)
+        known = self._live.pop(call.sid, None)  # if writing fails, nothing is known of it
+        changed = frozenset(name for name in row if known is not None and row[name] != known[name])
+        await self._writes.put(call_table, row, changed or None)
+        self._live.pop(call.sid, None)
+        if call.state == "live":
+            self._live[call.sid] = row
 
     async def load_calls(self, *, state: str | None = None) -> list[CallRecord]:
         """Calls, oldest first; those in `state` only where it is given."""

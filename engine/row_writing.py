@@ -15,17 +15,23 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
+Columns = frozenset[str]
 _INSERTS = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 
 def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
     """Insert rows, which all have the same columns. Raises what the database refuses them for."""
-    _write(connection, table, rows, replaces=False)
+    _write(connection, table, rows, None)
 
 
-def put_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert rows, or set the columns of those whose `sid` is there. All have the same columns."""
-    _write(connection, table, rows, replaces=True)
+def put_rows(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]], changed: Columns | None = None
+) -> None:
+    """Insert rows, or set the `changed` columns, all unless given, of those whose `sid` is there.
+
+    All have the same columns. SQLite writes every index anew that has a column which is set, even to what it is.
+    """
+    _write(connection, table, rows, frozenset(rows[0]) - {"sid"} if rows and changed is None else changed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +49,19 @@ class _Statement:
         return tuple(values)
 
 
-def _write(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]], *, replaces: bool) -> None:
+def _write(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]], replaced: Columns | None
+) -> None:
     if rows:
-        statement = _statement(table, tuple(rows[0]), connection.dialect, replaces)
+        statement = _statement(table, tuple(rows[0]), connection.dialect, replaced)
         connection.exec_driver_sql(statement.text, [statement.values(row) for row in rows])
 
 
 @cache
-def _statement(table: sa.Table, columns: tuple[str, ...], dialect: Dialect, replaces: bool) -> _Statement:
+def _statement(table: sa.Table, columns: tuple[str, ...], dialect: Dialect, replaced: Columns | None) -> _Statement:
     insert = _INSERTS[dialect.name](table).values({name: sa.bindparam(name) for name in columns})
-    if replaces:
-        given = {name: insert.excluded[name] for name in columns if name != "sid"}
+    if replaced is not None:
+        given = {name: insert.excluded[name] for name in columns if name in replaced}
         insert = insert.on_conflict_do_update(index_elements=["sid"], set_=given)
     compiled = insert.compile(dialect=dialect)
     order = tuple(compiled.positiontup or ())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from .errors import DatabaseAway
-from .row_writing import insert_rows, put_rows
+from .row_writing import Columns, insert_rows, put_rows
 from .sql import Sql
 
 MOST: Final = 100
@@ -32,6 +32,7 @@ class _Write:
     table: sa.Table
     row: dict[str, Any]
     anew: bool
+    changed: Columns | None
     done: asyncio.Future[bool]
 
 
@@ -43,9 +44,12 @@ class SharedWrites:
         self._waiting: list[_Write] = []
         self._writer: asyncio.Task[None] | None = None
 
-    async def put(self, table: sa.Table, row: dict[str, Any]) -> None:
-        """Insert the row, or update the one of that sid. Raises DatabaseAway, and what the database refuses it for."""
-        await self._ask(table, row, anew=False)
+    async def put(self, table: sa.Table, row: dict[str, Any], changed: Columns | None = None) -> None:
+        """Insert the row, or update the one of that sid: the `changed` columns, all unless given.
+
+        Raises DatabaseAway, and what the database refuses it for.
+        """
+        await self._ask(table, row, anew=False, changed=changed)
 
     async def add(self, table: sa.Table, row: dict[str, Any]) -> bool:
         """Insert the row; False, and nothing done, where there is one of that sid. Raises as `put`."""
@@ -56,9 +60,11 @@ class SharedWrites:
         while self._writer is not None:
             await asyncio.wait({self._writer})
 
-    def _ask(self, table: sa.Table, row: dict[str, Any], *, anew: bool) -> asyncio.Future[bool]:
+    def _ask(
+        self, table: sa.Table, row: dict[str, Any], *, anew: bool, changed: Columns | None = None
+    ) -> asyncio.Future[bool]:
         done = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Write(table, row, anew, done))
+        self._waiting.append(_Write(table, row, anew, changed, done))
         if self._writer is None:
             self._writer = asyncio.create_task(self._write(), name="rows")
         return done
@@ -105,21 +111,32 @@ def _tell(write: _Write, error: Exception) -> None:
 
 def _write_rows(batch: Sequence[_Write], connection: sa.Connection) -> list[bool]:
     """Whether each was written, in order; of several puts of one row the last is what is kept."""
-    rows: dict[sa.Table, dict[str, dict[str, Any]]] = {one.table: {} for one in batch}
-    anew: dict[sa.Table, set[str]] = {table: set() for table in rows}
+    rows: dict[sa.Table, dict[str, _Write]] = {one.table: {} for one in batch}
     known = {table: _known(connection, table, batch) for table in rows}
     written: list[bool] = []
     for one in batch:
         sid, to_write = one.row["sid"], rows[one.table]
-        written.append(not (one.anew and (sid in known[one.table] or sid in to_write)))
+        before = to_write.get(sid)
+        written.append(not (one.anew and (sid in known[one.table] or before)))
         if written[-1]:
-            to_write[sid] = one.row
-            if one.anew:
-                anew[one.table].add(sid)
+            to_write[sid] = one if before is None else _after(before, one)
     for table, to_write in rows.items():
-        insert_rows(connection, table, [row for sid, row in to_write.items() if sid in anew[table]])
-        put_rows(connection, table, [row for sid, row in to_write.items() if sid not in anew[table]])
+        insert_rows(connection, table, [one.row for one in to_write.values() if one.anew])
+        alike: dict[Columns | None, list[dict[str, Any]]] = {}
+        for one in to_write.values():
+            if not one.anew:
+                alike.setdefault(one.changed, []).append(one.row)
+        for changed, puts in alike.items():
+            put_rows(connection, table, puts, changed)
     return written
+
+
+def _after(before: _Write, last: _Write) -> _Write:
+    """What writes the same as one after the other."""
+    changed = None
+    if before.changed is not None and last.changed is not None:
+        changed = before.changed | last.changed
+    return replace(last, anew=before.anew, changed=changed)
 
 
 def _known(connection: sa.Connection, table: sa.Table, batch: Sequence[_Write]) -> set[str]:

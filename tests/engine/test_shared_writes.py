@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -102,6 +102,45 @@ def test_of_several_states_of_one_row_the_last_is_kept_whether_it_is_new_or_not(
                 await asyncio.gather(*(database.save_call(replace(CALL, state=state)) for state in states))
                 (call,) = await database.load_calls()
                 assert call.state == states[-1]
+
+    asyncio.run(run())
+
+
+def test_only_what_has_changed_of_a_live_call_is_written_again(database_url: str) -> None:
+    """What somebody else has put into its row meanwhile stays, until it is over and forgotten."""
+
+    async def number_of(database: Database, *saved: CallRecord) -> str:
+        async with database.begin() as connection:
+            await connection.execute(sa.update(call_table).values(to_number="theirs"))
+        await asyncio.gather(*(database.save_call(call) for call in saved))
+        (call,) = await database.load_calls()
+        assert call == replace(saved[-1], to_number=call.to_number, owner=call.owner)
+        return call.to_number
+
+    async def run() -> None:
+        async with opened(database_url) as database:
+            answered = replace(CALL, answered=2.0)
+            ended = replace(answered, state="ended", ended=3.0)
+            assert await number_of(database, CALL) == CALL.to_number
+            assert await number_of(database, answered) == "theirs"
+            assert await number_of(database, answered) == CALL.to_number, "nothing has: all of it is"
+            assert await number_of(database, ended) == "theirs"
+            assert await number_of(database, replace(CALL, duration_s=7)) == CALL.to_number, "it was over"
+            assert await number_of(database, answered, ended) == CALL.to_number, "while one is written, all of it is"
+
+    asyncio.run(run())
+
+
+def test_what_could_not_be_written_is_written_with_what_comes_next(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        async with opened(database_url) as database:
+            await database.save_call(CALL)
+            with pytest.raises(IntegrityError):
+                await database.save_call(replace(CALL, answered=2.0, direction=cast("Any", None)))
+            await database.save_call(replace(CALL, answered=2.0))
+            assert (await database.load_calls())[0].answered == 2.0
 
     asyncio.run(run())
 
