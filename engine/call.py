@@ -25,7 +25,7 @@ from .errors import CallEnded, FlexmlError, PromptError, SdpError, SipError
 from .exchange import Caller
 from .flexml.verb import MessageStatus, Method, Prompt
 from .leg import Leg
-from .log import about_call
+from .log import AboutCall
 from .media_jobs import Detected
 from .messages import Message
 from .outcome import Outcome, Word, unanswered
@@ -499,5 +499,6 @@ class Call(CallAudio):
         """Put a line on the call's timeline (and the log)."""
         what, shown = presentable_text(what), presentable(details)
         self._services.note(self.sid, datetime.now(UTC), what, shown)
-        with about_call(self.sid):
-            log.info("%s%s", what, "".join(f" {name}={value}" for name, value in shown.items()))
+        if log.isEnabledFor(logging.INFO):
+            with AboutCall(self.sid):
+                log.info("%s%s", what, "".join([f" {name}={value}" for name, value in shown.items()]))

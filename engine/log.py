@@ -12,7 +12,7 @@ import json
 import logging
 import queue
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -27,20 +27,31 @@ QUEUE_SIZE: Final = 10_000
 QUIET: Final = ("asyncio", "aiosqlite", "sqlalchemy", "uvicorn", "aiohttp", "flexml.pjsip")
 """Loggers that are heard from WARNING on, unless the level is debug."""
 
+UNSHOWN: Final = ("_srcfile", "logThreads", "logProcesses", "logMultiprocessing")
+"""What logging would look for to say where a record comes from, which no line does (Logging HOWTO, Optimization)."""
+
 call_id: Final[ContextVar[str]] = ContextVar("call_id", default="-")
 """The call that the running task works for."""
 
 _PLAIN_ATTRIBUTES: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "call"}
 
 
-@contextmanager
-def about_call(call: str) -> Generator[None]:
-    """Let every record that is made inside say that it is about `call`."""
-    token = call_id.set(call)
-    try:
-        yield
-    finally:
-        call_id.reset(token)
+Records = queue.SimpleQueue[logging.LogRecord]
+
+
+class AboutCall:
+    """Let every record that is made inside say that it is about `call`. No generator: every note is made inside one."""
+
+    __slots__ = ("_call", "_token")
+
+    def __init__(self, call: str) -> None:
+        self._call = call
+
+    def __enter__(self) -> None:
+        self._token = call_id.set(self._call)
+
+    def __exit__(self, *_: object) -> None:
+        call_id.reset(self._token)
 
 
 def _extras(record: logging.LogRecord) -> dict[str, object]:
@@ -92,11 +103,12 @@ def _one_line(text: str) -> str:
 
 
 class DroppingQueueHandler(QueueHandler):
-    """Puts records into a bounded queue, dropping them when it is full."""
+    """Puts records into a queue, dropping them when there are `size` in it."""
 
-    def __init__(self, records: queue.Queue[logging.LogRecord]) -> None:
+    def __init__(self, records: Records, size: int) -> None:
         super().__init__(records)
         self.records = records
+        self.size = size
         self.dropped = 0
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
@@ -106,13 +118,13 @@ class DroppingQueueHandler(QueueHandler):
         return record
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        try:
-            self.records.put_nowait(record)
-            if self.dropped:
-                count, self.dropped = self.dropped, 0
-                self.handle(logging.makeLogRecord(_dropped_record(record, count)))
-        except queue.Full:
+        if self.records.qsize() >= self.size:
             self.dropped += 1
+            return
+        self.records.put(record)
+        if self.dropped:
+            count, self.dropped = self.dropped, 0
+            self.handle(logging.makeLogRecord(_dropped_record(record, count)))
 
 
 def _dropped_record(after: logging.LogRecord, count: int) -> dict[str, object]:
@@ -128,7 +140,7 @@ def _dropped_record(after: logging.LogRecord, count: int) -> dict[str, object]:
 class GatheringListener(QueueListener):
     """Writes what is there, then looks again after GATHER_S; what comes after a silence is written at once."""
 
-    def __init__(self, records: queue.Queue[logging.LogRecord], writer: logging.Handler) -> None:
+    def __init__(self, records: Records, writer: logging.Handler) -> None:
         super().__init__(records, writer)
         self._records = records
 
@@ -139,6 +151,11 @@ class GatheringListener(QueueListener):
         return super().dequeue(block)
 
 
+def _set_logging(settings: Mapping[str, object]) -> None:
+    for name, value in settings.items():
+        setattr(logging, name, value)
+
+
 @contextmanager
 def logging_to(stream: TextIO, *, level: str = "info", style: str = "plain", size: int = QUEUE_SIZE) -> Generator[None]:
     """Write every record of `level` and above to `stream` from a thread of its own; at the end, write what is left.
@@ -147,19 +164,22 @@ def logging_to(stream: TextIO, *, level: str = "info", style: str = "plain", siz
     """
     writer = logging.StreamHandler(stream)
     writer.setFormatter(JsonFormatter() if style == "json" else PlainFormatter())
-    records: queue.Queue[logging.LogRecord] = queue.Queue(size)
-    handler = DroppingQueueHandler(records)
+    records: Records = queue.SimpleQueue()
+    handler = DroppingQueueHandler(records, size)
     listener = GatheringListener(records, writer)
     root = logging.getLogger()
     before = root.level
     root.setLevel(level.upper())
     root.addHandler(handler)
+    looked_for = {name: getattr(logging, name) for name in UNSHOWN}
+    _set_logging(dict.fromkeys(UNSHOWN))
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.NOTSET if level == "debug" else logging.WARNING)
     listener.start()
     try:
         yield
     finally:
+        _set_logging(looked_for)
         root.removeHandler(handler)
         root.setLevel(before)
         listener.stop()

@@ -10,7 +10,7 @@ import re
 import threading
 
 import pytest
-from flexml.engine.log import DroppingQueueHandler, about_call, logging_to
+from flexml.engine.log import AboutCall, DroppingQueueHandler, logging_to
 
 log = logging.getLogger("flexml.test")
 
@@ -19,7 +19,7 @@ def written(style: str, level: str = "info") -> io.StringIO:
     stream = io.StringIO()
     with logging_to(stream, level=level, style=style):
         log.debug("hidden")
-        with about_call("c1"):
+        with AboutCall("c1"):
             log.info("< %s", "INVITE", extra={"codec": "PCMU", "reason": "Not Here"})
         log.warning("two\nlines \x1b[31m")
     return stream
@@ -64,8 +64,8 @@ def test_debug_is_written_where_it_is_asked_for() -> None:
 
 
 def test_a_full_queue_drops_records_and_tells_how_many() -> None:
-    records: queue.Queue[logging.LogRecord] = queue.Queue(2)
-    handler = DroppingQueueHandler(records)
+    records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    handler = DroppingQueueHandler(records, 2)
     for number in range(5):
         handler.handle(logging.makeLogRecord({"msg": f"record {number}"}))
     assert [records.get_nowait().msg for _ in range(2)] == ["record 0", "record 1"]
