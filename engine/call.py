@@ -28,6 +28,7 @@ from .leg import Leg
 from .log import AboutCall
 from .media_jobs import Detected
 from .messages import Message
+from .moment import Moment
 from .outcome import Outcome, Word, unanswered
 from .party import refuse_transfer
 from .recording import RecordingRequest
@@ -82,11 +83,11 @@ class Call(CallAudio):
         self.ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
         """Done once the dialog is over."""
         self._outliving = False
-        self._over = asyncio.Event()
-        self._leaving = asyncio.Event()
+        self._over = Moment()
+        self._leaving = Moment()
         self._why_leaving = ""
-        self._acknowledged = asyncio.Event()
-        self._heard = asyncio.Event()
+        self._acknowledged = Moment()
+        self._heard = Moment()
         self._answered_at: float | None = None
         self._ended_at: float | None = None
         self._early = False
@@ -147,25 +148,19 @@ class Call(CallAudio):
 
     async def _until_over(self, work: asyncio.Future[None]) -> None:
         """Return when the dialog has ended: by the peer, or by us because `work` is done or somebody said `end`."""
-        over = asyncio.ensure_future(self._over.wait())
-        leaving = asyncio.ensure_future(self._leaving.wait())
-        try:
-            await asyncio.wait({over, work, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not self.over:
-                self._end_dialog(self._why_leaving)
-                work.cancel()
-                await asyncio.wait({over}, timeout=HANG_UP_TIMEOUT_S)
-            if not self.ended.done():
-                self.note("the peer did not confirm the end", waited_s=HANG_UP_TIMEOUT_S)
-                self._take_end(Ended(dialog=self.dialog, status=408, reason="", by="local"))
-        finally:
-            over.cancel()
-            leaving.cancel()
+        await asyncio.wait({self._over, work, self._leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not self.over:
+            self._end_dialog(self._why_leaving)
+            work.cancel()
+            await asyncio.wait({self._over}, timeout=HANG_UP_TIMEOUT_S)
+        if not self.ended.done():
+            self.note("the peer did not confirm the end", waited_s=HANG_UP_TIMEOUT_S)
+            self._take_end(Ended(dialog=self.dialog, status=408, reason="", by="local"))
 
     def end(self, reason: str = "") -> None:
         """End the call from our side, soon; `reason` is the value of a Reason header (RFC 3326)."""
         self._why_leaving = self._why_leaving or reason
-        self._leaving.set()
+        self._leaving.come()
 
     def _fail(self) -> None:
         if self.over:
@@ -225,7 +220,7 @@ class Call(CallAudio):
         request = ({"request": "BYE"} if self.answered else cancelled) if event.by == "remote" else {}
         self.note("call ended", by=event.by, **request, status=event.status, reason=event.reason)
         if not self._outliving:
-            self._over.set()
+            self._over.come()
 
     def notify(self, status: int, reason: str) -> None:
         """Tell the peer how the call goes that it sent a REFER for. Harmless where it has gone."""
@@ -238,7 +233,7 @@ class Call(CallAudio):
         """Whether those whom the call has dialled may talk on when its own dialog has ended."""
         self._outliving = yes
         if not yes and self.ended.done():
-            self._over.set()
+            self._over.come()
 
     def dismiss(self) -> None:
         """End the dialog, and be silent on the leg; those whom the call has dialled talk on."""
@@ -291,7 +286,7 @@ class Call(CallAudio):
                 self.note("answer refused", error=str(error))
                 log.warning("the answer in ACK cannot be used: %s", error)
                 self.end(NOT_ACCEPTABLE)
-        self._acknowledged.set()
+        self._acknowledged.come()
 
     def on_digit(self, digit: str, source: DigitSource) -> None:
         """A key was pressed; one that another source has told of does not count again."""
@@ -314,7 +309,7 @@ class Call(CallAudio):
     def on_heard(self, address: str, port: int) -> None:
         """The first packet came in, from there."""
         self.note("RTP heard", source=f"{address}:{port}")
-        self._heard.set()
+        self._heard.come()
 
     def on_report(self, stats: LegStats) -> None:
         """Some more seconds have been counted."""
@@ -338,7 +333,7 @@ class Call(CallAudio):
     @property
     def over(self) -> bool:
         """True once the call has ended, and with it whatever it was doing."""
-        return self._over.is_set()
+        return self._over.done()
 
     async def answer(self) -> None:
         """Answer with 200 if that has not been done; returns when audio may flow."""
@@ -351,17 +346,11 @@ class Call(CallAudio):
         await self._media_ready()
 
     async def _media_ready(self) -> None:
-        if self._heard.is_set():
+        if self._heard.done():
             return
-        heard = asyncio.ensure_future(self._heard.wait())
-        acknowledged = asyncio.ensure_future(self._acknowledged.wait())
-        try:
-            await asyncio.wait({heard, acknowledged}, return_when=asyncio.FIRST_COMPLETED)
-            if not heard.done():
-                await asyncio.wait({heard}, timeout=MEDIA_GRACE_S)
-        finally:
-            heard.cancel()
-            acknowledged.cancel()
+        await asyncio.wait({self._heard, self._acknowledged}, return_when=asyncio.FIRST_COMPLETED)
+        if not self._heard.done():
+            await asyncio.wait({self._heard}, timeout=MEDIA_GRACE_S)
 
     async def early_media(self) -> None:
         """Send 183 with SDP if nothing of the kind has been sent and the call is unanswered."""
@@ -386,7 +375,7 @@ class Call(CallAudio):
         self._tell_agent(
             lambda: self._services.agent.reject(self.dialog, status=status, reason=reason, headers=headers), "reject"
         )
-        await self._over.wait()
+        await asyncio.wait({self._over})
 
     async def hang_up(self) -> None:
         """End the call from our side: nothing that is awaited on it from now on comes back."""

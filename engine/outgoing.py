@@ -76,7 +76,7 @@ class OutboundCall(Call):
         self._answered_at, self.outcome.answered = now, datetime.now(UTC)
         self._note_media(None)
         self._quality.begin(now)
-        self._acknowledged.set()
+        self._acknowledged.come()
         self.changed()
         if party.ended.done():
             self._take_end(party.ended.result())

@@ -7,6 +7,7 @@ it once, and once when it answers again. What must not be lost is done `patientl
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
@@ -14,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
@@ -60,6 +62,7 @@ POSTGRESQL_POOL: Final[dict[str, Any]] = {
 }
 """Who waits longer than `pool_timeout` seconds for a connection has an error. A connection is asked whether it is
 still one before it is used: the server may have been started anew."""
+_JSON: Final = msgspec.json.Encoder()
 TRANSIENT: Final = ("08", "25006", "40", "53", "55P03", "57", "58")
 """Classes of PostgreSQL's error codes (its appendix A) that time heals: connection, a server that is read-only as its
 successor takes over, rollback by conflict, resources, lock, an operator's intervention, the system."""
@@ -91,7 +94,8 @@ class Sql:
         """
         if not self.is_shared and self._url.database:
             await asyncio.to_thread(_make_parent, self._url.database)
-        self._engine = create_async_engine(self._url, **(POSTGRESQL_POOL if self.is_shared else SQLITE_POOL))
+        pool = POSTGRESQL_POOL if self.is_shared else SQLITE_POOL
+        self._engine = create_async_engine(self._url, json_serializer=to_json, **pool)
         if not self.is_shared:
             event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
             self._engine.dialect.statement_compiler = _CompilerWithHints
@@ -104,7 +108,7 @@ class Sql:
                 raise DatabaseError(f"the database {self._url} cannot be used: {said(error)}") from error
             raise
         if not self.is_shared and self._url.database not in {None, "", ":memory:"}:
-            self._writer = ThreadWriter(self._url, _prepare_sqlite)
+            self._writer = ThreadWriter(self._url, _prepare_sqlite, to_json)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -174,6 +178,14 @@ class Sql:
             except DatabaseAway:
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+
+def to_json(value: Any) -> str:
+    """The value as JSON, in an eighth of the time that json takes; lone surrogates, which only that one bears, too."""
+    try:
+        return _JSON.encode(value).decode()
+    except ValueError:
+        return json.dumps(value)
 
 
 def is_away(error: BaseException) -> bool:

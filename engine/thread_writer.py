@@ -19,11 +19,12 @@ T = TypeVar("T")
 
 
 class ThreadWriter:
-    """`prepare` takes each new connection and SQLAlchemy's record of it."""
+    """`prepare` takes each new connection and SQLAlchemy's record of it, `to_json` what goes into a column of JSON."""
 
-    def __init__(self, url: URL, prepare: Callable[[Any, object], None]) -> None:
+    def __init__(self, url: URL, prepare: Callable[[Any, object], None], to_json: Callable[[Any], str]) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rows")
-        self._engine = sa.create_engine(url.set(drivername="sqlite"), pool_size=1, max_overflow=0)
+        url = url.set(drivername="sqlite")
+        self._engine = sa.create_engine(url, json_serializer=to_json, pool_size=1, max_overflow=0)
         event.listen(self._engine, "connect", prepare)
 
     async def run(self, work: Callable[[sa.Connection], T]) -> T:

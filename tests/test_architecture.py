@@ -179,6 +179,7 @@ LAYERS = [
     (
         "engine.countries",
         "engine.growth",
+        "engine.moment",
         "engine.dial",
         "engine.order",
         "engine.media_jobs",

@@ -496,7 +496,7 @@ class Agent:
         if event.type == pj.PJSIP_EVENT_TSX_STATE:
             transaction = event.body.tsxState.tsx
             call.leaving |= transaction.method == "BYE" and transaction.role == pj.PJSIP_ROLE_UAC
-        received = _received(event)
+        received = _received(event, ("SIP/", "INFO "))
         if received is not None and received.key:
             self.tell(DigitInfo(dialog=call.dialog, digit=received.key, duration_ms=0))
         if received is None or not received.status or "INVITE" not in received.header("cseq"):
@@ -799,15 +799,15 @@ def _answer_challenges(config: pj.AccountConfig, login: Login) -> None:
         config.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", login.username, 0, login.password))
 
 
-def _received(event: pj.SipEvent) -> message.Message | None:
-    """The message that an event is about, where one was received."""
+def _received(event: pj.SipEvent, beginning: tuple[str, ...] = ("",)) -> message.Message | None:
+    """The message that an event is about, where one was received that begins so: to read one takes a while."""
     if event.type == pj.PJSIP_EVENT_RX_MSG:
         text = event.body.rxMsg.rdata.wholeMsg
     elif event.type == pj.PJSIP_EVENT_TSX_STATE and event.body.tsxState.type == pj.PJSIP_EVENT_RX_MSG:
         text = event.body.tsxState.src.rdata.wholeMsg
     else:
         return None
-    return message.parse(text) if text else None
+    return message.parse(text) if text and text.startswith(beginning) else None
 
 
 def _mark(prm: Any) -> int:

@@ -224,6 +224,8 @@ class Play(Verb):
 
     async def _waited_for(self, call: Call) -> list[Prompt]:
         """What is to be heard, and meanwhile, if it takes long, what is to be heard instead."""
+        if not (self.wait_initial_url or self.wait_repeat_url):
+            return await self._prompts(call)
         prompts = asyncio.ensure_future(self._prompts(call))
         entertainment = asyncio.ensure_future(self._entertain(call))
         try:

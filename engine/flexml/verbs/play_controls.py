@@ -143,15 +143,16 @@ class ControlledPlay:
 
 async def first_key(call: Call, keys: str, end: Callable[[], Coroutine[Any, Any, object]]) -> str:
     """The first of `keys` that is pressed before `end` returns; empty where none is. What `end` raises is raised."""
-    ending = asyncio.ensure_future(end())
-    pressed = asyncio.ensure_future(call.digit_of(keys)) if keys else None
-    waits = [ending] if pressed is None else [ending, pressed]
+    if not keys:
+        await end()
+        return ""
+    ending, pressed = asyncio.ensure_future(end()), asyncio.ensure_future(call.digit_of(keys))
     try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        if pressed is not None and pressed.done():
+        await asyncio.wait({ending, pressed}, return_when=asyncio.FIRST_COMPLETED)
+        if pressed.done():
             return pressed.result()
         ending.result()
         return ""
     finally:
-        for wait in waits:
-            wait.cancel()
+        ending.cancel()
+        pressed.cancel()
