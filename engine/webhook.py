@@ -161,12 +161,13 @@ class Webhook:
         """One request and its response; the second value is where a redirect points to."""
         if self._session is None:
             raise FetchError("the HTTP client is not started", url=str(request.url))
+        cookies = {name: morsel.value for name, morsel in course.jar.filter_cookies(request.url).items()}
         async with self._session.request(
             request.method,
             request.url,
             data=request.body or None,
             headers=self._headers(request),
-            cookies={name: morsel.value for name, morsel in course.jar.filter_cookies(request.url).items()},
+            cookies=cookies or None,  # for an empty dict too it makes a jar
             allow_redirects=False,
         ) as response:
             course.headers_at = asyncio.get_running_loop().time()
