@@ -7,6 +7,7 @@ party is as RFC 3261 has it, and the status callback comes once.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -214,13 +215,13 @@ class Story:
         return self.line.final_status().data["CallStatus"]
 
     @property
-    def timeline(self) -> list[tuple[str, str]]:
-        """What the engine noted of the call: what, and the details as JSON. Complete once the callback is out."""
+    def timeline(self) -> list[tuple[str, dict[str, Any]]]:
+        """What the engine noted of the call: what, and details. Complete once the callback is out."""
         assert self.status
         with self.engine.database() as database:
             sid = str(self.line.requests()[0].data["CallSid"])
             rows = database.execute("SELECT what, details FROM timeline WHERE call = ? ORDER BY id", (sid,))
-            return [(str(row["what"]), str(row["details"])) for row in rows]
+            return [(str(row["what"]), json.loads(row["details"])) for row in rows]
 
     # ---- what the parties had of it -----------------------------------------------------------------------------
 

@@ -197,7 +197,7 @@ def test_a_redirection_is_not_followed(story: Story) -> None:
     """Whoever is called could have calls placed at our cost."""
     assert story.outcome == ("failed", 0, 0)
     assert story.asked() == ["INVITE", "ACK"]
-    assert any(ELSEWHERE in details for what, details in story.timeline if what == "redirection not followed")
+    assert any(ELSEWHERE in str(details) for what, details in story.timeline if what == "redirection not followed")
 
 
 # ---- in the end -------------------------------------------------------------------------------------------------
