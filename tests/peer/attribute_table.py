@@ -1,6 +1,6 @@
 """Which attribute is shown on the wire by which test: `shows` says it, `test_attributes` compares it with the verbs.
 
-`on_call` gives a test its call. The calls of a module run at the same time, before its first test looks at its own:
+`on_call` gives a test its call. The calls of a module run beside each other, before its first test looks at its own:
 they take as long as they take on the phone.
 """
 

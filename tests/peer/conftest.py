@@ -5,6 +5,7 @@ One engine serves the whole session; each test has a number of its own, so that 
 
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,6 +29,8 @@ Wanted = TypeVar("Wanted")
 
 FIRST_NUMBER = 15550001000
 NUMBERS = [str(FIRST_NUMBER + offset) for offset in range(900)]
+BETWEEN_CALLS_S = 0.1
+"""All at once, they keep each other waiting: what is timed then is the machine."""
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +104,7 @@ def calls(
     engine_session: EngineProcess,
     free_numbers: Iterator[str],
 ) -> Iterator[Mapping[str, Call]]:
-    """The calls of all tests of the module that are to run, begun at the same time; by the test's id."""
+    """The calls of all tests of the module that are to run, begun one soon after the other; by the test's id."""
     start = engine_session.log_path.stat().st_size
     found: dict[str, Call] = {}
     with ExitStack() as ends:
@@ -112,6 +115,7 @@ def calls(
                 call = found[item.nodeid] = Call(scenario, engine_session, line)
                 call.begin()
                 ends.callback(call.close)
+                time.sleep(BETWEEN_CALLS_S)
         yield found
     assert tracebacks(engine_session.log(start)) == []
 
