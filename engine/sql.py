@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from .errors import ConfigError, DatabaseAway, DatabaseError
 from .migrations import migrate
-from .thread_writer import ThreadWriter
+from .sqlite_thread import SqliteThread
 
 log = logging.getLogger("flexml.database")
 
@@ -73,13 +73,14 @@ LONGEST_WAIT_S: Final = 5.0
 class Sql:
     """The database behind one URL, `sqlite:///var/flexml.db` for one.
 
-    SQLite is in WAL mode, through one connection, and another for `write`.
+    SQLite is in WAL mode, through one connection, and one each for `read` and `write`.
     """
 
     def __init__(self, url: str) -> None:
         self._url = _async_url(url)
         self._engine: AsyncEngine | None = None
-        self._writer: ThreadWriter | None = None
+        self._reader: SqliteThread | None = None
+        self._writer: SqliteThread | None = None
         self._away = False
 
     @property
@@ -108,13 +109,22 @@ class Sql:
                 raise DatabaseError(f"the database {self._url} cannot be used: {said(error)}") from error
             raise
         if not self.is_shared and self._url.database not in {None, "", ":memory:"}:
-            self._writer = ThreadWriter(self._url, _prepare_sqlite, to_json)
+            self._reader, self._writer = self._in_thread("reads"), self._in_thread("rows")
+
+    def _in_thread(self, name: str) -> SqliteThread:
+        engine = sa.create_engine(
+            self._url.set(drivername="sqlite"), json_serializer=to_json, pool_size=1, max_overflow=0
+        )
+        event.listen(engine, "connect", _prepare_sqlite)
+        engine.dialect.statement_compiler = _CompilerWithHints
+        return SqliteThread(engine, name)
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._writer is not None:
-            await self._writer.close()
-            self._writer = None
+        for thread in (self._reader, self._writer):
+            if thread is not None:
+                await thread.close()
+        self._reader = self._writer = None
         if self._engine is not None:
             await self._engine.dispose()
             self._engine = None
@@ -134,16 +144,23 @@ class Sql:
         """A connection in a transaction, committed at the end of the block. Raises DatabaseAway."""
         return self._transaction()
 
-    async def write(self, work: Callable[[sa.Connection], T]) -> T:
-        """The result of `work` in a transaction that is committed then. Raises DatabaseAway.
+    async def read(self, work: Callable[[sa.Connection], T]) -> T:
+        """The result of `work`, which only reads. Raises DatabaseAway.
 
         With SQLite it is done in another thread, so it must touch nothing that others use meanwhile.
         """
-        if self._writer is None:
+        return await self._work(self._reader, work)
+
+    async def write(self, work: Callable[[sa.Connection], T]) -> T:
+        """The result of `work` in a transaction that is committed then, as with `read`. Raises DatabaseAway."""
+        return await self._work(self._writer, work)
+
+    async def _work(self, thread: SqliteThread | None, work: Callable[[sa.Connection], T]) -> T:
+        if thread is None:
             async with self.begin() as connection:
                 return await connection.run_sync(work)
         with self._noticing():
-            return await self._writer.run(work)
+            return await thread.run(work)
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncGenerator[AsyncConnection]:

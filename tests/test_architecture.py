@@ -152,7 +152,7 @@ LAYERS = [
     ("engine.config_file", "engine.shared_writes"),
     ("engine.sql",),
     ("engine.row_writing",),
-    ("engine.migrations", "engine.thread_writer"),
+    ("engine.migrations", "engine.sqlite_thread"),
     ("engine.config_checks", "engine.config_tables"),
     ("engine.config",),
     ("engine.announcement",),

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from fastapi import Request
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..db import Account, Database
 from ..storage.base import canonical_sid
@@ -86,9 +85,12 @@ class Reader:
 
     async def row(self, collection: Collection, asking: Asking, sid: str) -> Row:
         """The row of that sid (with dashes or without), if who asks may see it. Raises Problem 404."""
-        where = sa.and_(collection.sid == canonical_sid(sid), _visible(collection, asking))
-        async with self._database.begin() as connection:
-            found = (await connection.execute(collection.query.where(where))).mappings().first()
+        query = collection.query.where(collection.sid == canonical_sid(sid), _visible(collection, asking))
+
+        def read(connection: sa.Connection) -> sa.RowMapping | None:
+            return connection.execute(query).mappings().first()
+
+        found = await self._database.read(read)
         if found is None:
             raise missing(collection.noun)
         return {str(name): value for name, value in found.items()}
@@ -122,12 +124,15 @@ class Reader:
             page=page,
         )
         now = {"now": self._clock()}
-        async with self._database.begin() as connection:
-            anchor = await _anchor(connection, collection, asking, page) if page.after or page.before else None
-            found = await connection.execute(query.select(collection.columns, anchor), now)
+
+        def read(connection: sa.Connection) -> tuple[list[dict[str, Any]], int | None]:
+            anchor = _anchor(connection, collection, asking, page) if page.after or page.before else None
+            found = connection.execute(query.select(collection.columns, anchor), now)
             names = [*map(str, found.keys())]
             rows = [dict(zip(names, row, strict=True)) for row in found]
-            total = None if selection.uncountable else (await connection.execute(query.count(), now)).scalar_one()
+            return rows, None if selection.uncountable else connection.scalar(query.count(), now)
+
+        rows, total = await self._database.read(read)
         more, rows = len(rows) > page.limit, rows[: page.limit]
         if page.before:
             rows = rows[::-1]
@@ -173,11 +178,11 @@ def _visible(collection: Collection, asking: Asking) -> Clause:
     return sa.true() if owner is None else collection.owner == owner
 
 
-async def _anchor(connection: AsyncConnection, collection: Collection, asking: Asking, page: Page) -> tuple[Any, str]:
+def _anchor(connection: sa.Connection, collection: Collection, asking: Asking, page: Page) -> tuple[Any, str]:
     """Where the object that the page names lies in the list: the value it is sorted by, and its sid. Raises Problem."""
     sid = canonical_sid(page.after or page.before)
     select = sa.select(sorting(page.order[0].field)).where(_visible(collection, asking), collection.sid == sid)
-    found = (await connection.execute(select)).first()
+    found = connection.execute(select).first()
     if found is None:
         raise bad_query("after" if page.after else "before", f"cannot find {collection.noun}")
     return found[0], sid

@@ -44,7 +44,7 @@ class Rows:
         sids = sids.order_by(*order).limit(page.limit + 1).offset(page.offset)
         return sa.select(*columns).where(self.sid.in_(sids)).order_by(*order)
 
-    def count(self) -> sa.Select[tuple[int]]:
+    def count(self) -> sa.Select[int]:
         """How many rows there are on all pages."""
         select = sa.select(sa.func.count()).select_from(self.table).where(*self.part, *self.where)
         return self._told(select, self._index())
