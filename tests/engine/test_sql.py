@@ -6,12 +6,14 @@ import asyncio
 import logging
 import re
 import signal
+import threading
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +60,36 @@ async def opened(url: str) -> AsyncGenerator[Database]:
         yield database
     finally:
         await database.close()
+
+
+def test_a_long_read_of_sqlite_holds_up_neither_the_loop_nor_who_writes(tmp_path: Path) -> None:
+    async def main() -> None:
+        go_on = threading.Event()
+
+        def read(connection: sa.Connection) -> bool:
+            return go_on.wait(30.0) and connection.scalar(sa.select(call_table.c.sid)) == CALL.sid
+
+        async with opened(f"sqlite:///{tmp_path}/flexml.db") as database:
+            reading = asyncio.create_task(database.read(read))
+            await database.save_call(CALL)
+            go_on.set()
+            assert await reading
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("way", ["read", "write"])
+def test_what_work_on_the_database_raises_comes_through(database_url: str, way: str) -> None:
+    def refuse(_connection: sa.Connection) -> None:
+        raise LookupError("not there")
+
+    async def main() -> None:
+        async with opened(database_url) as database:
+            with pytest.raises(LookupError, match="not there"):
+                await getattr(database, way)(refuse)
+            assert await database.load_calls() == []
+
+    asyncio.run(main())
 
 
 def test_what_is_done_patiently_while_the_server_is_away_is_done_when_it_is_back(

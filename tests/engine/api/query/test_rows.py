@@ -64,8 +64,13 @@ def test_sqlite_finds_scheduled_calls_in_their_own_index(tmp_path: Path, filter_
 
 
 async def planned(folder: Path, query: sa.Select[Any]) -> str:
-    async with opened(f"sqlite:///{folder}/flexml.db") as database, database.begin() as connection:
+    """What SQLite plans where the API reads."""
+
+    def explain(connection: sa.Connection) -> str:
         compiled = query.params(now=0.0).compile(dialect=connection.dialect)
         values = tuple(compiled.params[name] for name in compiled.positiontup or ())
-        rows = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", values)
+        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", values)
         return "\n".join(row[-1] for row in rows)
+
+    async with opened(f"sqlite:///{folder}/flexml.db") as database:
+        return await database.read(explain)
