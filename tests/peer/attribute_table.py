@@ -23,6 +23,8 @@ from phone import Ending, Phone, Talk
 
 Test = TypeVar("Test", bound=Callable[..., Any])
 
+BETWEEN_CALLS_S: Final = 0.1
+"""All at once, they keep each other waiting: what is timed then is the machine."""
 FLEXML: Final = Path(sys.executable).parent / "flexml"
 
 SHOWN: Final[dict[str, list[str]]] = {}

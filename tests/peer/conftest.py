@@ -15,7 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the harness modules lie beside this file
 
-from attribute_table import Call, Scenario
+from attribute_table import BETWEEN_CALLS_S, Call, Scenario
 from baresip import Baresip
 from clouds import Clouds, clouds_missing
 from dial_stories import Stories
@@ -29,8 +29,6 @@ Wanted = TypeVar("Wanted")
 
 FIRST_NUMBER = 15550001000
 NUMBERS = [str(FIRST_NUMBER + offset) for offset in range(900)]
-BETWEEN_CALLS_S = 0.1
-"""All at once, they keep each other waiting: what is timed then is the machine."""
 
 
 @pytest.fixture(scope="session")

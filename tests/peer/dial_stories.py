@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from attribute_table import BETWEEN_CALLS_S
 from dial_story import Nobody, Story
 from engine_process import EngineProcess, tracebacks
 
@@ -40,6 +41,7 @@ class Stories:
             for story in self._stories.values():
                 story.begin(self.engine)
                 ends.callback(story.close)
+                time.sleep(BETWEEN_CALLS_S)
             self._ends = ends.pop_all()
         return self
 
