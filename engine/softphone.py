@@ -21,6 +21,7 @@ from .flexml.verb import Prompt
 from .leg import Leg, LegSettings
 from .media_client import MediaClient
 from .media_jobs import Detected
+from .moment import Moment
 from .ports import PortPool
 from .sip.agent import Agent, AgentSettings
 from .sip.events import Accepted, Ended, Event, Invited, Progressed
@@ -82,8 +83,8 @@ class Softphone:
     def __init__(self, plan: CallPlan, report: Report) -> None:
         self._plan = plan
         self._report = report
-        self._answered = asyncio.Event()
-        self._over = asyncio.Event()
+        self._answered = Moment()
+        self._over = Moment()
         self._leg: Leg | None = None
         self._recording: int | None = None
         self._agent = Agent(AgentSettings(listen=(f"udp:{plan.address}:0",), max_calls=4), self)
@@ -100,11 +101,11 @@ class Softphone:
             case Accepted():
                 self._take_answer(event.sdp)
                 self._report.state, self._report.answered = "answered", True
-                self._answered.set()
+                self._answered.come()
             case Ended():
                 self._report.state, self._report.ended_by = "ended", event.by
                 self._report.status, self._report.reason = event.status, event.reason
-                self._over.set()
+                self._over.come()
             case Invited():
                 asyncio.get_running_loop().call_soon(self._refuse, event.dialog)
             case _:
@@ -211,24 +212,19 @@ class Softphone:
             return leg
 
     async def _converse(self, leg: Leg) -> None:
-        over = asyncio.ensure_future(self._over.wait())
-        answered = asyncio.ensure_future(self._answered.wait())
-        try:
-            await asyncio.wait({over, answered}, timeout=self._plan.ring_timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            if not answered.done():
-                if not over.done():
-                    self._report.problems.append(f"not answered within {self._plan.ring_timeout_s:g} s")
-                return
-            acts = [asyncio.ensure_future(act) for act in self._acts(leg)]
-            await asyncio.wait({over}, timeout=self._plan.duration_s)
-            for act in acts:
-                act.cancel()
-            for outcome in await asyncio.gather(*acts, return_exceptions=True):
-                if isinstance(outcome, FlexmlError):
-                    self._report.problems.append(str(outcome))
-        finally:
-            over.cancel()
-            answered.cancel()
+        over, answered = self._over, self._answered
+        await asyncio.wait({over, answered}, timeout=self._plan.ring_timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if not answered.done():
+            if not over.done():
+                self._report.problems.append(f"not answered within {self._plan.ring_timeout_s:g} s")
+            return
+        acts = [asyncio.ensure_future(act) for act in self._acts(leg)]
+        await asyncio.wait({over}, timeout=self._plan.duration_s)
+        for act in acts:
+            act.cancel()
+        for outcome in await asyncio.gather(*acts, return_exceptions=True):
+            if isinstance(outcome, FlexmlError):
+                self._report.problems.append(str(outcome))
 
     def _acts(self, leg: Leg) -> list[Coroutine[Any, Any, None]]:
         acts: list[Coroutine[Any, Any, None]] = []

@@ -98,8 +98,7 @@ class Sql:
         pool = POSTGRESQL_POOL if self.is_shared else SQLITE_POOL
         self._engine = create_async_engine(self._url, json_serializer=to_json, **pool)
         if not self.is_shared:
-            event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
-            self._engine.dialect.statement_compiler = _CompilerWithHints
+            _fit_sqlite(self._engine.sync_engine)
         try:
             async with self._engine.connect() as connection:
                 await connection.run_sync(migrate)
@@ -112,11 +111,8 @@ class Sql:
             self._reader, self._writer = self._in_thread("reads"), self._in_thread("rows")
 
     def _in_thread(self, name: str) -> SqliteThread:
-        engine = sa.create_engine(
-            self._url.set(drivername="sqlite"), json_serializer=to_json, pool_size=1, max_overflow=0
-        )
-        event.listen(engine, "connect", _prepare_sqlite)
-        engine.dialect.statement_compiler = _CompilerWithHints
+        engine = sa.create_engine(self._url.set(drivername="sqlite"), json_serializer=to_json, **SQLITE_POOL)
+        _fit_sqlite(engine)
         return SqliteThread(engine, name)
 
     async def close(self) -> None:
@@ -250,6 +246,12 @@ class _CompilerWithHints(SQLiteCompiler):
     def get_from_hint_text(self, table: sa.FromClause, text: str | None) -> str | None:
         """The hint, as it was given."""
         return text
+
+
+def _fit_sqlite(engine: sa.Engine) -> None:
+    """Give an engine our settings of SQLite, and have its statements say which index they go by."""
+    event.listen(engine, "connect", _prepare_sqlite)
+    engine.dialect.statement_compiler = _CompilerWithHints
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

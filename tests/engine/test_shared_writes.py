@@ -131,9 +131,7 @@ def test_only_what_has_changed_of_a_live_call_is_written_again(database_url: str
     asyncio.run(run())
 
 
-def test_what_could_not_be_written_is_written_with_what_comes_next(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_could_not_be_written_is_written_with_what_comes_next(database_url: str) -> None:
     async def run() -> None:
         async with opened(database_url) as database:
             await database.save_call(CALL)

@@ -131,7 +131,7 @@ def test_the_caller_is_let_know_that_it_rings(call: Call, rings: bool, meanwhile
     assert ("SIP/2.0 180 Ringing" in call.phone.starts) == rings
     answered_after = call.phone.at("SIP/2.0 200") - bob.at("INVITE")
     assert answered_after == pytest.approx(RINGS_S, abs=0.2) if rings else answered_after < 0.5
-    assert lengths(call.heard, PARTY_HZ) == [pytest.approx(0.95, abs=0.15)]
+    assert lengths(call.heard, PARTY_HZ) == [pytest.approx(1.0, abs=0.1)]
     start = next(span.start for span in call.tones if span.hz == PARTY_HZ)
     if rings:
         assert start < 0.3
