@@ -53,3 +53,5 @@ AUDIO: Final = (PCMU, PCMA, G722, L16, L16_8K, OPUS)
 
 BY_NAME: Final = {"PCMU": PCMU, "PCMA": PCMA, "G722": G722, "L16": L16, "L16/8000": L16_8K, "OPUS": OPUS}
 """Codecs by the (upper-case) names used in configuration and in media messages."""
+NAMES: Final = {codec: name for name, codec in BY_NAME.items()}
+"""Those names."""

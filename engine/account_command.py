@@ -50,10 +50,11 @@ def create(
         from . import provisioning
         from .db import Account
         from .password import hash_password
+        from .sid import new_sid
 
         password = given or provisioning.new_password()
         account = Account(
-            sid=provisioning.new_sid(),
+            sid=new_sid(),
             login=_read_login(login) if login else provisioning.new_login(),
             password_hash=hash_password(password),
             name=_checked(name, "name"),

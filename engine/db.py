@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
 from typing import Any, Final, Literal, TypeVar
 
 import sqlalchemy as sa
@@ -23,6 +23,7 @@ from .numbering import shown_formats
 from .password import hash_password, verify_password
 from .redact import storable_text
 from .shared_writes import SharedWrites
+from .sid import new_sid
 from .sql import Sql
 from .tables import INDEXED_OCTETS, account_table, call_table, callback_table, did_table
 
@@ -355,7 +356,12 @@ def _indexed(attributes: Any) -> dict[str, Any]:
 
 def _columns(row: CallRecord | Callback) -> dict[str, Any]:
     """The row's fields as they are: `asdict` would copy all that is in them."""
-    return {one.name: getattr(row, one.name) for one in fields(row)}
+    return {name: getattr(row, name) for name in _names(type(row))}
+
+
+@cache
+def _names(kind: type[CallRecord | Callback]) -> tuple[str, ...]:
+    return tuple(one.name for one in fields(kind))
 
 
 def as_texts(value: Any) -> Any:
@@ -398,7 +404,7 @@ async def _known(
 def _news(known: Mapping[str, Any] | None, said: dict[str, Any]) -> dict[str, Any]:
     """What the configuration says that it had not said before."""
     if known is None:
-        return said | {"sid": str(uuid.uuid4()), "configured": said}
+        return said | {"sid": new_sid(), "configured": said}
     before: dict[str, Any] = known["configured"] or {}
     news = {name: value for name, value in said.items() if name not in before or before[name] != value}
     return news | {"sid": known["sid"], "configured": said}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -22,6 +21,7 @@ from .media_client import MediaClient
 from .media_leg import MediaLeg
 from .party import Invitation, Party
 from .ports import PortPool
+from .sid import new_sid
 from .sip.address import normalise_number, parse_address
 from .sip.events import LiveCall, Login, SipAgent
 from .sip.trunks import Trunks, outgoing, should_fail_over
@@ -121,7 +121,7 @@ class Exchange:
         self, destination: Destination, way: Way, caller: Caller, beside: MediaLeg | None, note: Callable[..., None]
     ) -> Party:
         """Send an INVITE. The leg is in the worker of `beside`, if that is given. Raises SipError or MediaError."""
-        party = Party(str(uuid.uuid4()), destination.target, self._agent, note)
+        party = Party(new_sid(), destination.target, self._agent, note)
         party.attach(Leg(self._settings.on(way.trunk), self._ports, self._media, party, beside=beside))
         try:
             await party.open()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -19,6 +18,7 @@ from .lives import Case, Lives
 from .media_client import MediaClient
 from .ports import PortPool
 from .registry import Refusal
+from .sid import new_sid
 from .sip.address import diverting_number, parse_address, user_part
 from .sip.events import Invited
 from .sip.negotiation import names_keys
@@ -83,7 +83,7 @@ class Inbound:
 
     def _call(self, invite: Invited, route: Route) -> Call:
         call = Call(
-            sid=str(uuid.uuid4()),
+            sid=new_sid(),
             dialog=invite.dialog,
             services=self._services,
             account=route.account.sid,

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ..codecs.catalog import BY_NAME, Codec
+from ..codecs.catalog import BY_NAME, NAMES, Codec
 from ..media.protocol import LegStats, SetRemote
 from .config import Dtmf, Trunk
 from .digits import paced
@@ -164,7 +164,7 @@ class Leg:
                 address=agreed.address,
                 port=agreed.port,
                 rtcp_port=agreed.rtcp_port,
-                codec=codec_key(agreed.codec),
+                codec=NAMES[agreed.codec],
                 payload_type=agreed.payload_type,
                 telephone_event=agreed.telephone_event,
                 telephone_event_hz=agreed.telephone_event_hz,
@@ -201,11 +201,6 @@ class Leg:
             return await self.media.close()
         finally:
             self._ports.give_back(self.port)
-
-
-def codec_key(codec: Codec) -> str:
-    """The name that media messages use."""
-    return next(name for name, known in BY_NAME.items() if known == codec)
 
 
 def _same_but_version(one: str, other: str) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +28,7 @@ from .log import call_id
 from .outbox import Outbox
 from .outcome import Outcome
 from .registry import Registry
+from .sid import derived_sid
 from .sip.events import SipAgent
 from .timeline import Timeline
 
@@ -67,6 +67,8 @@ class _Life:
 
     def facts(self) -> CallFacts:
         """What requests say of the call by now."""
+        if not (self.call.storage or self.call.results):
+            return self.case.facts
         return replace(self.case.facts, storage=dict(self.call.storage), results=dict(self.call.results))
 
     def told(self) -> Mapping[str, object]:
@@ -248,7 +250,7 @@ def status_callback(url: str, method: str, facts: CallFacts, case: Case, ending:
         request_method=case.application.method,
         hyphenated=case.account.no_answer == "no-answer",
     )
-    sid = str(uuid.uuid5(uuid.UUID(facts.sid), "status callback"))
+    sid = derived_sid(facts.sid, "status callback")
     return {"url": url, "method": method, "data": data, "sid": sid}
 
 

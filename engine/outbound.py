@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -27,6 +26,7 @@ from .lives import LOST, Case, Lives, status_callback
 from .order import CallOrder
 from .outgoing import OutboundCall
 from .peers import Peers
+from .sid import new_sid
 from .sip.address import user_part
 
 log = logging.getLogger("flexml.outbound")
@@ -249,7 +249,7 @@ class Outbound:
             raise OrderError("url", "neither the call nor its DID nor the account has one")
         _ = order.headers  # they are wrong now or never
         facts = CallFacts(
-            sid=sid or str(uuid.uuid4()),
+            sid=sid or new_sid(),
             direction="outbound",
             from_=self._directory.number(order.calling_did),
             to=self._directory.number(user_part(order.called_did)),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
@@ -19,6 +18,7 @@ from weakref import WeakValueDictionary
 
 from .db import Callback
 from .errors import FetchError
+from .sid import new_sid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -122,7 +122,7 @@ class Outbox:
         With a `sid` of the caller's, what has been put before is not put again: once, over restarts too.
         """
         callback = Callback(
-            sid=sid or str(uuid.uuid4()), url=url, method=method.upper(), data=dict(data), created=self._clock()
+            sid=sid or new_sid(), url=url, method=method.upper(), data=dict(data), created=self._clock()
         )
         if not await self._database.patiently(lambda: self._database.add_callback(callback)):
             await self.take_up()  # it may be of a first try that the database has not confirmed

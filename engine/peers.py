@@ -13,7 +13,6 @@ import asyncio
 import hashlib
 import json
 import logging
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 
 from .errors import DatabaseAway, DatabaseError
+from .sid import new_sid
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -86,7 +86,7 @@ class Peers:
 
     async def ask(self, name: str, what: Mapping[str, Any]) -> bool | None:
         """Have another engine do something; whether it could, None where it does not answer."""
-        sid = str(uuid.uuid4())
+        sid = new_sid()
         answer = self._waiting[sid] = asyncio.get_running_loop().create_future()
         try:
             await self._send({"to": name, "from": self.name, "sid": sid, "what": what})

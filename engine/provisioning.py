@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -143,11 +142,6 @@ async def check_account(connection: AsyncConnection, sid: str) -> None:
     """Raises ProvisioningError where there is no such account."""
     if await _sid(connection, account_table, account_table.c.sid == sid) is None:
         raise ProvisioningError("account", f"there is no account {sid}")
-
-
-def new_sid() -> str:
-    """A sid for an account or a number."""
-    return str(uuid.uuid4())
 
 
 async def _sid(connection: AsyncConnection, table: sa.Table, where: sa.ColumnElement[bool]) -> str | None:

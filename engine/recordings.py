@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from itertools import compress
@@ -27,6 +26,7 @@ import msgspec
 from .errors import PromptError, StorageError
 from .recording import Recorded, RecordingRequest, TranscriptionRequest
 from .recording_log import KeptRecording
+from .sid import derived_sid, new_sid
 from .spool import SpoolFolder
 from .storage.base import MIME_TYPES, Storage, StoredFile, Wanted
 from .uploads import Upload, Uploads
@@ -176,7 +176,7 @@ class Recordings:
         Raises StorageError where the file or container does not exist, is another account's, or is full; the
         callbacks are told of that failure as of any other.
         """
-        sid = str(uuid.uuid4())
+        sid = new_sid()
         try:
             plan = Plan(
                 sid=sid, call_sid=call_sid, account=account_sid, request=request,
@@ -352,7 +352,7 @@ class Recordings:
         url = f"{self._url}/f/{file.sid}"
         if request.external and self._uploads is not None:
             url = self._uploads.url(request.external, file.name)
-        text = _derived(plan.sid, "transcription") if request.transcription and self._transcriber else ""
+        text = derived_sid(plan.sid, "transcription") if request.transcription and self._transcriber else ""
         outcome = Recorded(
             status="completed", sid=file.sid, url=url, duration_s=int(seconds + 0.5), transcription=text
         )  # fmt: skip
@@ -391,10 +391,10 @@ class Recordings:
         """Queue what the application is to be told; `recordingStatusCallback` only of the events it asks for."""
         data = {**facts, **outcome.data()}
         if request.callback_url:
-            await self._callbacks.put(request.callback_url, "POST", data, sid=_derived(sid, "callback"))
+            await self._callbacks.put(request.callback_url, "POST", data, sid=derived_sid(sid, "callback"))
         if request.status_callback_url and outcome.status in request.status_callback_events:
             method = request.status_callback_method
-            await self._callbacks.put(request.status_callback_url, method, data, sid=_derived(sid, "status"))
+            await self._callbacks.put(request.status_callback_url, method, data, sid=derived_sid(sid, "status"))
 
 
 def _wanted(request: RecordingRequest, sid: str) -> Wanted:
@@ -445,8 +445,3 @@ def _left(plan: Plan, failure: Exception) -> Recorded:
 def _pack(plan: Plan) -> bytes:
     """As JSON, whatever an application put into the facts."""
     return msgspec.json.encode(plan, enc_hook=str)
-
-
-def _derived(sid: str, what: str) -> str:
-    """A delivery id that is the same whenever it is made again."""
-    return str(uuid.uuid5(uuid.UUID(sid), what))

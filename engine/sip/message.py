@@ -50,7 +50,7 @@ class Message:
         """The first value of header `name`, found by its long or its compact form; empty where there is none."""
         wanted = name.lower()
         for found, value in self.headers:
-            if COMPACT.get(found.lower(), found.lower()) == wanted:
+            if (name := found.lower()) == wanted or COMPACT.get(name) == wanted:
                 return value
         return ""
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ import msgspec
 
 from ..errors import PromptError
 from ..recording import TranscriptionRequest, TranscriptionStatus, transcription_data
+from ..sid import derived_sid
 from ..spool import TRANSCRIBE, SpoolFolder
 from ..timeline import Note, nowhere
 from ..workers import Workers
@@ -236,7 +236,7 @@ class Transcriptions:
         if result is None:
             return
         data = {**job.facts, **transcription_data(job.sid, result.status, result.text)}
-        await self._callbacks.put(job.request.callback_url, "POST", data, sid=_callback_sid(job.sid))
+        await self._callbacks.put(job.request.callback_url, "POST", data, sid=derived_sid(job.sid, "callback"))
         why = {"error": result.error} if result.error else {}
         words = len(result.text.split())
         self._note(job, "transcription ended", status=result.status, sid=job.sid, words=words, **why)
@@ -255,8 +255,3 @@ def text_of(words: Iterable[tuple[str, float]], request: TranscriptionRequest) -
 def _pack(job: Transcription) -> bytes:
     """As JSON, whatever an application put into the facts."""
     return msgspec.json.encode(job, enc_hook=str)
-
-
-def _callback_sid(sid: str) -> str:
-    """The same whenever it is made again."""
-    return str(uuid.uuid5(uuid.UUID(sid), "callback"))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..db import Database
 from ..errors import StorageError
+from ..sid import new_sid
 from . import rows
 from .base import MIME_TYPES, Container, Room, StoredFile, Wanted, canonical_sid, format_of
 
@@ -83,9 +83,7 @@ class LocalStorage:
 
     def _new_container(self, account: str, name: str, quota_bytes: int | None) -> Container:
         now = self._clock()
-        return Container(
-            sid=str(uuid.uuid4()), account=account, name=name, quota_bytes=quota_bytes, created=now, updated=now
-        )
+        return Container(sid=new_sid(), account=account, name=name, quota_bytes=quota_bytes, created=now, updated=now)
 
     # ---- files --------------------------------------------------------------------------------------------------
 
@@ -181,7 +179,7 @@ class LocalStorage:
         """A file that is about to come, of what its name and media type say: nothing is stored yet."""
         now = self._clock()
         return StoredFile(
-            sid=str(uuid.uuid4()), container=container.sid, account=account, name=name, format=format_of(name, mime),
+            sid=new_sid(), container=container.sid, account=account, name=name, format=format_of(name, mime),
             mime=mime, created=now, updated=now,
         )  # fmt: skip
 

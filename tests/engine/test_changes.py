@@ -13,6 +13,7 @@ from flexml.engine.changes import Changes
 from flexml.engine.db import Account, AccountEntry, Database, Did, DidEntry
 from flexml.engine.directory import Directory
 from flexml.engine.errors import ProvisioningError, TakenError
+from flexml.engine.sid import new_sid
 from flexml.engine.tables import announcement_table, call_table, did_table, token_table
 from flexml.engine.tokens import Tokens
 
@@ -44,11 +45,11 @@ async def engine(database: Database) -> tuple[Changes, Directory]:
 
 
 def account(login: str = "new") -> Account:
-    return Account(sid=provisioning.new_sid(), login=login, password_hash="x")
+    return Account(sid=new_sid(), login=login, password_hash="x")
 
 
 def did(owner: str, phonenumber: str = "15162065320") -> Did:
-    return Did(sid=provisioning.new_sid(), phonenumber=phonenumber, account=owner, url="http://b/")
+    return Did(sid=new_sid(), phonenumber=phonenumber, account=owner, url="http://b/")
 
 
 def test_what_one_engine_adds_another_finds_when_it_looks(database_url: str) -> None:
@@ -204,7 +205,7 @@ def test_what_is_taken_is_refused_and_says_by_whom(database_url: str) -> None:
                 await changes.add_did(did(demo.sid, NUMBER))
             assert (number.value.field, number.value.sid) == ("phonenumber", route.did.sid)
             assert known.route(NUMBER) == route
-            nobody = provisioning.new_sid()
+            nobody = new_sid()
             with pytest.raises(ProvisioningError):
                 await changes.add_did(did(nobody))
             with pytest.raises(ProvisioningError):

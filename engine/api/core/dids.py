@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from ...changes import Changes
 from ...db import Did
 from ...errors import ProvisioningError, TakenError
-from ...provisioning import new_sid
+from ...sid import new_sid
 from ...storage.base import canonical_sid
 from ...tables import did_table
 from ...tokens import Token

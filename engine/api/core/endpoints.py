@@ -19,7 +19,8 @@ from ...changes import Changes
 from ...db import Account
 from ...errors import ProvisioningError, TakenError
 from ...password import hash_password
-from ...provisioning import new_login, new_password, new_sid
+from ...provisioning import new_login, new_password
+from ...sid import new_sid
 from ...storage.local import LocalStorage
 from ...tables import account_table, container_table
 from ...tokens import Token
