@@ -24,7 +24,7 @@ GATHER_S: Final = 0.05
 QUEUE_SIZE: Final = 10_000
 """Records; what accumulates in a second or so of a blocked terminal under load."""
 
-QUIET: Final = ("asyncio", "aiosqlite", "sqlalchemy", "uvicorn", "aiohttp", "flexml.pjsip")
+QUIET: Final = ("alembic", "asyncio", "aiosqlite", "sqlalchemy", "uvicorn", "aiohttp", "flexml.pjsip")
 """Loggers that are heard from WARNING on, unless the level is debug."""
 
 UNSHOWN: Final = ("_srcfile", "logThreads", "logProcesses", "logMultiprocessing")

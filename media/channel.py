@@ -1,8 +1,9 @@
-"""The channel between control and a media worker: an AF_UNIX SOCK_SEQPACKET pair, one message a datagram.
+"""The channel between control and a media worker: an AF_UNIX SOCK_SEQPACKET pair, some messages a datagram.
 
-Neither end ever waits. What the kernel does not take at once is queued, in order and bounded; each end
-watches `fileno()` with whatever loop it has, calls `receive()` when it is readable and `flush()` when it
-is writable and `pending`. The end of the peer shows as `ended`, after the last message it sent.
+What waits for a flush goes out together: each datagram wakes the other process. Neither end ever waits. What the
+kernel does not take at once is queued, in order and bounded; each end watches `fileno()` with whatever loop it has,
+calls `receive()` when it is readable and `flush()` when it is writable and `pending`. The end of the peer shows as
+`ended`, after the last message it sent.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ from __future__ import annotations
 import socket
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from .protocol import MAX_MESSAGE, Command, Event, Message, decode_command, decode_event, encode
+from .protocol import MAX_DATAGRAM, Command, Event, Message, decode_commands, decode_events, encode
 
 Incoming = TypeVar("Incoming")
 
 BUFFER_OCTETS: Final = 1 << 20
 """Kernel buffer each way: some thousand messages, more than a second of any load."""
+
+TOGETHER: Final = 8
+"""Messages in one datagram at most."""
 
 QUEUE_MESSAGES: Final = 20_000
 """Queued beyond that, the peer has stopped reading for good; further messages are counted and dropped."""
@@ -28,16 +33,18 @@ QUEUE_MESSAGES: Final = 20_000
 class Channel(Generic[Incoming]):
     """One end. `decode` reads what the other end sends; errors of the peer's process end the channel."""
 
-    def __init__(self, end: socket.socket, decode: Callable[[bytes], Incoming], limit: int = QUEUE_MESSAGES) -> None:
+    def __init__(
+        self, end: socket.socket, decode: Callable[[bytes], list[Incoming]], limit: int = QUEUE_MESSAGES
+    ) -> None:
         end.setblocking(False)
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_OCTETS)
         self.ended: bool = False
         self.dropped: int = 0
         self.malformed: int = 0
         self._end: socket.socket = end
-        self._decode: Callable[[bytes], Incoming] = decode
+        self._decode: Callable[[bytes], list[Incoming]] = decode
         self._limit: int = limit
-        self._queue: deque[bytes] = deque()
+        self._queue: deque[Message] = deque()
 
     def fileno(self) -> int:
         """Return the descriptor to watch; -1 once closed."""
@@ -61,7 +68,7 @@ class Channel(Generic[Incoming]):
         if len(self._queue) >= self._limit:
             self.dropped += 1
             return
-        self._queue.append(encode(message))
+        self._queue.append(message)
         if now:
             self.flush()
 
@@ -70,19 +77,28 @@ class Channel(Generic[Incoming]):
         queue = self._queue
         try:
             while queue:
-                self._end.send(queue[0])
-                queue.popleft()
+                together = list(islice(queue, TOGETHER))
+                octets = encode(together)
+                if len(octets) > MAX_DATAGRAM:
+                    together = together[:1]
+                    octets = encode(together)
+                self._end.send(octets)
+                for _ in together:
+                    queue.popleft()
         except BlockingIOError:
             return
         except OSError:  # the other process is gone: EPIPE, ECONNRESET
             self._lose()
 
     def receive(self, limit: int = 256) -> list[Incoming]:
-        """Return the messages that have come, at most `limit`. A message that cannot be read is counted, not raised."""
+        """Return messages that have come, no more datagrams once there are `limit`.
+
+        A datagram that cannot be read is counted, not raised.
+        """
         messages: list[Incoming] = []
         while len(messages) < limit and not self.ended:
             try:
-                octets = self._end.recv(MAX_MESSAGE)
+                octets = self._end.recv(MAX_DATAGRAM)
             except BlockingIOError:
                 break
             except OSError:  # reset: the other process ended with messages of ours unread
@@ -92,7 +108,7 @@ class Channel(Generic[Incoming]):
                 self._lose()
                 break
             try:
-                messages.append(self._decode(octets))
+                messages += self._decode(octets)
             except msgspec.DecodeError:
                 self.malformed += 1
         return messages
@@ -111,9 +127,9 @@ class Channel(Generic[Incoming]):
 def pair() -> tuple[Channel[Event], Channel[Command]]:
     """Return the two ends: control's, which receives events, and the worker's, which receives commands."""
     control, worker = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    return Channel(control, decode_event), Channel(worker, decode_command)
+    return Channel(control, decode_events), Channel(worker, decode_commands)
 
 
 def worker_end(descriptor: int) -> Channel[Command]:
     """Return the worker's end from an inherited descriptor."""
-    return Channel(socket.socket(fileno=descriptor), decode_command)
+    return Channel(socket.socket(fileno=descriptor), decode_commands)

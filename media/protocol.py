@@ -371,9 +371,9 @@ Event = (
     | RecordingFinished | SilenceDetected | NoiseDetected | AmdState | MachineDetected | CommandFailed | Beat
 )  # fmt: skip
 
-MAX_MESSAGE: Final = 65536
+MAX_DATAGRAM: Final = 65536
 """Octets; larger than any message can be."""
 
 encode: Final = msgspec.msgpack.Encoder().encode
-decode_command: Final = msgspec.msgpack.Decoder(Command).decode
-decode_event: Final = msgspec.msgpack.Decoder(Event).decode
+decode_commands: Final = msgspec.msgpack.Decoder(list[Command]).decode
+decode_events: Final = msgspec.msgpack.Decoder(list[Event]).decode

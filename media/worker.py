@@ -17,6 +17,7 @@ import select
 import signal
 import statistics
 import sys
+from functools import partial
 from types import FrameType
 from typing import Final
 
@@ -133,6 +134,7 @@ class Worker:
             if self._poll.poll(wait_ms):
                 for message in self._control.receive(COMMANDS_AT_ONCE):
                     self._pipeline.command(message)
+                self._control.flush()
             if not wait_ms:
                 return
 
@@ -189,7 +191,7 @@ def main(arguments: list[str] | None = None) -> int:
     pipeline = Pipeline(
         options.capacity,
         (best_transport if options.io_uring else UdpTransport)(options.capacity),
-        control.send,
+        partial(control.send, now=False),
         randomness=random.SystemRandom(),
         silent_after_s=options.silent_after,
         jitter_ms=options.jitter_ms,

@@ -6,11 +6,13 @@ import os
 import select
 import socket
 from collections.abc import Iterator
+from itertools import chain
 
 import pytest
 from flexml.media import channel
-from flexml.media.channel import Channel
+from flexml.media.channel import TOGETHER, Channel
 from flexml.media.protocol import (
+    MAX_DATAGRAM,
     Beat,
     CloseLeg,
     Command,
@@ -19,7 +21,7 @@ from flexml.media.protocol import (
     OpenLeg,
     PlayFinished,
     StartPlay,
-    decode_event,
+    decode_events,
 )
 
 Ends = tuple[Channel[Event], Channel[Command]]
@@ -54,6 +56,39 @@ def test_receive_takes_no_more_than_it_is_told(ends: Ends) -> None:
     assert [message.leg for message in worker.receive()] == [2, 3, 4]
 
 
+def datagrams(end: Channel[Command]) -> list[list[Command]]:
+    """What has come, by the datagrams in which it came."""
+    got: list[list[Command]] = []
+    while messages := end.receive(1):
+        got.append(messages)
+    return got
+
+
+def test_what_waits_is_flushed_together(ends: Ends) -> None:
+    control, worker = ends
+    commands = [CloseLeg(leg=leg) for leg in range(2 * TOGETHER + 3)]
+    for command in commands:
+        control.send(command, now=False)
+    assert worker.receive() == []
+    control.flush()
+    assert control.pending == 0
+    got = datagrams(worker)
+    assert [len(messages) for messages in got] == [TOGETHER, TOGETHER, 3]
+    assert list(chain.from_iterable(got)) == commands
+
+
+def test_messages_that_are_too_long_for_a_datagram_together_go_one_by_one(ends: Ends) -> None:
+    control, worker = ends
+    plays = [StartPlay(leg=leg, path="/" + "a" * (MAX_DATAGRAM // 2)) for leg in range(3)]
+    for play in plays:
+        control.send(play, now=False)
+    control.send(CloseLeg(leg=1), now=False)
+    control.flush()
+    got = datagrams(worker)
+    assert [len(messages) for messages in got] == [1, 1, 2]
+    assert list(chain.from_iterable(got)) == [*plays, CloseLeg(leg=1)]
+
+
 def test_what_the_kernel_does_not_take_is_queued_and_flushed_in_order(ends: Ends) -> None:
     control, worker = ends
     sent = 0
@@ -71,7 +106,7 @@ def test_what_the_kernel_does_not_take_is_queued_and_flushed_in_order(ends: Ends
 def test_a_full_queue_drops_and_counts_instead_of_waiting() -> None:
     reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with reader:
-        end = Channel(writer, decode_event, limit=3)
+        end = Channel(writer, decode_events, limit=3)
         while not end.dropped:
             end.send(Beat(legs=0, ticks=50, work_p50_us=1, work_max_us=1, overruns=0, late_packets=0))
         assert end.pending == 3

@@ -21,7 +21,7 @@ from flexml.media.protocol import (
     SetRemote,
     SrtpKeys,
     Suite,
-    decode_command,
+    decode_commands,
     encode,
 )
 from flexml.media.rtcp import Bye, ReceiverReport, Sdes, SenderReport
@@ -362,7 +362,7 @@ def test_no_key_is_in_a_message_that_is_printed() -> None:
     command = Rig.remote(srtp=SrtpKeys(suite=SUITE, ours=b"k" * 30, theirs=b"t" * 30))
     assert "kkk" not in repr(command)
     assert "ttt" not in repr(command)
-    assert isinstance(again := decode_command(encode(command)), SetRemote)
+    assert isinstance(again := decode_commands(encode([command]))[0], SetRemote)
     assert again.srtp == command.srtp
 
 
