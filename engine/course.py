@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from .flexml.interpreter import Application
 
@@ -17,7 +18,7 @@ class Course:
 
     def __init__(self, application: Application) -> None:
         self.application = application
-        self._running: asyncio.Future[None] | None = None
+        self._running: asyncio.Task[Any] | None = None
         self._moved = self._over = False
 
     async def run(self, carry_out: Callable[[Application], Awaitable[None]]) -> None:
@@ -25,33 +26,31 @@ class Course:
 
         `carry_out` runs those of an application to the end of the call.
         """
+        self._running = asyncio.current_task()  # in no local: a cancelled task keeps the frames of its traceback
         try:
             while True:
-                self._moved = False
-                self._running = asyncio.ensure_future(carry_out(self.application))
-                await self._stopped(self._running)
+                try:
+                    await carry_out(self.application)
+                except (Exception, asyncio.CancelledError):
+                    if not self._moved:
+                        raise
                 if not self._moved:
-                    await self._running
                     return
+                self._moved = False
+                if self._running is not None and self._running.uncancel():
+                    raise asyncio.CancelledError  # whoever moved the call is not the only one who stopped it
         finally:
             self._over, self._running = True, None
 
     def move(self, application: Application) -> bool:
         """Go on with that application's document, at once; False where the documents have ended already.
 
-        Before the call is answered it is where it will begin.
+        Before the call is answered it is where it will begin. It is for tasks other than the one that runs.
         """
-        if self._over or (self._running is not None and self._running.done() and not self._moved):
+        if self._over:
             return False
         self.application = application
         if self._running is not None and not self._moved:  # what is stopping is not to be disturbed at it
             self._moved = True
             self._running.cancel()
         return True
-
-    async def _stopped(self, running: asyncio.Future[None]) -> None:
-        try:
-            await asyncio.wait({running})
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)

@@ -73,6 +73,7 @@ class Leg:
             ports.give_back(self.port)
             raise
         self.agreed: Agreed | None = None
+        self._opening = False
         self._flowing = False
         self._closed = False
         self._said = ""  # our description as the peer has it
@@ -91,6 +92,12 @@ class Leg:
         """At how many samples a second the peer hears what we play."""
         return self.agreed.codec.rate_hz if self.agreed else 8000
 
+    def begin_to_open(self) -> None:
+        """Have the worker bind the ports, soon; `open` waits for it."""
+        cname = f"{secrets.token_hex(8)}@{self._settings.advertised}"
+        self.media.begin_to_open(self._settings.address, self.port, cname)
+        self._opening = True
+
     async def open(self) -> None:
         """Bind the ports in the worker: others where another program has them. Raises MediaError."""
         for _ in range(PORTS_TRIED - 1):
@@ -106,7 +113,10 @@ class Leg:
         await self._bind()
 
     async def _bind(self) -> None:
-        await self.media.open(self._settings.address, self.port, f"{secrets.token_hex(8)}@{self._settings.advertised}")
+        if not self._opening:
+            self.begin_to_open()
+        self._opening = False
+        await self.media.opened()
 
     def _change_port(self) -> None:
         taken, self.port = self.port, self._ports.take()

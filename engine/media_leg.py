@@ -134,6 +134,7 @@ class MediaLeg:
         self._room: int | None = None
         self._stream = Stream()
         self._open: OpenLeg | None = None
+        self._opening: asyncio.Future[Message] | None = None
         self._remote: SetRemote | None = None
         self._closing = False
         self.closed = False
@@ -149,14 +150,21 @@ class MediaLeg:
 
     # ---- commands ---------------------------------------------------------------------------------------------
 
-    async def open(self, address: str, port: int, cname: str) -> None:
-        """Bind the ports. Raises LegRefused where the worker cannot, MediaError where it says nothing."""
+    def begin_to_open(self, address: str, port: int, cname: str) -> None:
+        """Have the worker bind the ports; what came of it `opened` tells."""
         self._open = OpenLeg(leg=self._leg, job=next(self._numbers), address=address, port=port, cname=cname)
+        self._opening = self._begin(self._open)
+
+    async def opened(self) -> None:
+        """Return once the ports are bound. Raises LegRefused where the worker cannot, MediaError if it says nothing."""
+        command, opening = self._open, self._opening
+        if command is None or opening is None:
+            raise MediaError("the leg was not to be opened")
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
-                event = await self._ask(self._open)
+                event = await self._result(command, opening)
         except TimeoutError:
-            raise MediaError(f"the media worker did not open port {port} within {OPEN_TIMEOUT_S:g} s") from None
+            raise MediaError(f"the media worker did not open port {command.port} within {OPEN_TIMEOUT_S:g} s") from None
         if isinstance(event, CommandFailed):
             raise LegRefused(event.error)
         if not isinstance(event, LegOpened):
@@ -310,11 +318,19 @@ class MediaLeg:
         self._finish()
 
     async def _ask(self, command: Message) -> Message:
-        if self.closed:
-            return PlayFinished(leg=self._leg, job=command.job, reason="closed")
+        return await self._result(command, self._begin(command))
+
+    def _begin(self, command: Message) -> asyncio.Future[Message]:
+        """Send a command that is answered; the answer is the future's result."""
         future: asyncio.Future[Message] = self._worker.loop.create_future()
-        self._jobs[command.job] = future
-        self._worker.send(command)
+        if self.closed:
+            future.set_result(PlayFinished(leg=self._leg, job=command.job, reason="closed"))
+        else:
+            self._jobs[command.job] = future
+            self._worker.send(command)
+        return future
+
+    async def _result(self, command: Message, future: asyncio.Future[Message]) -> Message:
         try:
             return await future
         finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -99,3 +101,70 @@ def test_what_a_document_raises_is_raised() -> None:
             await Course(FIRST).run(carry_out)
 
     virtual_time.run(main())
+
+
+def test_a_move_at_the_very_moment_of_the_end_ends() -> None:
+    async def main(documents: Documents) -> None:
+        running = asyncio.ensure_future(documents.course.run(documents.carry_out))
+        await asyncio.sleep(3)
+        assert documents.course.move(SECOND)
+        running.cancel()
+        await asyncio.sleep(5)
+        assert running.cancelled()
+
+    assert play(main) == ["first", "first stopped"]
+
+
+def test_a_call_that_was_moved_can_be_moved_again_and_ended() -> None:
+    async def main(documents: Documents) -> None:
+        running = asyncio.ensure_future(documents.course.run(documents.carry_out))
+        for application in (SECOND, THIRD):
+            await asyncio.sleep(3)
+            assert documents.course.move(application)
+        await asyncio.sleep(3)
+        running.cancel()
+        await asyncio.sleep(3)
+        assert running.cancelled()
+
+    assert play(main) == ["first", "first stopped", "second", "second stopped", "third", "third stopped"]
+
+
+def test_time_limits_of_documents_hold_after_a_move() -> None:
+    heard: list[str] = []
+
+    async def carry_out(application: Application) -> None:
+        try:
+            async with asyncio.timeout(5):
+                await asyncio.sleep(10)
+        except TimeoutError:
+            heard.append(application.url)
+
+    async def main() -> None:
+        course = Course(FIRST)
+        running = asyncio.ensure_future(course.run(carry_out))
+        await asyncio.sleep(3)
+        assert course.move(SECOND)
+        await running
+
+    virtual_time.run(main())
+    assert heard == [SECOND.url]
+
+
+def test_a_course_that_is_cancelled_leaves_nothing_to_the_collector() -> None:
+    courses: list[weakref.ref[Course]] = []
+
+    async def main() -> None:
+        documents = Documents()
+        courses.append(weakref.ref(documents.course))
+        running = asyncio.ensure_future(documents.course.run(documents.carry_out))
+        await asyncio.sleep(3)
+        running.cancel()
+        await asyncio.wait({running})
+
+    gc.collect()
+    gc.disable()
+    try:
+        virtual_time.run(main())
+        assert courses[0]() is None
+    finally:
+        gc.enable()

@@ -37,7 +37,8 @@ async def opened() -> tuple[MediaLeg, FakeWorker, Heard]:
     client, heard = MediaClient(), Heard()
     worker = FakeWorker(client)
     leg = client.new_leg(heard)
-    await leg.open("127.0.0.1", 20000, "name")
+    leg.begin_to_open("127.0.0.1", 20000, "name")
+    await leg.opened()
     return leg, worker, heard
 
 
@@ -67,8 +68,10 @@ def test_without_an_answer_opening_fails_after_a_while() -> None:
         client = MediaClient()
         worker = FakeWorker(client)
         worker.opens = False
+        leg = client.new_leg(Heard())
+        leg.begin_to_open("127.0.0.1", 20000, "name")
         with pytest.raises(MediaError, match="did not open port 20000 within 5 s"):
-            await client.new_leg(Heard()).open("127.0.0.1", 20000, "name")
+            await leg.opened()
 
     run(main())
 
@@ -278,7 +281,8 @@ def test_a_leg_being_opened_when_the_worker_dies_opens_in_the_next() -> None:
         worker = FakeWorker(client)
         worker.opens = False
         leg = client.new_leg(Heard())
-        opening = asyncio.ensure_future(leg.open("127.0.0.1", 20000, "name"))
+        leg.begin_to_open("127.0.0.1", 20000, "name")
+        opening = asyncio.ensure_future(leg.opened())
         await settle()
         worker.opens = True
         await replaced(worker)
@@ -293,7 +297,8 @@ def test_commands_that_follow_each_other_wake_the_worker_twice_and_the_first_one
         worker = FakeWorker(client, gather_s=0.002)
         leg = client.new_leg(Heard())
         await asyncio.sleep(1)
-        await leg.open("127.0.0.1", 20000, "name")
+        leg.begin_to_open("127.0.0.1", 20000, "name")
+        await leg.opened()
         assert asyncio.get_running_loop().time() == 1
         leg.set_remote(REMOTE)
         await settle()

@@ -43,7 +43,8 @@ async def survive(client: MediaClient, supervisor: Supervisor, peer: socket.sock
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1] & ~1
-    await leg.open("127.0.0.1", port, "name")
+    leg.begin_to_open("127.0.0.1", port, "name")
+    await leg.opened()
     here = peer.getsockname()[1]
     leg.set_remote(SetRemote(address="127.0.0.1", port=here, rtcp_port=here, codec="PCMU", payload_type=0))
     playback = leg.start(StartPlay(path=str(tone)))
