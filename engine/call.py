@@ -117,8 +117,9 @@ class Call(CallAudio):
         try:
             await self._until_over(work)
         finally:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
+            if not work.done():
+                work.cancel()
+                await asyncio.wait({work})
             await self._recordings.stop()
             if self._leg is not None:
                 self.outcome.stats = await self._leg.close()

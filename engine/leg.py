@@ -84,7 +84,7 @@ class Leg:
             session_id=secrets.randbits(62),
             version=0,
             srtp=settings.srtp,
-            keys=fresh_keys(),
+            keys=() if settings.srtp == "off" else fresh_keys(),
         )
 
     @property

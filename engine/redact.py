@@ -39,10 +39,11 @@ def presentable(details: Mapping[str, object]) -> Presentable:
     """The details as they may be stored and printed. Values that are no plain ones become text."""
     if isinstance(details, Presentable):
         return details
-    plain = {name: _plain(name, value) for name, value in details.items()}
-    if sum(map(_size, plain, plain.values())) > MAX_CHARACTERS:
-        plain = _cut(plain)
-    return Presentable(plain)
+    plain, size = Presentable(), 0
+    for name, value in details.items():
+        plain[name] = shown = _plain(name, value)
+        size += len(name) + (len(shown) if isinstance(shown, str) else 8)
+    return plain if size <= MAX_CHARACTERS else Presentable(_cut(plain))
 
 
 def presentable_text(text: str) -> str:
@@ -70,12 +71,12 @@ def _is_secret(name: str) -> bool:
 def _plain(name: str, value: object) -> Plain:
     if _is_secret(name):
         return MASK if value else ""
-    if value is None or isinstance(value, bool | int):
+    if isinstance(value, str):
+        return presentable_text(value)
+    if value is None or isinstance(value, int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    if isinstance(value, str):
-        return presentable_text(value)
     try:
         return presentable_text(_as_text(value))
     except Exception:  # whatever it is, its own way of showing itself must not end a call
@@ -87,10 +88,6 @@ def _as_text(value: object) -> str:
         items: object = sorted(map(str, value)) if isinstance(value, set | frozenset) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
         return json.dumps(items, ensure_ascii=False, default=str)
     return str(value)
-
-
-def _size(name: str, value: Plain) -> int:
-    return len(name) + (len(value) if isinstance(value, str) else 8)
 
 
 def _cut(details: dict[str, Plain]) -> dict[str, Plain]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from ...codecs.catalog import AUDIO, TELEPHONE_EVENT, Codec
@@ -39,6 +40,7 @@ def formats_of(media: Media) -> Iterator[Format]:
             yield Format(int(text), codec)
 
 
+@lru_cache(256)
 def _codec_named(rtpmap: str) -> Codec | None:
     """The codec of an rtpmap value (`opus/48000/2`); encoding names do not distinguish case."""
     name, _, rest = rtpmap.strip().partition("/")

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address
 from typing import Final
 
 from ...codecs.catalog import TELEPHONE_EVENT, Codec
 from ...media.protocol import Direction, SrtpKeys
 from ..errors import NotAcceptable, SdpError
 from . import crypto
+from .addresses import ip_address
 from .crypto import Crypto
 from .formats import Format, event_of, find, formats_of, numbered
 from .sdp import Attribute, Media, Session, connection_data, parse

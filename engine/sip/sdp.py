@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Final
 
 from ..errors import SdpError
+from .addresses import ip_address
 from .crypto import without_keys
 
 _LINE_BREAK: Final = re.compile(r"\r\n|\n|\r")

@@ -7,7 +7,6 @@ are seconds since the epoch. A trunk gets calls while it is registered (where it
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from urllib.parse import quote
 
 from ..config import Trunk
 from .address import Address, parse_address
+from .addresses import ip_address, ip_network
 from .events import TrunkLine
 
 NO_ANSWER: Final = 0
@@ -155,11 +155,11 @@ class Trunks:
         """The trunk whose `addresses` hold `source` (`address:port`, an IPv6 address in brackets or bare)."""
         host = source.rpartition(":")[0].strip("[]")
         try:
-            address = ipaddress.ip_address(host)
+            address = ip_address(host)
         except ValueError:
             return None
         for trunk in self.all:
-            if any(address in ipaddress.ip_network(network) for network in trunk.addresses):
+            if any(address in ip_network(network) for network in trunk.addresses):
                 return trunk
         return None
 
