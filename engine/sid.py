@@ -20,8 +20,12 @@ _RANDOM: Final = (0x0FFF << 64) | (0x3FFF << 48) | 0xFFFFFFFFFFFF
 
 def new_sid() -> str:
     """A new SID: a UUID of version 7 (RFC 9562 section 5.7)."""
-    ms, random = time.time_ns() // 1_000_000, int.from_bytes(os.urandom(10)) & _RANDOM
-    digits = f"{ms << 80 | _VERSION_7 | _VARIANT | random:032x}"
+    return sid_at(time.time_ns() // 1_000_000, os.urandom(10))
+
+
+def sid_at(ms: int, random: bytes) -> str:
+    """The SID of that time (Unix milliseconds), with 74 of the 80 bits of `random`."""
+    digits = f"{ms << 80 | _VERSION_7 | _VARIANT | int.from_bytes(random) & _RANDOM:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 

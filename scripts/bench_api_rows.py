@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-import uuid
 from collections.abc import Iterator
 from typing import Any, Final
 
 import sqlalchemy as sa
 from flexml.engine.db import AccountEntry, CallRecord, Database, call_row
 from flexml.engine.numbering import shown_formats
+from flexml.engine.sid import sid_at
 from flexml.engine.tables import account_table, call_table, did_table
 
 NOW: Final = 1_800_000_000.0
@@ -45,7 +45,7 @@ def _dids(count: int, sids: dict[str, str]) -> Iterator[dict[str, Any]]:
     for index in range(count):
         number = f"1516{2_000_000 + index:07}"
         yield {
-            "sid": _sid(choose),
+            "sid": _sid(NOW - count + index, choose),
             "phonenumber": number,
             "account": sids[choose.choices(LOGINS, SHARES)[0]],
             "url": choose.choice([None, f"http://app{index % 7}.example/voice?number={index}"]),
@@ -91,7 +91,7 @@ def _call(choose: random.Random, index: int, account: str, created: float, state
                  "To": theirs, "OriginalFrom": ours, "OriginalTo": theirs, "RequestUrl": url, "RequestMethod": "POST"},
     }  # fmt: skip
     row = {
-        "sid": _sid(choose),
+        "sid": _sid(created, choose),
         "account": account,
         "direction": "inbound" if inbound else "outbound",
         "from_number": theirs if inbound else ours,
@@ -120,5 +120,5 @@ def _attributes(choose: random.Random, index: int) -> dict[str, Any]:
     return found
 
 
-def _sid(choose: random.Random) -> str:
-    return str(uuid.UUID(int=choose.getrandbits(128), version=4))
+def _sid(created: float, choose: random.Random) -> str:
+    return sid_at(int(created * 1000), choose.randbytes(10))
