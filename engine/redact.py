@@ -49,7 +49,8 @@ def presentable(details: Mapping[str, object]) -> Presentable:
 def presentable_text(text: str) -> str:
     """Text without credentials, NUL and lone surrogates (no database takes those)."""
     if "@" in text:
-        text = _USER_INFO.sub(rf"\1{MASK}@", text)
+        if "://" in text:
+            text = _USER_INFO.sub(rf"\1{MASK}@", text)
         text = _SIP_PASSWORD.sub(rf"\1:{MASK}@", text)
     if "=" in text:
         text = _SECRET_PARAMETER.sub(rf"\1{MASK}", text)
