@@ -68,6 +68,12 @@ class Passthrough:
         self._pairs = pairs[steady[pairs].all(axis=1) & (law[:, 0] == law[:, 1]) & (law[:, 0] != _OTHER)]
         return self._pairs.ravel()
 
+    def disperse(self) -> None:
+        """Nobody is in a room: let nothing pass."""
+        self.doubtful = False
+        self._free = np.zeros_like(self._free)
+        self._pairs = _NO_PAIRS
+
     def step(self, rows: Indices, whole: Callable[[Indices], Flags]) -> Passage:
         """Return what passes in this tick; `whole` says of which rows all of it is there."""
         if not self._pairs.size:

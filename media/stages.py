@@ -143,6 +143,9 @@ class Stages:
 
     def arrange(self) -> None:
         """See anew which pairs pass octets on: those that may talk both ways, and to which nothing listens or plays."""
+        if not len(self.rooms):
+            self.passthrough.disperse()
+            return
         free = self.legs.sending & self.legs.receiving & ~self.playout.playing() & ~self.event_sender.busy
         free[self.recorder.rows] = False
         for listener in self.listeners:
