@@ -233,9 +233,10 @@ class Database(Sql):
         async with self.begin() as connection:
             return await _select(connection, call_table, CallRecord, order=order, limit=count)
 
-    async def find_calls(self, prefix: str, *, limit: int) -> list[CallRecord]:
-        """Up to `limit` calls whose sid begins with `prefix`."""
-        where = call_table.c.sid.startswith(prefix, autoescape=True)
+    async def find_calls(self, *, first: str, last: str, limit: int) -> list[CallRecord]:
+        """Up to `limit` calls whose sid begins with `first` or ends with `last`."""
+        sid = call_table.c.sid
+        where = sa.or_(sid.startswith(first, autoescape=True), sid.endswith(last, autoescape=True))
         async with self.begin() as connection:
             return await _select(connection, call_table, CallRecord, where=where, order=call_table.c.sid, limit=limit)
 

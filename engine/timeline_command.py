@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .timeline import Entry
 
 DEFAULT_CONFIG: Final = Path("config/engine.toml")
-MIN_PREFIX: Final = 6
+MIN_DIGITS: Final = 6
 SHOWN_CANDIDATES: Final = 5
 STYLES: Final = (
     (("call over", "call ended", "verb ended"), "bold"),
@@ -38,7 +38,7 @@ class UnknownCallError(Exception):
 
 def timeline(
     call: Annotated[
-        str, typer.Argument(metavar="CALL_SID", help="The call's sid, or 6 or more of its first characters")
+        str, typer.Argument(metavar="CALL_SID", help="The call's sid, or 6 or more of its last characters or its first")
     ] = "",
     *,
     last: Annotated[bool, typer.Option("--last", help="The call that began last")] = False,
@@ -95,27 +95,38 @@ async def _load(url: str, call: str) -> tuple[CallRecord, list[Entry]]:
 
 
 async def find(database: Database, call: str) -> CallRecord:
-    """The call whose sid is or begins with `call` (dashes do not count), the latest for "". Raises UnknownCallError."""
+    """The call whose sid is `call`, or ends or begins with it (dashes do not count), the latest for "".
+
+    Raises UnknownCallError. Sids of calls that began in the same minute begin alike; their ends do not.
+    """
     if not call:
         latest = await database.load_latest_calls(1)
         if not latest:
             raise UnknownCallError("there are no calls in the database")
         return latest[0]
     digits = call.replace("-", "").lower()
-    if len(digits) < MIN_PREFIX or not set(digits) <= set("0123456789abcdef"):
-        raise UnknownCallError(f"{call!r} is no call sid; expected {MIN_PREFIX} or more hexadecimal digits")
-    found = await database.find_calls(_dashed(digits), limit=SHOWN_CANDIDATES + 1)
+    if len(digits) < MIN_DIGITS or not set(digits) <= set("0123456789abcdef"):
+        raise UnknownCallError(f"{call!r} is no call sid; expected {MIN_DIGITS} or more hexadecimal digits")
+    found = await database.find_calls(first=_first(digits), last=_last(digits), limit=SHOWN_CANDIDATES + 1)
     if not found:
         raise UnknownCallError(f"there is no call {call}")
     if len(found) > 1:
         several = ", ".join(record.sid for record in found[:SHOWN_CANDIDATES])
-        raise UnknownCallError(f"{call} is the beginning of more than one call: {several}")
+        raise UnknownCallError(f"{call} fits more than one call: {several}")
     return found[0]
 
 
-def _dashed(digits: str) -> str:
-    """The first digits of a UUID as they are written (RFC 4122 section 3)."""
-    parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
+def _first(digits: str) -> str:
+    """The first digits of a UUID as they are written (RFC 9562 section 4)."""
+    return _dashed(digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
+
+
+def _last(digits: str) -> str:
+    """The last digits of a UUID as they are written."""
+    return _dashed(digits[:-24], digits[-24:-20], digits[-20:-16], digits[-16:-12], digits[-12:])
+
+
+def _dashed(*parts: str) -> str:
     return "-".join(part for part in parts if part)
 
 

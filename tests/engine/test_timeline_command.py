@@ -97,7 +97,14 @@ def filled(path: Path) -> Path:
             await database.save_call(replace(CALL, sid=sid, started=START + number))
         timeline.note(SID, datetime.fromtimestamp(START + 1.25, UTC), "digit", {"digit": "5"})
         await timeline.close()
-        for named, found in [("ffffff", "ffffffff"), ("FFFFFFFF0000", "ffffffff"), ("", "ffffffff"), (SID, SID)]:
+        for named, found in [
+            ("ffffff", "ffffffff"),
+            ("FFFFFFFF0000", "ffffffff"),
+            ("", "ffffffff"),
+            ("000003", "ffffffff"),
+            ("8000000000000003", "ffffffff"),
+            (SID, SID),
+        ]:
             assert (await find(database, named)).sid.startswith(found)
         with pytest.raises(UnknownCallError, match=r"more than one call: 0a1b2c3d.*1, 0a1b2c3d.*2$"):
             await find(database, "0a1b2c")
@@ -107,7 +114,7 @@ def filled(path: Path) -> Path:
     return config
 
 
-def test_a_call_is_found_by_its_beginning_where_that_is_enough(tmp_path: Path) -> None:
+def test_a_call_is_found_by_either_end_where_that_is_enough(tmp_path: Path) -> None:
     add_timeline()
     config = filled(tmp_path)
     result = CliRunner().invoke(app, ["timeline", "--json", "--config", str(config), SID.replace("-", "")])
