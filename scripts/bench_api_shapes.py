@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from flexml.engine.api.call_collection import CALLS, STATES
 from flexml.engine.api.collection import Collection
 from flexml.engine.api.dids import DIDS
-from flexml.engine.api.query.fields import BOOLEAN, OBJECT, TEXT, TIME, Field
+from flexml.engine.api.query.fields import BOOLEAN, OBJECT, TEXT, TEXTS, TIME, Field
 
 LISTS: Final = {"in", "notin"}
 FEW: Final = 8
@@ -85,7 +85,7 @@ def _of_field(name: str, field: Field, there: Any) -> Iterator[tuple[str, dict[s
 
 
 def _values(operator: str, field: Field, there: Any) -> Iterator[tuple[str, str]]:
-    if field.kind is TEXT:
+    if field.kind in TEXTS:
         known = str(there or "x")
         if operator in {"like", "ilike"}:
             yield " prefix", f'"{known[:4]}%"'

@@ -12,7 +12,7 @@ from ..tables import account_table
 from .authentication import Authentication
 from .collection import Collection, Object, Reader, Row
 from .objects import AccountChange, AccountObject
-from .query.fields import TEXT, TIME, Field
+from .query.fields import SID, TEXT, TIME, Field
 from .query.paging import Order
 from .routes import add_list, add_one, add_update
 from .times import shown_time
@@ -33,7 +33,7 @@ def _show(row: Row, _now: float) -> Object:
     }
 
 
-_SID: Final = Field(name="account_sid", kind=TEXT, column=_columns.sid)
+_SID: Final = Field(name="account_sid", kind=SID, column=_columns.sid)
 ACCOUNTS: Final = Collection(
     noun="account",
     table=account_table,

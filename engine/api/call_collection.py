@@ -10,7 +10,7 @@ from fastapi import Request
 from ..tables import call_is_scheduled, call_status, call_table, call_waits
 from .collection import NOW, Collection, Object, Row, Selection
 from .problem import bad_query
-from .query.fields import INTEGER, OBJECT, SECONDS, TEXT, TIME, Field, reach
+from .query.fields import INTEGER, OBJECT, SECONDS, SID, TEXT, TIME, Field, reach
 from .query.paging import Order
 from .times import shown_time
 
@@ -28,9 +28,9 @@ def _long_attribute(path: str) -> sa.ColumnElement[Any]:
 _CREATED: Final = Field(name="date_created", kind=TIME, column=_columns.created)
 _DELAY: Final = Field(name="delay", kind=SECONDS, column=_delay, sort=call_waits)
 _FIELDS: Final = (
-    Field(name="account_sid", kind=TEXT, column=_columns.account),
+    Field(name="account_sid", kind=SID, column=_columns.account),
     Field(name="attributes", kind=OBJECT, column=_columns.attributes, long=_long_attribute),
-    Field(name="call_sid", kind=TEXT, column=_columns.sid),
+    Field(name="call_sid", kind=SID, column=_columns.sid),
     Field(name="called_did", kind=TEXT, column=_columns.to_number),
     Field(name="calling_did", kind=TEXT, column=_columns.from_number),
     _CREATED,

@@ -17,7 +17,7 @@ from .call_collection import CALLS
 from .collection import Collection, Object, Reader, Row, Selection
 from .description import LIST, Listing, PathSid, errors
 from .objects import Created, OwnerSid
-from .query.fields import INTEGER, TEXT, TIME, Field
+from .query.fields import INTEGER, SID, TEXT, TIME, Field
 from .query.paging import Order
 from .times import shown_time
 
@@ -71,14 +71,14 @@ RECORDINGS: Final = Collection(
     sid=_columns.sid,
     owner=_columns.account,
     fields=(
-        Field(name="account_sid", kind=TEXT, column=_columns.account),
-        Field(name="call_sid", kind=TEXT, column=_columns.call),
+        Field(name="account_sid", kind=SID, column=_columns.account),
+        Field(name="call_sid", kind=SID, column=_columns.call),
         _CREATED,
         Field(name="duration", kind=INTEGER, column=_columns.duration_s),
         Field(name="error", kind=TEXT, column=_text(_columns.error)),
-        Field(name="file_sid", kind=TEXT, column=_text(_columns.file)),
+        Field(name="file_sid", kind=SID, column=_text(_columns.file)),
         Field(name="format", kind=TEXT, column=_columns.format),
-        Field(name="recording_sid", kind=TEXT, column=_text(_columns.recording_sid)),
+        Field(name="recording_sid", kind=SID, column=_text(_columns.recording_sid)),
         Field(name="status", kind=TEXT, column=_columns.status),
         Field(name="url", kind=TEXT, column=_text(_columns.url)),
     ),

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from flexml.engine import sql
 from flexml.engine.api.call_collection import CALLS
 from flexml.engine.api.query.conditions import compile_filter
-from flexml.engine.api.query.fields import TEXT
+from flexml.engine.api.query.fields import TEXTS
 from flexml.engine.api.query.paging import Order, Page
 from flexml.engine.api.query.rows import Rows
 from flexml.engine.db import CallRecord, Database
@@ -241,7 +241,7 @@ def planned(url: str, query: sa.Select[Any], *off: str) -> str:
 
 NOTHING = 'ilike "%no such thing%"'
 FILTERS = [
-    *(f"{name} {NOTHING}" for name in CALLS.by_name if CALLS.by_name[name].kind is TEXT),
+    *(f"{name} {NOTHING}" for name in CALLS.by_name if CALLS.by_name[name].kind in TEXTS),
     f"duration notin (5) and date_ended ne 2020-01-01 and direction eq inbound and url {NOTHING}",
     f"attributes.a {NOTHING} and attributes.b.c ne x and method eq POST",
 ]

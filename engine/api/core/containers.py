@@ -22,7 +22,7 @@ from ..body import checked, read_object
 from ..collection import Collection, Object, Reader, Row, chosen
 from ..description import PathSid
 from ..problem import Fault, conflict, invalid, missing
-from ..query.fields import BOOLEAN, INTEGER, TEXT, TIME, Field
+from ..query.fields import BOOLEAN, INTEGER, SID, TEXT, TIME, Field
 from ..query.paging import Order
 from ..routes import add_create, add_delete, add_list, add_one, add_update
 from ..times import shown_time
@@ -43,7 +43,7 @@ _used = _of_files(sa.func.coalesce(sa.func.sum(file_table.c.bytes), 0))
 _count = _of_files(sa.func.count())
 _free = sa.case((_columns.quota_bytes > _used, _columns.quota_bytes - _used), (_columns.quota_bytes.is_not(None), 0))
 _NAME: Final = Field(name="name", kind=TEXT, column=_columns.name)
-_SID: Final = Field(name="container_sid", kind=TEXT, column=_columns.sid)
+_SID: Final = Field(name="container_sid", kind=SID, column=_columns.sid)
 
 
 def _show(row: Row, _now: float) -> Object:
@@ -69,7 +69,7 @@ CONTAINERS: Final = Collection(
     sid=_columns.sid,
     owner=_columns.account,
     fields=(
-        Field(name="account_sid", kind=TEXT, column=_columns.account),
+        Field(name="account_sid", kind=SID, column=_columns.account),
         Field(name="available_bytes", kind=INTEGER, column=_free),
         _SID,
         Field(name="date_created", kind=TIME, column=_columns.created),
@@ -77,7 +77,7 @@ CONTAINERS: Final = Collection(
         Field(name="file_count", kind=INTEGER, column=_count),
         Field(name="is_default", kind=BOOLEAN, column=_columns.default_of.is_not(None)),
         _NAME,
-        Field(name="partner_sid", kind=TEXT, column=sa.literal(PARTNER_SID)),
+        Field(name="partner_sid", kind=SID, column=sa.literal(PARTNER_SID)),
         Field(name="quota_bytes", kind=INTEGER, column=_columns.quota_bytes),
         Field(name="used_bytes", kind=INTEGER, column=_used),
     ),

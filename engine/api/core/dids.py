@@ -24,7 +24,7 @@ from ..collection import Object, Reader, Row, chosen
 from ..description import WRITING, PathSid
 from ..dids import DIDS
 from ..problem import Fault, conflict, invalid, missing
-from ..query.fields import TEXT, Field
+from ..query.fields import SID, Field
 from ..routes import add_change, add_create, add_delete, add_list, add_one
 from ..updates import replaces_nested
 from .objects import CoreDidChange, CoreDidCreate, CoreDidObject
@@ -36,7 +36,7 @@ def _show(row: Row, now: float) -> Object:
     return dict(sorted({**DIDS.show(row, now), "endpoint_sid": row["account"]}.items()))
 
 
-_OWNER: Final = Field(name="endpoint_sid", kind=TEXT, column=did_table.c.account)
+_OWNER: Final = Field(name="endpoint_sid", kind=SID, column=did_table.c.account)
 CORE_DIDS: Final = replace(
     DIDS, fields=tuple(sorted((*DIDS.fields, _OWNER), key=lambda field: field.name)), show=_show
 )  # fmt: skip

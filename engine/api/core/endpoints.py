@@ -29,7 +29,7 @@ from ..body import MOST, checked, merged, read_object
 from ..collection import Collection, Object, Reader, Row, chosen
 from ..description import WRITING, PathSid
 from ..problem import Fault, conflict, invalid, missing
-from ..query.fields import INTEGER, OBJECT, TEXT, Field
+from ..query.fields import INTEGER, OBJECT, SID, TEXT, Field
 from ..query.paging import Order
 from ..routes import add_change, add_create, add_delete, add_list, add_one
 from ..updates import replaces_nested
@@ -50,7 +50,7 @@ _NO_OBJECT = sa.cast(sa.null(), sa.JSON)
 
 def endpoints(api_url: str) -> Collection:
     """The collection; `api_url` is where accounts find their API."""
-    sid = Field(name="endpoint_sid", kind=TEXT, column=_columns.sid)
+    sid = Field(name="endpoint_sid", kind=SID, column=_columns.sid)
     name = Field(name="name", kind=TEXT, column=_columns.name)
     properties = {
         "account_sid": _columns.sid,
@@ -68,7 +68,7 @@ def endpoints(api_url: str) -> Collection:
         name,
         Field(name="out_sip_password", kind=TEXT, column=_NO_TEXT),
         Field(name="out_sip_username", kind=TEXT, column=_NO_TEXT),
-        Field(name="partner_sid", kind=TEXT, column=sa.literal(PARTNER_SID)),
+        Field(name="partner_sid", kind=SID, column=sa.literal(PARTNER_SID)),
         Field(name="properties", kind=OBJECT, column=_NO_OBJECT, inner=inner),
         Field(name="transformations", kind=OBJECT, column=_NO_OBJECT),
         Field(name="type", kind=TEXT, column=sa.literal("flexml")),

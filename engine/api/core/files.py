@@ -17,7 +17,7 @@ from ..bearer import BearerAuthentication
 from ..collection import Collection, Object, Reader, Row, chosen
 from ..description import FIELDS, PathSid, errors, parameter
 from ..problem import missing
-from ..query.fields import INTEGER, TEXT, TIME, Field
+from ..query.fields import INTEGER, SID, TEXT, TIME, Field
 from ..query.paging import Order
 from ..routes import add_delete, add_list, add_one, add_update, operation_id
 from ..times import shown_time
@@ -29,7 +29,7 @@ PREFIX: Final = "/core/v2/storage/files"
 _columns = file_table.c
 _duration = sa.func.nullif(_columns.duration, 0)
 _CREATED: Final = Field(name="date_created", kind=TIME, column=_columns.created)
-_SID: Final = Field(name="file_sid", kind=TEXT, column=_columns.sid)
+_SID: Final = Field(name="file_sid", kind=SID, column=_columns.sid)
 
 
 def files(url: str) -> Collection:
@@ -65,9 +65,9 @@ def files(url: str) -> Collection:
         sid=_columns.sid,
         owner=_columns.account,
         fields=(
-            Field(name="account_sid", kind=TEXT, column=_columns.account),
+            Field(name="account_sid", kind=SID, column=_columns.account),
             Field(name="bytes", kind=INTEGER, column=_columns.bytes),
-            Field(name="container_sid", kind=TEXT, column=_columns.container),
+            Field(name="container_sid", kind=SID, column=_columns.container),
             _CREATED,
             Field(name="date_expires", kind=TIME, column=_columns.expires),
             Field(name="date_modified", kind=TIME, column=_columns.updated),
@@ -77,7 +77,7 @@ def files(url: str) -> Collection:
             *(Field(name=name, kind=kind, column=_columns[name]) for name, kind in kept.items()),
             Field(name="mime_type", kind=TEXT, column=_columns.mime),
             Field(name="name", kind=TEXT, column=_columns.name),
-            Field(name="partner_sid", kind=TEXT, column=sa.literal(PARTNER_SID)),
+            Field(name="partner_sid", kind=SID, column=sa.literal(PARTNER_SID)),
             Field(name="string_key_1", kind=TEXT, column=_columns.string_key_1),
             Field(name="string_key_2", kind=TEXT, column=_columns.string_key_2),
             Field(name="url", kind=TEXT, column=sa.literal(f"{url}/f/").concat(_columns.sid)),

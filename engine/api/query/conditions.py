@@ -17,7 +17,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from .collation import ByCodePoint
-from .fields import FLAGS, INTEGER, TEXT, Field, Kind, find
+from .fields import FLAGS, INTEGER, TEXTS, Field, Kind, find
 from .grammar import Condition, FilterError, Word, parse_filter
 
 Column = sa.ColumnElement[Any]
@@ -44,7 +44,9 @@ def _clause(condition: Condition, fields: dict[str, Field]) -> Clause:
     values = [_value(word, field) for word in condition.values]
     if field.kind.span is not None:
         return _spanning(operator, field.column, field.kind, values)
-    column = ByCodePoint(field.column) if field.kind is TEXT and operator in _SORTING else field.column
+    if operator == "ilike" and field.kind.folded:
+        return _like(field.column, [value.lower() for value in values])
+    column = ByCodePoint(field.column) if field.kind in TEXTS and operator in _SORTING else field.column
     clause = _EXACT[operator](column, values)
     if field.within is not None and operator in _MENTIONING:
         return sa.and_(sa.or_(*(_mention(field.within, field.name, value) for value in values)), clause)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -21,12 +21,14 @@ class Kind:
     """A type of fields. `read` takes a value's text and raises ValueError where it is none.
 
     Where what is shown is coarser than what is kept, `span` gives what is shown alike: from, and up to but without.
+    What is `folded` is kept in lower case, always.
     """
 
     name: str
     operators: frozenset[str]
     read: Callable[[str], Any]
     span: Callable[[float], tuple[float, float]] | None = None
+    folded: bool = False
 
 
 def _text(text: str) -> str:
@@ -67,6 +69,8 @@ def _second(seconds: float) -> tuple[float, float]:
 
 
 TEXT: Final = Kind(name="text", operators=_ORDER | {"like", "ilike"}, read=_text)
+SID: Final = replace(TEXT, folded=True)
+TEXTS: Final = frozenset({TEXT, SID})
 INTEGER: Final = Kind(name="an integer", operators=_ORDER, read=_integer)
 SECONDS: Final = Kind(name="an integer", operators=_ORDER, read=_integer, span=_second)
 """Whole seconds, of what is kept more finely."""

@@ -19,7 +19,7 @@ from sqlalchemy.sql import visitors
 
 from .collation import ByCodePoint
 from .conditions import Clause
-from .fields import TEXT, Field
+from .fields import TEXTS, Field
 from .paging import Page
 
 
@@ -91,7 +91,7 @@ def _part_of(index: sa.Index) -> sa.ColumnElement[bool] | None:
 def sorting(field: Field) -> sa.ColumnElement[Any]:
     """What lists are sorted by, by that field."""
     column = field.column if field.sort is None else field.sort
-    return ByCodePoint(column) if field.kind is TEXT else column
+    return ByCodePoint(column) if field.kind in TEXTS else column
 
 
 def _sorted(field: Field, descending: bool) -> sa.ColumnElement[Any]:

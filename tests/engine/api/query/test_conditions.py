@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from flexml.engine.api.query.conditions import compile_filter
-from flexml.engine.api.query.fields import BOOLEAN, FLAGS, INTEGER, OBJECT, SECONDS, TEXT, TIME, Field
+from flexml.engine.api.query.fields import BOOLEAN, FLAGS, INTEGER, OBJECT, SECONDS, SID, TEXT, TIME, Field
 from flexml.engine.api.query.grammar import FilterError
 from flexml.engine.db import Database
 from hypothesis import example, given
@@ -26,6 +26,7 @@ TABLE = sa.Table(
     "thing",
     sa.MetaData(),
     sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("sid", sa.String),
     sa.Column("name", sa.String),
     sa.Column("size", sa.Integer),
     sa.Column("flags", sa.Integer),
@@ -34,7 +35,8 @@ TABLE = sa.Table(
     sa.Column("left", sa.Double),
     sa.Column("more", sa.JSON),
 )
-KINDS = {"name": TEXT, "size": INTEGER, "flags": FLAGS, "on": BOOLEAN, "at": TIME, "left": SECONDS, "more": OBJECT}
+KINDS = {"sid": SID, "name": TEXT, "size": INTEGER, "flags": FLAGS, "on": BOOLEAN, "at": TIME, "left": SECONDS}
+KINDS["more"] = OBJECT
 FIELDS = {name: Field(name=name, kind=kind, column=TABLE.c[name]) for name, kind in KINDS.items()}
 ROWS: list[dict[str, Any]] = [
     {"id": 1, "name": "Account A", "size": 5, "flags": 3, "on": True, "at": 1539723558.0945, "left": 9.6,
@@ -46,6 +48,7 @@ ROWS: list[dict[str, Any]] = [
 
 
 for row in ROWS:  # the name within an object too
+    row["sid"] = f"a{row['id']}-b"
     if row["name"] is not None:
         row["more"]["name"] = row["name"]
 
@@ -84,6 +87,12 @@ FOUND = {
     'name ilike "%É%"': [],
     'more.cnam ilike "dESK"': [1],
     'more.cnam ilike "%eS%"': [1],
+    'sid ilike "A2-B"': [2],
+    'sid ilike "A%"': [1, 2, 3, 4],
+    'sid ilike "%3-B"': [3],
+    'sid like "%3-B"': [],
+    'sid ge "a2-b"': [2, 3, 4],
+    'sid in ("A1-b", "a2-b")': [2],
     r"name like '%[*]?\%'": [4],
     r"name ilike '%\%'": [4],
     'name like "*"': [],
