@@ -91,7 +91,7 @@ GC_THRESHOLDS: Final = (5000, 20, 20)
 """Objects, then collections of the younger generation, after which a generation is collected."""
 MAX_DIALOGS: Final = 4000
 """PJSUA_MAX_CALLS of scripts/config_site.h."""
-SPARE_DIALOGS: Final = 64
+SPARE_DIALOGS: Final = 256
 """For INVITEs that get no leg: they are refused, but need a place to be refused from."""
 
 

@@ -196,6 +196,7 @@ class _Call(pj.Call):
         self.heard = False
         self.leaving = False
         self.given_up = False
+        self.forerunners: list[_Call] = []
 
     @guarded
     def onCallSdpCreated(self, prm: pj.OnCallSdpCreatedParam) -> None:
@@ -765,7 +766,14 @@ class Agent:
         return account
 
     def _sweep(self) -> None:
-        """Drop calls that are over, and accounts of logins that no call has any more. Not from within callbacks."""
+        """Drop calls that are over, and accounts of logins that no call has any more. Not from within callbacks.
+
+        A call that is dropped takes with it whatever call has its place in the stack by then, so it waits for its heir.
+        """
+        for call in self._finished:
+            heir = pj.Call.lookup(call.getId())
+            if heir is not None:
+                heir.forerunners.append(call)
         self._finished.clear()
         if not self._guests:
             return

@@ -6,8 +6,10 @@ import json
 import subprocess
 import sys
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,12 +18,14 @@ from engine_process import EngineProcess, tracebacks
 from flexml_app import Answer, Application, Line, tone_wav
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
+from raw_peer import RawPeer, plain_sdp
 from rtp_endpoint import RtpEndpoint
 from sipp import Sipp, call, pause, refused
 from test_soak import becomes
 
 NUMBER = "15550008200"
 LEGS = 2
+AT_ONCE = 600
 
 
 @pytest.fixture
@@ -71,6 +75,34 @@ def test_a_full_engine_says_when_to_come_again_and_leaves_its_calls_alone(
     assert figures["flexml_calls_ended_total", "inbound", "completed"] == LEGS
     again = peer("comes again").run(call(pause(200)), number=NUMBER)
     assert again.status == 0, again.errors
+
+
+def test_whoever_comes_where_another_has_just_been_refused_is_refused_alike(
+    application: Application, small_engine: EngineProcess, tmp_path: Path
+) -> None:
+    """So many at once that the stack uses a place again before the one refused from there is forgotten."""
+    line = Line(NUMBER, application)
+    line.serve('<Pause length="60"/>')
+    with ExitStack() as open_peers, RtpEndpoint() as rtp, ThreadPoolExecutor(LEGS) as pool:
+        for number in range(LEGS):
+            (folder := tmp_path / f"holds {number}").mkdir()
+            pool.submit(Sipp(folder, small_engine.target).run, call(pause(4000)), number=NUMBER, rtp_port=rtp.port)
+        assert becomes(lambda: small_engine.live_calls() == LEGS, 10)
+        peers = [open_peers.enter_context(RawPeer(small_engine.target)) for _ in range(AT_ONCE)]
+        for peer in peers:
+            peer.send(peer.request("INVITE", NUMBER, body=plain_sdp(rtp.port)))
+        found = Counter(final_response(peer) for peer in peers)
+    assert found == {"503": AT_ONCE}
+    assert " ERROR " not in small_engine.log()
+
+
+def final_response(peer: RawPeer) -> str:
+    """The status of the first response to the INVITE that is one of 300 to 699, which is acknowledged."""
+    while True:
+        response = peer.expect("SIP/2.0 ")
+        if response.start[8] >= "3":
+            peer.send(peer.request("ACK", NUMBER, answered=response))
+            return response.start[8:11]
 
 
 def samples(engine: EngineProcess) -> list[Sample]:
