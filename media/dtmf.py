@@ -4,9 +4,10 @@ Every 5 ms a Hann window of 25 ms is looked at, for all rows at once. It is clea
 group, both strong enough, not too unlike in level, close enough to their frequencies, and little else. A key is
 pressed once ACCEPT clean windows of it came one after the other, and released after RELEASE windows without it.
 
-It is done in two steps. One matrix product gives the eight tones in all windows, and few windows of anything but
-keys are likely after that; only those are judged closely. There the frequency of a tone comes from how far its
-phase has turned since the window before, and what else there is from the energy that the tones do not explain.
+It is done in steps. A matrix product gives the eight tones in the last window of each frame, and few of anything but
+keys are likely after that; only there another gives them in all four windows, and only those that are likely are judged
+closely. There the frequency of a tone comes from how far its phase has turned since the window before, and what else
+there is from the energy that the tones do not explain.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ NONE: Final = -1
 
 _HOPS: Final = FRAME_SAMPLES // HOP
 _SPAN: Final = 2 * FRAME_SAMPLES
+_EARLY: Final = WINDOW - FRAME_SAMPLES
+"""Samples of the last window of a frame that lie in the frame before."""
 _GROUP: Final = len(LOW_HZ)
 _TONES: Final = 2 * _GROUP
 
@@ -145,40 +148,54 @@ class ToneReceiver:
         seen = np.full((rows.size, _HOPS), NONE)
         at = loud.nonzero()[0]
         if at.size:
-            now = frames if at.size == rows.size else frames.take(at, axis=0)
-            span = np.concatenate([self._before.take(rows[at], axis=0), now], axis=1)
-            seen[at] = self._look(span, rows[at])
+            seen[at] = self._look(frames if at.size == rows.size else frames.take(at, axis=0), rows[at])
         quiet = rows[~loud]
         self._phasors[quiet] = self._dial[quiet] = 0
         events = self._count(seen, rows)
         self._lively[rows] = loud | (self._held[rows] != NONE)
         return events
 
-    def _look(self, span: Floats, rows: Indices) -> Integers:
+    def _look(self, frames: Floats, rows: Indices) -> Integers:
+        """Return the key in each window of `frames` float32[n, 160], int[n, 4], or NONE.
+
+        Of ACCEPT windows in a row one is the last of a frame. So where that is not likely, and follows no key, none of
+        the frame's makes a press, and no other is looked at.
+        """
+        before = self._before.take(rows, axis=0)
+        early, seen = before[:, -_EARLY:], self._seen[rows]
+        found = (early @ _LAST[:_EARLY] + frames @ _LAST[_EARLY:]).view(np.complex64)
+        energy = np.square(early) @ _LAST_WEIGHTS[:_EARLY] + np.square(frames) @ _LAST_WEIGHTS[_EARLY:]
+        dialling = self._hear_dial_tone(found[:, _TONES:], energy, rows)
+        last = found[:, :_TONES]
+        wanted = (_likely(_power(last)) != NONE) | (seen != NONE) | (self._held[rows] != NONE)
+        keys = np.full((rows.size, _HOPS), NONE)
+        at = wanted.nonzero()[0]
+        if at.size:
+            span = np.concatenate([before[at], frames[at]], axis=1)
+            keys[at] = self._look_at_all(span, rows[at], dialling[at])
+        self._phasors[rows] = last
+        return keys
+
+    def _look_at_all(self, span: Floats, rows: Indices, dialling: Flags) -> Integers:
         """Return the key in each window of `span` float32[n, 320], int[n, 4], or NONE."""
-        found = (span @ _BANK).view(np.complex64)
-        phasors = found[:, : _HOPS * _TONES].reshape(-1, _HOPS, _TONES)
-        turned = phasors * np.conj(np.concatenate([self._phasors[rows, None], phasors[:, :-1]], axis=1))
-        self._phasors[rows] = phasors[:, -1]
-        energy = np.square(span) @ _WEIGHTS
-        dialling = self._hear_dial_tone(found[:, _HOPS * _TONES :], energy[:, -1], rows)
-        power = phasors.real**2 + phasors.imag**2
-        keys = _likely(power)
+        phasors = (span @ _BANK).view(np.complex64).reshape(-1, _HOPS, _TONES)
+        keys = _likely(_power(phasors))
         row, hop = np.nonzero(keys != NONE)
         if row.size:
+            turned = phasors * np.conj(np.concatenate([self._phasors[rows, None], phasors[:, :-1]], axis=1))
             key = keys[row, hop]
             pair = np.stack([key // _GROUP, _GROUP + key % _GROUP], axis=1)
             at = row[:, None], hop[:, None], pair
-            others = energy[row, hop]
+            others = (np.square(span) @ _WEIGHTS)[row, hop]
             besides = np.flatnonzero(dialling[row])
             others[besides] -= _dial_energy(span, row[besides], hop[besides])
-            clean = _clean(power[at], turned[at], pair, others)
+            clean = _clean(_power(phasors[at]), turned[at], pair, others)
             keys[row, hop] = np.where(clean, key, NONE)
         return keys
 
     def _hear_dial_tone(self, found: Phasors, energy: Floats, rows: Indices) -> Flags:
         """Return whether there is dial tone on `rows`; once there is, keys do not end it, but its own end does."""
-        power = found.real**2 + found.imag**2
+        power = _power(found)
         dial = np.maximum(power[:, 0] + power[:, 1], power[:, 2])
         alone = dial > DIAL_SHARE * energy
         dialling = self._dial[rows] >= DIAL_FRAMES
@@ -208,8 +225,12 @@ class ToneReceiver:
         return events
 
 
+def _power(phasors: Phasors) -> Floats:
+    return phasors.real**2 + phasors.imag**2
+
+
 def _likely(power: Floats) -> Integers:
-    """Return the key whose tones stand out of `power` float32[n, 4, 8], int[n, 4], or NONE.
+    """Return the key whose tones stand out of `power` float32[..., 8], int[...], or NONE.
 
     It is generous: a detuned tone shows weaker than it is.
     """
@@ -261,13 +282,17 @@ def _phasors(hz: NDArray[np.float64]) -> NDArray[np.complex128]:
 
 
 def _bank() -> Floats:
-    """Return the matrix float32[320, 70] that finds the tones in the four windows of a span, dial tone in the last."""
+    """Return the matrix float32[320, 64] that finds the tones in the four windows of a span."""
     tones = _phasors(_HZ)
-    bank = np.zeros((_SPAN, _HOPS * _TONES + len(DIAL_HZ)), np.complex64)
+    bank = np.zeros((_SPAN, _HOPS * _TONES), np.complex64)
     for hop in range(_HOPS):
         bank[hop * HOP + np.arange(WINDOW), hop * _TONES : (hop + 1) * _TONES] = tones
-    bank[-WINDOW:, _HOPS * _TONES :] = _phasors(np.array(DIAL_HZ))
     return bank.view(np.float32)
+
+
+def _last() -> Floats:
+    """Return the matrix float32[200, 22] that finds the tones, and dial tone, in the last window of a frame."""
+    return _phasors(np.array([*_HZ, *DIAL_HZ])).astype(np.complex64).view(np.float32)
 
 
 def _weights() -> Floats:
@@ -291,7 +316,9 @@ _HZ: Final = np.array([*LOW_HZ, *HIGH_HZ], np.float64)
 _HANN: Final = np.square(np.sin(np.pi * (np.arange(WINDOW) + 0.5) / WINDOW))
 _EXPECTED_TURN: Final = np.exp(-2j * np.pi * _HZ * HOP / RATE_HZ).astype(np.complex64)
 _BANK: Final = _bank()
+_LAST: Final = _last()
 _WEIGHTS: Final = _weights()
+_LAST_WEIGHTS: Final = _WEIGHTS[-WINDOW:, -1].copy()
 _DIAL_BAND: Final = _dial_band()
 _QUIET: Final = FRAME_SAMPLES * _mean_square(QUIET_DBM0)
 _QUIETEST: Final = _mean_square(QUIET_DBM0)
