@@ -243,6 +243,7 @@ class Commands:
     def _join(self, row: int, message: Join, now_s: float) -> None:
         del now_s
         self._stages.rooms.join(row, message.room)
+        self._stages.looks.enter()
         self._stages.receiver.hasten(row, wanted=True)
 
     def _leave(self, row: int, message: Leave, now_s: float) -> None:

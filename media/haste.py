@@ -4,6 +4,9 @@ Legs in rooms want haste. When for a whole review (see `headroom`) every packet 
 its play point goes forward by whole ticks, as far as they still come LEAST_S before they are played: less is no
 protection, and more is heard as delay. When a packet came within the tick is only known as before or after the look
 that is taken EARLY_S from its end. A row on which packets were late since is left in peace for some reviews.
+
+Looks cost a tenth of all that bridged legs do. They are taken for as long as a whole review of each row needs, once
+somebody enters a room, and again from time to time; between them packets count as come just before the tick.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from .rows import FRAME_SAMPLES, RATE_HZ
+from .rows import FRAME_MS, FRAME_SAMPLES, RATE_HZ
 from .rtp import Flags, Indices, Integers
 
 EARLY_S: Final = 0.012
@@ -23,11 +26,40 @@ LEAST_S: Final = 0.008
 
 LEAST: Final = round(LEAST_S * RATE_HZ)
 
+REVIEW_TICKS: Final = 2000 // FRAME_MS
+"""How long packets must come early before delay is taken away, and within which late ones are `again`."""
+
+LOOK_TICKS: Final = 2 * REVIEW_TICKS
+"""A whole review of each row lies in so many ticks."""
+
+REST_TICKS: Final = 2 * REVIEW_TICKS
+SELDOM_TICKS: Final = 8 * REVIEW_TICKS
+"""So long no look is taken then: at least, and where nobody has entered a room."""
+
 CALM_REVIEWS: Final = 5
 """So many reviews without late packets come before the next haste: 10 s."""
 
 _UNSEEN: Final = 1 << 40
 """Samples; further than any packet."""
+
+
+class Looks:
+    """In which ticks a look is taken."""
+
+    def __init__(self) -> None:
+        self._begun: int = -LOOK_TICKS - SELDOM_TICKS
+        self._entered: bool = False
+
+    def enter(self) -> None:
+        """Somebody has entered a room."""
+        self._entered = True
+
+    def due(self, now_tick: int) -> bool:
+        """Say whether one is taken in `now_tick`, which never goes back."""
+        rest = REST_TICKS if self._entered else SELDOM_TICKS
+        if now_tick - self._begun >= LOOK_TICKS + rest:
+            self._begun, self._entered = now_tick, False
+        return now_tick - self._begun < LOOK_TICKS
 
 
 def least_left(least: Integers, headroom: Integers, early: int) -> Integers:

@@ -16,15 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrival import Arrival, furthest
-from .haste import Haste, least_left
-from .rows import FRAME_MS, FRAME_SAMPLES, RATE_HZ, elements
+from .haste import REVIEW_TICKS, Haste, least_left
+from .rows import FRAME_SAMPLES, RATE_HZ, elements
 from .rtp import Indices, Integers
 
 MAX_DELAY: Final = 200 * RATE_HZ // 1000
 """Samples; beyond this people begin to talk over each other, so late packets are rather lost."""
-
-REVIEW_TICKS: Final = 2000 // FRAME_MS
-"""How long packets must come early before delay is taken away, and within which late ones are `again`."""
 
 LATE_ENOUGH: Final = 2
 """Late packets within a review before the play point moves: one alone may be a freak."""

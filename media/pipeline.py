@@ -96,8 +96,8 @@ class Pipeline:
 
     @property
     def conversing(self) -> bool:
-        """Whether legs are in rooms: then it is worth to `listen`."""
-        return len(self._stages.rooms) > 0
+        """Whether legs are in rooms, and this is a tick in which it is worth to `listen`."""
+        return len(self._stages.rooms) > 0 and self._stages.looks.due(self._tick)
 
     def listen(self, now_s: float, left_s: float) -> None:
         """Take what has come so far, `left_s` before the tick: who is early needs less delay (see `haste`)."""

@@ -16,6 +16,7 @@ from ..codecs.bank import Bank
 from ..codecs.catalog import BY_NAME, Codec
 from .amd import Amd
 from .dtmf import ToneReceiver
+from .haste import Looks
 from .latch import NOT_NEGOTIATED, Latch
 from .legs import Legs
 from .passthrough import Passthrough
@@ -88,6 +89,7 @@ class Stages:
         self.listeners: tuple[Listener, ...] = (self.tones, self.watches, self.amd)
         self.sounds: Sounds = Sounds()
         self.rooms: Rooms = Rooms(capacity)
+        self.looks: Looks = Looks()
         self.passthrough: Passthrough = Passthrough(capacity)
         self.playout: Playout = Playout(capacity, self.sounds)
         self.recorder: Recorder = Recorder(SpoolWriter())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flexml.media.haste import CALM_REVIEWS, Haste
+from flexml.media.haste import CALM_REVIEWS, REVIEW_TICKS, Haste, Looks
 from flexml.media.protocol import CloseLeg, Join, Leave, StartRecording
 from numpy.typing import NDArray
 
@@ -169,3 +169,29 @@ def test_there_is_a_conversation_while_a_leg_is_in_a_room() -> None:
     rig.command(Join(leg=3, room=1))
     rig.network.arrive(250, 0, packet(250, numbered(250)))
     assert payloads(rig.run(1), 1) == numbered(248)
+
+
+def test_looks_are_taken_for_whole_reviews_after_somebody_entered_and_seldom_otherwise() -> None:
+    looks, taken = Looks(), list[bool]()
+    for tick in range(6000):
+        if tick in {0, 100, 2100}:
+            looks.enter()
+        taken.append(looks.due(tick))
+        assert looks.due(tick) == taken[-1]
+    begun = [tick for tick in range(6000) if taken[tick] and (tick == 0 or not taken[tick - 1])]
+    assert begun == [0, 400, 1400, 2100, 3100, 4100, 5100]  # what entered in the first turn may have come too late
+    assert sum(taken) == len(begun) * 2 * REVIEW_TICKS
+
+
+def test_who_enters_a_room_after_a_long_quiet_is_looked_at_in_the_next_tick() -> None:
+    rig = Rig()
+    rig.leg(1)
+    rig.command(Join(leg=1, room=1))
+    taken = list[bool]()
+    for _ in range(600):
+        taken.append(rig.pipeline.conversing)
+        rig.run(1)
+    assert taken == [True] * 2 * REVIEW_TICKS + [False] * 400
+    rig.leg(2)
+    rig.command(Join(leg=2, room=1))
+    assert rig.pipeline.conversing
