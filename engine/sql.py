@@ -62,6 +62,8 @@ POSTGRESQL_POOL: Final[dict[str, Any]] = {
 }
 """Who waits longer than `pool_timeout` seconds for a connection has an error. A connection is asked whether it is
 still one before it is used: the server may have been started anew."""
+ANSWER_S: Final = 30.0
+"""How long a transaction may take on PostgreSQL: of a server that is frozen, or cut off, nothing comes at all."""
 _JSON: Final = msgspec.json.Encoder()
 TRANSIENT: Final = ("08", "25006", "40", "53", "55P03", "57", "58")
 """Classes of PostgreSQL's error codes (its appendix A) that time heals: connection, a server that is read-only as its
@@ -163,7 +165,7 @@ class Sql:
         if self._engine is None:
             raise RuntimeError("the database is not started")
         with self._noticing():
-            async with self._engine.begin() as connection:
+            async with asyncio.timeout(ANSWER_S if self.is_shared else None), self._engine.begin() as connection:
                 yield connection
 
     @contextmanager
@@ -214,6 +216,8 @@ def is_away(error: BaseException) -> bool:
 
 def said(error: BaseException) -> str:
     """What the driver said, without the statement and its values."""
+    if type(error) is TimeoutError:
+        return f"nothing came within {ANSWER_S:.0f} s"
     return str(getattr(error, "orig", None) or error) or type(error).__name__
 
 

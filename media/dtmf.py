@@ -17,9 +17,24 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .dial_string import HIGH_HZ, KEYPAD, LOW_HZ
+from .dial_string import KEYPAD
 from .protocol import DigitReceived, Event
 from .rows import FRAME_SAMPLES, RATE_HZ, elements, every
+from .tone_bank import (
+    BANK,
+    DIAL_BAND,
+    EARLY,
+    EXPECTED_TURN,
+    GROUP,
+    HOP,
+    HOPS,
+    KEY_HZ,
+    LAST,
+    LAST_WEIGHTS,
+    TONES,
+    WEIGHTS,
+    WINDOW,
+)
 from .tones import amplitude
 
 Floats = NDArray[np.float32]
@@ -27,10 +42,6 @@ Phasors = NDArray[np.complex64]
 Integers = NDArray[np.int64]
 Indices = NDArray[np.intp]
 Flags = NDArray[np.bool_]
-
-HOP: Final = 40
-WINDOW: Final = 200
-"""Samples; a window ends with every HOP samples."""
 
 ACCEPT: Final = 5
 """Windows. A tone that lasts for less than the window by a few ms still looks whole, so 5 of them are 28 to 36 ms."""
@@ -59,9 +70,6 @@ ALONE: Final = 0.85
 SHARE: Final = 0.7
 """The least share of the two tones in the energy of the window. Speech has less, in any five windows."""
 
-DIAL_HZ: Final = (350, 440, 425)
-"""Dial tone is the first two, or one of the last two alone (ITU-T E.180 supplement 2)."""
-
 DIAL_SHARE: Final = 0.75
 DIAL_FRAMES: Final = 10
 """After so many frames with at least this share of dial tone, what lies below DIAL_BAND_HZ is not held against a key.
@@ -69,17 +77,8 @@ DIAL_FRAMES: Final = 10
 The share is no nearer to 1 since its two tones beat within a window.
 """
 
-DIAL_BAND_HZ: Final = 560
-
 KEYS: Final = "".join(KEYPAD)
 NONE: Final = -1
-
-_HOPS: Final = FRAME_SAMPLES // HOP
-_SPAN: Final = 2 * FRAME_SAMPLES
-_EARLY: Final = WINDOW - FRAME_SAMPLES
-"""Samples of the last window of a frame that lie in the frame before."""
-_GROUP: Final = len(LOW_HZ)
-_TONES: Final = 2 * _GROUP
 
 
 class ToneReceiver:
@@ -93,7 +92,7 @@ class ToneReceiver:
         self._before: Floats = np.zeros((capacity, FRAME_SAMPLES), np.float32)  # the frame before
         self._frames_before: NDArray[Any] = elements(self._before)
         self._lively: Flags = np.zeros(capacity, np.bool_)  # something below is to be gone on with
-        self._phasors: Phasors = np.zeros((capacity, _TONES), np.complex64)  # of the window before
+        self._phasors: Phasors = np.zeros((capacity, TONES), np.complex64)  # of the window before
         self._dial: Integers = np.zeros(capacity, np.int64)  # frames of dial tone
         self._seen: Integers = np.full(capacity, NONE)  # key in the window before
         self._run: Integers = np.zeros(capacity, np.int64)  # windows of it, one after the other
@@ -145,7 +144,7 @@ class ToneReceiver:
         return events
 
     def _listen(self, frames: Floats, loud: Flags, rows: Indices) -> list[tuple[int, Event]]:
-        seen = np.full((rows.size, _HOPS), NONE)
+        seen = np.full((rows.size, HOPS), NONE)
         at = loud.nonzero()[0]
         if at.size:
             seen[at] = self._look(frames if at.size == rows.size else frames.take(at, axis=0), rows[at])
@@ -162,13 +161,13 @@ class ToneReceiver:
         the frame's makes a press, and no other is looked at.
         """
         before = self._before.take(rows, axis=0)
-        early, seen = before[:, -_EARLY:], self._seen[rows]
-        found = (early @ _LAST[:_EARLY] + frames @ _LAST[_EARLY:]).view(np.complex64)
-        energy = np.square(early) @ _LAST_WEIGHTS[:_EARLY] + np.square(frames) @ _LAST_WEIGHTS[_EARLY:]
-        dialling = self._hear_dial_tone(found[:, _TONES:], energy, rows)
-        last = found[:, :_TONES]
+        early, seen = before[:, -EARLY:], self._seen[rows]
+        found = (early @ LAST[:EARLY] + frames @ LAST[EARLY:]).view(np.complex64)
+        energy = np.square(early) @ LAST_WEIGHTS[:EARLY] + np.square(frames) @ LAST_WEIGHTS[EARLY:]
+        dialling = self._hear_dial_tone(found[:, TONES:], energy, rows)
+        last = found[:, :TONES]
         wanted = (_likely(_power(last)) != NONE) | (seen != NONE) | (self._held[rows] != NONE)
-        keys = np.full((rows.size, _HOPS), NONE)
+        keys = np.full((rows.size, HOPS), NONE)
         at = wanted.nonzero()[0]
         if at.size:
             span = np.concatenate([before[at], frames[at]], axis=1)
@@ -178,15 +177,15 @@ class ToneReceiver:
 
     def _look_at_all(self, span: Floats, rows: Indices, dialling: Flags) -> Integers:
         """Return the key in each window of `span` float32[n, 320], int[n, 4], or NONE."""
-        phasors = (span @ _BANK).view(np.complex64).reshape(-1, _HOPS, _TONES)
+        phasors = (span @ BANK).view(np.complex64).reshape(-1, HOPS, TONES)
         keys = _likely(_power(phasors))
         row, hop = np.nonzero(keys != NONE)
         if row.size:
             turned = phasors * np.conj(np.concatenate([self._phasors[rows, None], phasors[:, :-1]], axis=1))
             key = keys[row, hop]
-            pair = np.stack([key // _GROUP, _GROUP + key % _GROUP], axis=1)
+            pair = np.stack([key // GROUP, GROUP + key % GROUP], axis=1)
             at = row[:, None], hop[:, None], pair
-            others = (np.square(span) @ _WEIGHTS)[row, hop]
+            others = (np.square(span) @ WEIGHTS)[row, hop]
             besides = np.flatnonzero(dialling[row])
             others[besides] -= _dial_energy(span, row[besides], hop[besides])
             clean = _clean(_power(phasors[at]), turned[at], pair, others)
@@ -234,14 +233,14 @@ def _likely(power: Floats) -> Integers:
 
     It is generous: a detuned tone shows weaker than it is.
     """
-    first, second, third, fourth = (power[..., tone::_GROUP] for tone in range(_GROUP))  # of both groups
+    first, second, third, fourth = (power[..., tone::GROUP] for tone in range(GROUP))  # of both groups
     strongest = np.maximum(np.maximum(first, second), np.maximum(third, fourth))
     stands_out = (strongest > _LEVEL / 2) & (strongest > ALONE * (first + second + third + fourth))
     keys = np.full(power.shape[:-1], NONE)
     likely = np.nonzero(stands_out.all(axis=-1))
     if likely[0].size:
-        low, high = power[likely].reshape(-1, 2, _GROUP).argmax(axis=-1).T
-        keys[likely] = _GROUP * low + high
+        low, high = power[likely].reshape(-1, 2, GROUP).argmax(axis=-1).T
+        keys[likely] = GROUP * low + high
     return keys
 
 
@@ -251,8 +250,8 @@ def _clean(power: Floats, turned: Phasors, pair: Integers, energy: Floats) -> Fl
     `pair` int[m, 2] says which two tones each may hold; `power` and `turned`, their power and by how much they turned
     since the window before, are of the same shape. `energy` [m] is that of the whole window.
     """
-    off_hz = np.angle(turned * _EXPECTED_TURN[pair]) * np.float32(RATE_HZ / HOP / (2 * np.pi))
-    near = (np.abs(off_hz) < DETUNED * _HZ[pair]).all(axis=1)
+    off_hz = np.angle(turned * EXPECTED_TURN[pair]) * np.float32(RATE_HZ / HOP / (2 * np.pi))
+    near = (np.abs(off_hz) < DETUNED * KEY_HZ[pair]).all(axis=1)
     power = power / _response(off_hz)
     low, high = power[:, 0], power[:, 1]
     level = (np.minimum(low, high) > _LEVEL) & (low < _NORMAL_TWIST * high) & (high < _REVERSE_TWIST * low)
@@ -262,7 +261,7 @@ def _clean(power: Floats, turned: Phasors, pair: Integers, energy: Floats) -> Fl
 def _dial_energy(span: Floats, row: Indices, hop: Indices) -> Floats:
     """Return the energy up to DIAL_BAND_HZ in some windows of `span`."""
     windows = span[row[:, None], (hop * HOP)[:, None] + np.arange(WINDOW)]
-    return np.square(windows @ _DIAL_BAND).sum(axis=1)
+    return np.square(windows @ DIAL_BAND).sum(axis=1)
 
 
 def _response(off_hz: Floats) -> Floats:
@@ -275,51 +274,6 @@ def _mean_square(dbm0: float) -> float:
     return amplitude(dbm0) ** 2 / 2
 
 
-def _phasors(hz: NDArray[np.float64]) -> NDArray[np.complex128]:
-    """Return what finds the tones `hz` in a window, complex[200, n]; the square of what is found is their power."""
-    turns = np.arange(WINDOW)[:, None] / RATE_HZ * hz
-    return np.exp(-2j * np.pi * turns) * (_HANN * np.sqrt(2) / _HANN.sum())[:, None]
-
-
-def _bank() -> Floats:
-    """Return the matrix float32[320, 64] that finds the tones in the four windows of a span."""
-    tones = _phasors(_HZ)
-    bank = np.zeros((_SPAN, _HOPS * _TONES), np.complex64)
-    for hop in range(_HOPS):
-        bank[hop * HOP + np.arange(WINDOW), hop * _TONES : (hop + 1) * _TONES] = tones
-    return bank.view(np.float32)
-
-
-def _last() -> Floats:
-    """Return the matrix float32[200, 22] that finds the tones, and dial tone, in the last window of a frame."""
-    return _phasors(np.array([*_HZ, *DIAL_HZ])).astype(np.complex64).view(np.float32)
-
-
-def _weights() -> Floats:
-    """Return the matrix float32[320, 4] that makes of squared samples the mean square of the four windows of a span."""
-    weights = np.zeros((_SPAN, _HOPS), np.float32)
-    for hop in range(_HOPS):
-        weights[hop * HOP + np.arange(WINDOW), hop] = np.square(_HANN) / np.square(_HANN).sum()
-    return weights
-
-
-def _dial_band() -> Floats:
-    """Return the matrix float32[200, 2 k] whose products, squared and added, are the energy up to DIAL_BAND_HZ."""
-    bins = np.arange(DIAL_BAND_HZ * WINDOW // RATE_HZ + 1)
-    turns = np.arange(WINDOW)[:, None] * bins / WINDOW
-    scale = np.sqrt(np.where(bins == 0, 1, 2) / (WINDOW * np.square(_HANN).sum()))
-    waves = np.exp(-2j * np.pi * turns) * scale * _HANN[:, None]
-    return np.concatenate([waves.real, waves.imag], axis=1).astype(np.float32)
-
-
-_HZ: Final = np.array([*LOW_HZ, *HIGH_HZ], np.float64)
-_HANN: Final = np.square(np.sin(np.pi * (np.arange(WINDOW) + 0.5) / WINDOW))
-_EXPECTED_TURN: Final = np.exp(-2j * np.pi * _HZ * HOP / RATE_HZ).astype(np.complex64)
-_BANK: Final = _bank()
-_LAST: Final = _last()
-_WEIGHTS: Final = _weights()
-_LAST_WEIGHTS: Final = _WEIGHTS[-WINDOW:, -1].copy()
-_DIAL_BAND: Final = _dial_band()
 _QUIET: Final = FRAME_SAMPLES * _mean_square(QUIET_DBM0)
 _QUIETEST: Final = _mean_square(QUIET_DBM0)
 _LEVEL: Final = _mean_square(LEVEL_DBM0)

@@ -10,7 +10,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -90,6 +91,19 @@ class PostgresqlServer:
                 await connection.close()
 
         return asyncio.run(run())
+
+    @contextmanager
+    def frozen(self) -> Generator[None]:
+        """No process of it does anything inside."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        processes = [self.pid, *map(int, children.split())]
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
 
     def start(self) -> None:
         """Start, and return once it takes connections; the first time it makes its files."""

@@ -136,6 +136,24 @@ def test_what_is_done_patiently_while_the_server_is_away_is_done_when_it_is_back
     assert said[1] == "the database answers again"
 
 
+def test_a_server_of_which_nothing_comes_is_away(
+    postgresql: PostgresqlServer, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with opened(postgresql_url) as database:
+            await database.save_call(CALL)
+            with postgresql.frozen(), monkeypatch.context() as soon:
+                soon.setattr(sql, "ANSWER_S", 0.2)
+                async with asyncio.timeout(20):
+                    for work in (database.load_calls, lambda: database.save_call(replace(CALL, state="ended"))):
+                        with pytest.raises(DatabaseAway, match="nothing came within"):
+                            await work()
+            async with asyncio.timeout(20):
+                assert await database.load_calls() == [CALL]
+
+    asyncio.run(main())
+
+
 def test_a_transaction_that_loses_its_server_is_an_error_that_says_so(
     postgresql: PostgresqlServer, postgresql_url: str
 ) -> None:

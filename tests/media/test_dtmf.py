@@ -66,6 +66,14 @@ def test_a_key_within_the_limits_is_heard_once(how: Pressed) -> None:
     assert hear(together(sounds)) == keys
 
 
+def test_a_key_is_heard_wherever_in_a_frame_it_begins() -> None:
+    line = press("7", Pressed(), 1)
+    later = [
+        np.concatenate([np.zeros(start, np.float32), line, np.zeros(160 - start, np.float32)]) for start in range(160)
+    ]
+    assert hear(together(later)) == ["7"] * 160
+
+
 NOT_HEARD: Final = {
     "23 ms": Pressed(on=23),
     "23 ms at -36 dBm0": Pressed(on=23, level=-36),

@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Generator, Mapping
@@ -23,10 +24,14 @@ from flexml.engine.log import GATHER_S
 START_S: Final = 30.0
 STOP_S: Final = 15.0
 RTP_PORTS: Final = 400
+FIRST_RTP_PORT: Final = 20000
+LAST_RTP_PORT: Final = 32000
 SLOW_S: Final = 0.05
 """Seconds of the processor that no callback of an event loop may take."""
 _WATCH: Final = Path(__file__).parent / "watched"
 DEMO: Final = "15550001999"
+_making: Final = threading.Lock()
+_next_block: Final = [FIRST_RTP_PORT + os.getpid() % 30 * RTP_PORTS]
 
 _CONFIG: Final = """\
 [sip]
@@ -87,6 +92,14 @@ def free_sip_port(address: str = "127.0.0.1") -> int:
     raise AssertionError("no port is free for UDP and TCP")
 
 
+def rtp_block(count: int) -> int:
+    """The first of `count` ports, below what the kernel hands out, that no engine has which was made lately."""
+    with _making:
+        first = _next_block[0] if _next_block[0] + count <= LAST_RTP_PORT else FIRST_RTP_PORT
+        _next_block[0] = first + count
+    return first
+
+
 def free_block(count: int) -> int:
     """An even port from which on `count` are free: SIPp binds RTP and RTCP for audio and for video in a row."""
     return free_ports("127.0.0.1", count)
@@ -126,7 +139,7 @@ class EngineProcess:
             sip += f'\ntls_certificate = "{certificate.path}"\ntls_private_key = "{certificate.key}"'
         self.log_path = folder / "engine.log"
         ports = max(RTP_PORTS, 2 * legs)
-        first_port = 20000 + self.sip_port % (12000 // ports) * ports  # below what the kernel hands out
+        first_port = rtp_block(ports)
         self.rtp_ports = first_port, first_port + ports - 1
         config = _CONFIG.format(
             sip=self.sip_port, http=self.http_port, rtp=first_port, rtp_last=first_port + ports - 1, folder=folder,
