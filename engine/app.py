@@ -161,7 +161,8 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
     stack.push_async_callback(_cancel, sweeping)
     registry = Registry()
     agent = registry.agent = Agent(_agent_settings(config), registry)
-    trunks, ports, settings = Trunks(config.trunks), PortPool(*config.rtp.ports), _leg_settings(config)
+    trunks, settings = Trunks(config.trunks), _leg_settings(config)
+    ports = PortPool(*config.rtp.ports, settings.address)
     exchange = Exchange(
         agent=agent,
         dialogs=registry,

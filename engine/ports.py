@@ -1,32 +1,61 @@
 """RTP ports: pairs of an even port for RTP and the odd one above it for RTCP (RFC 3550 section 11).
 
 Ports are given out least recently used first, so that stray packets of a call that has ended do not reach the
-next one.
+next one. The answer to an INVITE names the port before a worker binds it, so a pair is tried when it is given out for
+the first time, and passed over while another program has one of the two.
 """
 
 from __future__ import annotations
 
+import errno
+import socket
 from collections import deque
+from typing import Final
 
 from .errors import MediaError
 
+TRIED: Final = 64
+"""Pairs that are looked at for one call at most: some 10 us each, for which everything else waits."""
+
 
 class PortPool:
-    """The even ports of a range, both ends included."""
+    """The even ports of a range, both ends included; tried at `address`, or not at all."""
 
-    def __init__(self, first: int, last: int) -> None:
+    def __init__(self, first: int, last: int, address: str = "") -> None:
         self._free = deque(range(first + first % 2, last, 2))
         self._range = f"{first} to {last}"
+        self._address = address
+        self._tried: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._free)
 
     def take(self) -> int:
         """Take a port. Raises MediaError where none is left."""
-        if not self._free:
-            raise MediaError(f"no RTP port left in {self._range}")
-        return self._free.popleft()
+        for _ in range(min(TRIED, len(self._free))):
+            port = self._free.popleft()
+            if not self._address or port in self._tried or not is_taken(self._address, port):
+                self._tried.add(port)
+                return port
+            self._free.append(port)
+        raise MediaError(f"no RTP port left in {self._range}")
 
     def give_back(self, port: int) -> None:
         """Return a port that was taken."""
         self._free.append(port)
+
+    def doubt(self, port: int) -> None:
+        """It could not be bound: try it again before it is given out."""
+        self._tried.discard(port)
+
+
+def is_taken(address: str, port: int) -> bool:
+    """Whether another program has one of the pair. What else may be wrong with it is not found here."""
+    for each in (port, port + 1):
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind((address, each))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    return True
+    return False

@@ -1,7 +1,12 @@
 """RTP port pairs."""
 
+import socket
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+
 import pytest
 from flexml.engine.errors import MediaError
+from flexml.engine.load.run import free_ports
 from flexml.engine.ports import PortPool
 
 
@@ -22,3 +27,43 @@ def test_an_empty_pool_says_so():
     pool.take()
     with pytest.raises(MediaError, match="no RTP port left in 42000 to 42001"):
         pool.take()
+
+
+HERE = "127.0.0.1"
+
+
+@contextmanager
+def taken(*ports: int) -> Generator[None]:
+    """Another program has them."""
+    with ExitStack() as sockets:
+        for port in ports:
+            sockets.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)).bind((HERE, port))
+        yield
+
+
+def test_a_pair_of_which_another_program_has_one_is_passed_over_until_it_is_free() -> None:
+    first = free_ports(HERE, 8)
+    pool = PortPool(first, first + 7, HERE)
+    with taken(first, first + 3):
+        assert [pool.take(), pool.take()] == [first + 4, first + 6]
+        with pytest.raises(MediaError, match="no RTP port left in"):
+            pool.take()
+    assert {pool.take(), pool.take()} == {first, first + 2}
+
+
+def test_a_port_that_could_not_be_bound_is_tried_again_and_others_are_not() -> None:
+    first = free_ports(HERE, 4)
+    pool = PortPool(first, first + 3, HERE)
+    for port in (pool.take(), pool.take()):
+        pool.give_back(port)
+    with taken(first, first + 3):
+        assert pool.take() == first
+        pool.doubt(first)
+        pool.give_back(first)
+        assert pool.take() == first + 2
+        with pytest.raises(MediaError):
+            pool.take()
+
+
+def test_an_address_that_is_not_ours_is_for_others_to_find_out() -> None:
+    assert PortPool(42120, 42121, "192.0.2.1").take() == 42120

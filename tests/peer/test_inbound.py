@@ -2,11 +2,15 @@
 
 import json
 import re
+import socket
+from contextlib import ExitStack
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from engine_process import DEMO, EngineProcess
-from flexml_app import Answer, Line, tone_wav
+from flexml_app import Answer, Application, Line, tone_wav
+from raw_peer import RawPeer, plain_sdp
 from rtp_endpoint import RtpEndpoint, level_dbov, loud_part, share_at
 from sipp import (
     CAPTURES,
@@ -265,3 +269,23 @@ def test_speech_is_heard(line: Line, sipp: Sipp, rtp: RtpEndpoint) -> None:
     speech = loud_part(rtp.heard())
     assert 1 < len(speech) / 8000 < 6
     assert level_dbov(speech) > -40
+
+
+def test_rtp_ports_that_another_program_has_are_passed_over(application: Application, tmp_path: Path) -> None:
+    line = Line("15550008300", application)
+    line.serve("<Hangup/>")
+    engine = EngineProcess(tmp_path / "engine", {"15550008300": application.url(line.path())})
+    first, _ = engine.rtp_ports
+    with ExitStack() as others:
+        for port in (first, first + 3):
+            others.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)).bind(("127.0.0.1", port))
+        engine.start()
+        others.callback(engine.stop)
+        caller = others.enter_context(RawPeer(engine.target))
+        caller.send(caller.request("INVITE", "15550008300", body=plain_sdp(9)))
+        answered = caller.expect("SIP/2.0 200 ")
+        caller.send(caller.request("ACK", "15550008300", answered=answered))
+        caller.expect("BYE ")
+    described = re.search(r"m=audio (\d+) ", answered.text)
+    assert described is not None
+    assert int(described[1]) == first + 4
