@@ -164,9 +164,15 @@ class Sql:
     async def _transaction(self) -> AsyncGenerator[AsyncConnection]:
         if self._engine is None:
             raise RuntimeError("the database is not started")
+        limit = asyncio.timeout(ANSWER_S if self.is_shared else None)
         with self._noticing():
-            async with asyncio.timeout(ANSWER_S if self.is_shared else None), self._engine.begin() as connection:
-                yield connection
+            try:
+                async with limit, self._engine.begin() as connection:
+                    yield connection
+            except TimeoutError as error:
+                if not limit.expired():
+                    raise
+                raise TimeoutError(f"nothing came within {ANSWER_S:.0f} s") from error
 
     @contextmanager
     def _noticing(self) -> Generator[None]:
@@ -216,8 +222,6 @@ def is_away(error: BaseException) -> bool:
 
 def said(error: BaseException) -> str:
     """What the driver said, without the statement and its values."""
-    if type(error) is TimeoutError:
-        return f"nothing came within {ANSWER_S:.0f} s"
     return str(getattr(error, "orig", None) or error) or type(error).__name__
 
 
