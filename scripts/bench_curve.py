@@ -97,6 +97,15 @@ def processor() -> str:
     return rows[0].partition(":")[2].strip() if rows else platform.machine()
 
 
+def keep_off(core: int, parser: argparse.ArgumentParser) -> int:
+    """Keep this process, and what it will start, off `core`; return how many cores there are."""
+    others = os.sched_getaffinity(0) - {core}
+    if not others:
+        parser.error("two cores are needed, one for what is measured and one for what measures")
+    os.sched_setaffinity(0, others)
+    return len(others) + 1
+
+
 def main() -> None:
     """Print the figures as JSON."""
     parser = argparse.ArgumentParser(description="What a call costs a media worker, beside a loop in C.")
@@ -108,10 +117,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--core", type=int, default=0, help="of the worker; this process takes the others")
     options = parser.parse_args()
-    others = os.sched_getaffinity(0) - {options.core}
-    if not others:
-        parser.error("two cores are needed, one for the worker and one for this")
-    os.sched_setaffinity(0, others)
+    cores = keep_off(options.core, parser)
     with tempfile.TemporaryDirectory() as folder:
         program = build(folder)
         fixed: dict[str, Any] = {"seconds": options.seconds, "core": options.core}
@@ -121,7 +127,7 @@ def main() -> None:
             for name, more in ({"plain": {}} | VARIANTS if options.variants else {}).items()
         }
     about = {
-        "machine": f"{len(others) + 1} cores, {processor()}, Linux {platform.release()}",
+        "machine": f"{cores} cores, {processor()}, Linux {platform.release()}",
         "date": datetime.now(UTC).date().isoformat(),
         "times": options.times,
     }

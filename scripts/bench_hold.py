@@ -4,8 +4,8 @@
 
 In turn, several times: the floor (scripts/floor.c), then `flexml serve` with calls that play a prompt. Either is kept
 on one core, and on another is the generator of `flexml load`, which speaks to both alike: packets come from streams
-spread over the 20 ms, while those of `bench curve` come all at once. CPU is in percent of a core a call; `control` is
-the control process with all its threads, `other` what the engine runs besides.
+spread over the 20 ms, while those of `bench curve` come all at once. `floor` and `server` are in percent of a core a
+call, of whatever the engine runs; what ends in `_percent` is of a core in all.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from bench_curve import build, middle
+from bench_curve import build, keep_off, middle
 from bench_media import FIRST_PORT, HERE, SETTLE_S
 from flexml.engine.load.processes import cpu_s
 from flexml.engine.load.sound import samples
@@ -141,10 +141,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--core", type=int, default=0, help="of the engine; the generator takes the others")
     options = parser.parse_args()
-    others = os.sched_getaffinity(0) - {options.core}
-    if not others:
-        parser.error("two cores are needed, one for the engine and one for the generator")
-    os.sched_setaffinity(0, others)
+    keep_off(options.core, parser)
     floors, servers = list[float](), list[dict[str, Any]]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
