@@ -124,7 +124,7 @@ class CallRecord:
     due: float | None = None
     answered: float | None = None
     ended: float | None = None
-    status: str = ""
+    status: str | None = None
     duration_s: int = 0
     callback: dict[str, Any] | None = None
     order: dict[str, Any] | None = None

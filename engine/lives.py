@@ -232,7 +232,7 @@ def _record(
         started=started,
         answered=timings.answered.timestamp() if timings.answered else None,
         ended=timings.ended.timestamp() if timings.ended else None,
-        status=timings.status if outcome else "",
+        status=timings.status if outcome else None,
         duration_s=timings.duration_s,
         callback=callback,
         order=case.order,

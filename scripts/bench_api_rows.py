@@ -72,7 +72,7 @@ def _calls(count: int, sids: dict[str, str]) -> Iterator[dict[str, Any]]:
 def _call(choose: random.Random, index: int, account: str, created: float, state: str) -> dict[str, Any]:
     inbound = state != "scheduled" and index % 3 == 0
     ours, theirs = f"1516{2_000_000 + index % 9000:07}", f"1212{choose.randrange(10**7):07}"
-    status = choose.choice(STATUSES) if state == "ended" else ""
+    status = choose.choice(STATUSES) if state == "ended" else None
     talked = choose.randrange(600) if status == "completed" else 0
     url = f"http://app.example/flows/{index % 100}?campaign={index % 1000}"
     order = {

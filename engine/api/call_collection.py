@@ -7,7 +7,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from fastapi import Request
 
-from ..tables import call_is_scheduled, call_status, call_table, call_waits
+from ..tables import call_has_attributes, call_is_scheduled, call_table, call_waits
 from .collection import NOW, Collection, Object, Row, Selection
 from .problem import bad_query
 from .query.fields import INTEGER, OBJECT, SECONDS, SID, TEXT, TIME, Field, reach
@@ -29,7 +29,13 @@ _CREATED: Final = Field(name="date_created", kind=TIME, column=_columns.created)
 _DELAY: Final = Field(name="delay", kind=SECONDS, column=_delay, sort=call_waits)
 _FIELDS: Final = (
     Field(name="account_sid", kind=SID, column=_columns.account),
-    Field(name="attributes", kind=OBJECT, column=_columns.attributes, long=_long_attribute),
+    Field(
+        name="attributes",
+        kind=OBJECT,
+        column=_columns.attributes,
+        long=_long_attribute,
+        filled=call_has_attributes,
+    ),
     Field(name="call_sid", kind=SID, column=_columns.sid),
     Field(name="called_did", kind=TEXT, column=_columns.to_number),
     Field(name="calling_did", kind=TEXT, column=_columns.from_number),
@@ -40,7 +46,7 @@ _FIELDS: Final = (
     Field(name="status_callback_url", kind=TEXT, column=_columns.status_callback_url),
     Field(name="url", kind=TEXT, column=_columns.url),
     Field(name="state", kind=TEXT, column=_columns.state, extra=True),
-    Field(name="status", kind=TEXT, column=call_status, extra=True),
+    Field(name="status", kind=TEXT, column=_columns.status, extra=True),
     Field(name="direction", kind=TEXT, column=_columns.direction, extra=True),
     Field(name="duration", kind=INTEGER, column=_columns.duration_s, extra=True),
     Field(name="date_answered", kind=TIME, column=_columns.answered, extra=True),

@@ -172,7 +172,7 @@ def test_with_an_account_go_its_numbers_tokens_and_scheduled_calls_and_nothing_e
                     ("1", new.sid, "scheduled"), ("2", new.sid, "ended"), ("3", demo.sid, "scheduled"),
                 ):  # fmt: skip
                     row = {"sid": sid, "account": owner, "state": state, "direction": "outbound", "from_number": "1",
-                           "to_number": "2", "started": NOW, "status": "", "duration_s": 0}  # fmt: skip
+                           "to_number": "2", "started": NOW, "duration_s": 0}  # fmt: skip
                     await connection.execute(sa.insert(call_table).values(row))
             await tokens.create("its", account=new.sid)
             kept, _ = await tokens.create("provider's")
@@ -184,7 +184,7 @@ def test_with_an_account_go_its_numbers_tokens_and_scheduled_calls_and_nothing_e
                 calls = (await connection.execute(sa.select(*columns).order_by(call_table.c.sid))).all()
             assert (numbers, left) == ([NUMBER], [kept.sid])
             assert [tuple(call) for call in calls] == [
-                ("ended", "cancel", NOW + 1), ("ended", "", None), ("scheduled", "", None),
+                ("ended", "cancel", NOW + 1), ("ended", None, None), ("scheduled", None, None),
             ]  # fmt: skip
 
     asyncio.run(run())

@@ -142,19 +142,31 @@ def test_attributes_that_are_too_long_for_an_index_get_a_column_of_their_own(dat
     assert asyncio.run(main()) == [("1", {"a": "é"}, None), ("2", None, long), ("3", {}, None)]
 
 
+def test_calls_that_have_not_ended_lose_their_empty_status(database_url_of_0007: str) -> None:
+    async def main() -> list[Any]:
+        assert await differences_at(database_url_of_0007) == []
+        database = await started(database_url_of_0007)
+        async with database.begin() as connection:
+            rows = (await connection.execute(sa.text("SELECT sid, status FROM call ORDER BY sid"))).all()
+        await database.close()
+        return [tuple(row) for row in rows]
+
+    assert asyncio.run(main()) == [("1", "busy"), ("2", None), ("3", None)]
+
+
 @pytest.fixture
 def database_url_of_0007(new_database: NewDatabase, postgresql: PostgresqlServer, tmp_path: Path) -> str:
-    """A database of revision 0007 with short attributes, long ones, and none."""
+    """A database of revision 0007: calls with short attributes, long ones, and none; the first has a status."""
     url = new_database(tmp_path)
     if not url.startswith("sqlite"):
         url = postgresql.url(postgresql.create())
     columns = "sid, account, direction, from_number, to_number, state, started, status, duration_s, attributes"
-    values = [("1", '\'{"a": "é"}\''), ("2", f"""'{{"a": "{"x" * 1000}"}}'"""), ("3", "NULL")]
+    values = [("1", "busy", '\'{"a": "é"}\''), ("2", "", f"""'{{"a": "{"x" * 1000}"}}'"""), ("3", "", "NULL")]
 
     def prepare(connection: sa.Connection) -> None:
         command.upgrade(alembic_config(connection), "0007")
-        for sid, attributes in values:
-            row = f"'{sid}', 'a', 'inbound', '1', '2', 'ended', 1, '', 0, {attributes}"
+        for sid, status, attributes in values:
+            row = f"'{sid}', 'a', 'inbound', '1', '2', 'ended', 1, '{status}', 0, {attributes}"
             connection.exec_driver_sql(f"INSERT INTO call ({columns}) VALUES ({row})")
 
     async def main() -> None:

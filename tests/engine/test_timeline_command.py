@@ -48,7 +48,7 @@ def test_a_line_has_the_time_since_the_start_the_time_of_day_what_and_details() 
 @pytest.mark.parametrize(
     ("record", "end"),
     [
-        (replace(CALL, state="live", answered=None, ended=None, status="", duration_s=0), ", live"),
+        (replace(CALL, state="live", answered=None, ended=None, status=None, duration_s=0), ", live"),
         (replace(CALL, answered=None, status="busy", duration_s=0), ", busy, not answered"),
     ],
 )

@@ -28,10 +28,10 @@ _SORTING: Final = frozenset({"ge", "gt", "le", "lt"})
 
 def compile_filter(text: str, fields: dict[str, Field]) -> list[Clause]:
     """Conditions that all have to hold. Raises FilterError."""
-    return [_clause(condition, fields) for condition in parse_filter(text)]
+    return [clause for condition in parse_filter(text) for clause in _clauses(condition, fields)]
 
 
-def _clause(condition: Condition, fields: dict[str, Field]) -> Clause:
+def _clauses(condition: Condition, fields: dict[str, Field]) -> list[Clause]:
     field = find(fields, condition.field.text)
     if field is None:
         raise FilterError(f"unknown field {condition.field.text!r}", condition.field.position)
@@ -39,9 +39,15 @@ def _clause(condition: Condition, fields: dict[str, Field]) -> Clause:
     if operator not in field.kind.operators:
         takes = ", ".join(sorted(field.kind.operators)) or "none: its own fields do"
         raise FilterError(f"{field.name} does not take {operator}; it takes {takes}", condition.operator.position)
-    if operator in {"eq", "ne"} and _is_null(condition.values[0]):
-        return field.column.is_(None) if operator == "eq" else field.column.is_not(None)
-    values = [_value(word, field) for word in condition.values]
+    is_null = operator in {"eq", "ne"} and _is_null(condition.values[0])
+    wants_value = (operator == "ne") if is_null else operator not in {"ne", "notin"}
+    filled = [OnSqlite(field.filled)] if field.filled is not None and wants_value else []
+    if is_null:
+        return [*filled, field.column.is_not(None) if wants_value else field.column.is_(None)]
+    return [*filled, _clause(operator, field, [_value(word, field) for word in condition.values])]
+
+
+def _clause(operator: str, field: Field, values: list[Any]) -> Clause:
     if field.kind.span is not None:
         return _spanning(operator, field.column, field.kind, values)
     if operator == "ilike" and field.kind.folded:
@@ -114,27 +120,34 @@ _EXACT: Final[dict[str, Callable[[Column, list[Any]], Clause]]] = {
 }
 
 
-class _SameCaseLike(FunctionElement[bool]):
+class _Condition(FunctionElement[bool]):
+    """What a database takes as a condition as it is: SQLAlchemy would compare it with 1, for each row of SQLite."""
+
+    type = sa.Boolean()
+    inherit_cache = True
+
+    def self_group(self, against: Any = None) -> Clause:
+        return self
+
+
+class _SameCaseLike(_Condition):
     """LIKE that heeds case everywhere: SQLite's own does not, but its GLOB does."""
 
-    type = sa.Boolean()
     inherit_cache = True
 
 
-class _AnyCaseLike(FunctionElement[bool]):
+class _AnyCaseLike(_Condition):
     """LIKE that does not heed case, which is what SQLite's own is (of ASCII letters)."""
 
-    type = sa.Boolean()
     inherit_cache = True
 
 
-class _FoldedLike(FunctionElement[bool]):
+class _FoldedLike(_Condition):
     """The same for a pattern in lower case, of ASCII, which is folded alike by every language and faster by none.
 
     PostgreSQL's ILIKE folds the pattern again for every row. But of how columns begin it knows statistics for ILIKE.
     """
 
-    type = sa.Boolean()
     inherit_cache = True
 
 
@@ -164,28 +177,31 @@ def _write_glob(element: FunctionElement[bool], compiler: SQLCompiler, **how: An
     return f"{compiler.process(column, **how)} GLOB {compiler.process(glob, **how)}"
 
 
-class _OnPostgresql(FunctionElement[bool]):
+class _OnPostgresql(_Condition):
     """A condition that holds anyway, and has PostgreSQL find rows sooner."""
 
-    type = sa.Boolean()
     inherit_cache = True
 
 
-class _OnSqlite(FunctionElement[bool]):
+class OnSqlite(_Condition):
     """A condition that holds anyway, and has SQLite find rows sooner."""
 
-    type = sa.Boolean()
     inherit_cache = True
+
+    @property
+    def inner(self) -> Clause:
+        """The condition itself."""
+        return self.clauses.clauses[0]
 
 
 @compiles(_OnPostgresql, "postgresql")
-@compiles(_OnSqlite, "sqlite")
+@compiles(OnSqlite, "sqlite")
 def _write_condition(element: FunctionElement[bool], compiler: SQLCompiler, **how: Any) -> str:
     return f"({compiler.process(element.clauses, **how)})"
 
 
 @compiles(_OnPostgresql)
-@compiles(_OnSqlite)
+@compiles(OnSqlite)
 def _write_nothing(_element: FunctionElement[bool], _compiler: SQLCompiler, **_how: Any) -> str:
     return "TRUE"
 
@@ -220,7 +236,7 @@ def _mention(column: Column, name: str, value: str) -> Clause:
     last = name.rpartition(".")[2]
     key = f'"{last}"%' if _PLAIN.fullmatch(last) else ""
     text = sa.type_coerce(column, sa.Text)
-    return _OnSqlite(sa.func.ifnull(text.like(sa.literal(f"%{key}{words}%")), sa.true()))
+    return OnSqlite(sa.func.ifnull(text.like(sa.literal(f"%{key}{words}%")), sa.true()))
 
 
 # ---- values that stand for all that is shown alike -------------------------------------------------------------

@@ -89,7 +89,8 @@ class Field:
 
     One that is `extra` is shown only where `include_fields` names it. `inner` are the fields of an object that is made
     of columns. Where the column of an object is null, `long` gives what is in it at a path. One that is `within` an
-    object is found in that column, which is JSON.
+    object is found in that column, which is JSON, of rows for which `filled` holds: on SQLite, which has an index of
+    those.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Field:
     long: Callable[[str], sa.ColumnElement[Any]] | None = None
     sort: sa.ColumnElement[Any] | None = None
     within: sa.ColumnElement[Any] | None = None
+    filled: sa.ColumnElement[bool] | None = None
 
 
 def find(fields: dict[str, Field], name: str) -> Field | None:
@@ -115,7 +117,7 @@ def find(fields: dict[str, Field], name: str) -> Field | None:
     inner = reach(holder.column, path)
     if holder.long is not None:
         inner = sa.case((holder.column.is_(sa.null()), holder.long(path)), else_=inner)
-    return Field(name=name, kind=TEXT, column=inner, within=holder.column)
+    return Field(name=name, kind=TEXT, column=inner, within=holder.column, filled=holder.filled)
 
 
 def reach(column: sa.ColumnElement[Any], path: str) -> sa.ColumnElement[Any]:

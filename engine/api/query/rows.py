@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql import visitors
 
 from .collation import ByCodePoint
-from .conditions import Clause
+from .conditions import Clause, OnSqlite
 from .fields import TEXTS, Field
 from .paging import Page
 
@@ -56,7 +56,7 @@ class Rows:
         name = f"{self.table.name}_listing"
         there = [index for index in self.table.indexes if str(index.name).startswith(name)]
         fit = [index for index in there if columns <= set(index.columns) and self._has_all(index)]
-        fit.sort(key=lambda index: (_part_of(index) is None, len(index.columns)))
+        fit.sort(key=lambda index: (not _is_among(_part_of(index), self.part), len(index.columns)))
         if fit and (self.where or _part_of(fit[0]) is not None):
             return str(fit[0].name)
         return f"{self.table.name}_by_{self.page.order[0].field.name}"
@@ -64,7 +64,7 @@ class Rows:
     def _has_all(self, index: sa.Index) -> bool:
         """Whether no row of the list is left out of the index."""
         part = _part_of(index)
-        return part is None or any(clause.compare(part) for clause in self.part)
+        return part is None or _is_among(part, (*self.part, *self.where))
 
     def _told(self, select: sa.Select[Any], index: str) -> sa.Select[Any]:
         known = {one.name for one in self.table.indexes}
@@ -81,6 +81,11 @@ class Rows:
         here = sa.tuple_(sorting(self.page.order[0].field), self.sid)
         descending = self.page.order[0].descending != bool(self.page.before)
         return here < anchor if descending else here > anchor
+
+
+def _is_among(part: Clause | None, clauses: tuple[Clause, ...]) -> bool:
+    meant = (clause.inner if isinstance(clause, OnSqlite) else clause for clause in clauses)
+    return part is not None and any(clause.compare(part) for clause in meant)
 
 
 def _part_of(index: sa.Index) -> sa.ColumnElement[bool] | None:
