@@ -1,6 +1,7 @@
 """What a codec is to the bank, and the codecs that need no more than a table or a change of octet order.
 
-Octets are those of 20 ms, one row of them a leg; audio is float32 on the int16 scale at the codec's own rate.
+Octets are those of 20 ms, one row of them a leg; audio is float32 on the int16 scale at the codec's own rate;
+to encode, int16 will do as well.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import g711
+from .g711 import AnySamples
 
 FRAME: Final = 160
 """Ticks of 8 kHz in 20 ms: what the jitter buffer counts in, whatever the codec."""
@@ -47,7 +49,7 @@ class Coder(Protocol):
         """
         ...
 
-    def encode(self, frames: Frames, rows: Indices) -> tuple[Octets, Integers | None]:
+    def encode(self, frames: AnySamples, rows: Indices) -> tuple[Octets, Integers | None]:
         """Return `frames[i]` as `rows[i]` shall send it, and how many octets that is each; None: all there are."""
         ...
 
@@ -60,7 +62,7 @@ class Companding:
     ahead: int = 0
     conceals: bool = False
 
-    def __init__(self, decode: Callable[[Octets], Frames], encode: Callable[[Frames], Octets]) -> None:
+    def __init__(self, decode: Callable[[Octets], Frames], encode: Callable[[AnySamples], Octets]) -> None:
         self._decode = decode
         self._encode = encode
 
@@ -74,7 +76,7 @@ class Companding:
         """See Coder."""
         return self._decode(octets)
 
-    def encode(self, frames: Frames, rows: Indices) -> tuple[Octets, None]:
+    def encode(self, frames: AnySamples, rows: Indices) -> tuple[Octets, None]:
         """See Coder."""
         return self._encode(frames), None
 
@@ -99,6 +101,6 @@ class Linear:
         """See Coder."""
         return np.ascontiguousarray(octets).view(">i2").astype(np.float32)
 
-    def encode(self, frames: Frames, rows: Indices) -> tuple[Octets, None]:
+    def encode(self, frames: AnySamples, rows: Indices) -> tuple[Octets, None]:
         """See Coder."""
         return g711.whole(frames).astype(">i2").view(np.uint8), None

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 Octets = NDArray[np.uint8]
 Samples = NDArray[np.float32]
+AnySamples = NDArray[np.int16] | Samples
+"""On the int16 scale. What is in whole steps already, as sounds are, is encoded as it is."""
 
 _BIAS: Final = 33
 """What mu-law adds to a 14-bit magnitude so that segment borders fall on powers of two."""
@@ -84,12 +86,12 @@ def decode_alaw(octets: Octets) -> Samples:
     return _decode(octets, ALAW_VALUES, _ALAW_PAIRS)
 
 
-def encode_ulaw(samples: Samples) -> Octets:
+def encode_ulaw(samples: AnySamples) -> Octets:
     """Return `samples` in mu-law, in the same shape; what is beyond 16 bits is clipped."""
     return ULAW_CODES.take(whole(samples).view(np.uint16))
 
 
-def encode_alaw(samples: Samples) -> Octets:
+def encode_alaw(samples: AnySamples) -> Octets:
     """Return `samples` in A-law, in the same shape; what is beyond 16 bits is clipped."""
     return ALAW_CODES.take(whole(samples).view(np.uint16))
 
@@ -100,8 +102,10 @@ def _decode(octets: Octets, values: Samples, pairs: NDArray[np.complex64]) -> Sa
     return values.take(octets)
 
 
-def whole(samples: Samples) -> NDArray[np.int16]:
-    """Return `samples` in whole steps, in the same shape; what is beyond 16 bits is clipped."""
+def whole(samples: AnySamples) -> NDArray[np.int16]:
+    """Return `samples` in whole steps, in the same shape; what is beyond 16 bits is clipped. Whole ones stay."""
+    if samples.dtype == np.int16:
+        return samples.view(np.int16)
     rounded = np.rint(samples)
     np.clip(rounded, -32768.0, 32767.0, out=rounded)
     return rounded.astype(np.int16)

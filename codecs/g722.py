@@ -12,7 +12,7 @@ import G722 as g722_in_c  # noqa: N811
 import numpy as np
 
 from .coder import FRAME, Flags, Frames, Indices, Octets
-from .g711 import whole
+from .g711 import AnySamples, whole
 
 RATE_HZ: Final = 16000
 BIT_RATE: Final = 64000
@@ -53,7 +53,7 @@ class G722:
                 frames[at, np.repeat(have[at], 2)] = self._decode(row, octets[at, have[at]])
         return frames
 
-    def encode(self, frames: Frames, rows: Indices) -> tuple[Octets, None]:
+    def encode(self, frames: AnySamples, rows: Indices) -> tuple[Octets, None]:
         """See Coder."""
         samples = whole(frames)
         coded = b"".join([self._encoder[row].encode(one) for row, one in zip(rows.tolist(), samples, strict=True)])

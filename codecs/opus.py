@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .coder import FRAME, Flags, Frames, Indices, Integers, Octets
-from .g711 import whole
+from .g711 import AnySamples, whole
 from .libopus import LARGEST_PACKET, RATE_HZ, Decoder, Encoder, Samples
 
 BIT_RATE: Final = 36000
@@ -132,7 +132,7 @@ class Opus:
                 self._play(leg, row, runs, frames[at])
         return frames
 
-    def encode(self, frames: Frames, rows: Indices) -> tuple[Octets, Integers]:
+    def encode(self, frames: AnySamples, rows: Indices) -> tuple[Octets, Integers]:
         """See Coder."""
         samples = whole(frames)
         octets = np.zeros((rows.size, LARGEST_PACKET), np.uint8)

@@ -175,8 +175,8 @@ class Player:
         """Which rows something plays on, bool[capacity]; not to be written to."""
         return self._running
 
-    def step(self, rows: NDArray[np.intp]) -> NDArray[np.float32] | None:
-        """Return the next frame of each of `rows`, float32[n, 20 ms] on the int16 scale; None if nothing plays."""
+    def step(self, rows: NDArray[np.intp]) -> NDArray[np.int16] | None:
+        """Return the next frame of each of `rows`, int16[n, 20 ms]; None if nothing plays."""
         at = self._running[rows].nonzero()[0] if self._runs else _NOWHERE
         if not at.size:
             return None
@@ -191,7 +191,7 @@ class Player:
             now = records.view(np.int64).reshape(playing.size, 4)
         frames = self._gather(now, playing)
         if at.size < rows.size:
-            frames, some = np.zeros((rows.size, self.frame_samples), np.float32), frames
+            frames, some = np.zeros((rows.size, self.frame_samples), np.int16), frames
             frames[at] = some
         now[:, _POSITION] += self.frame_samples
         now[:, _LEFT] -= self.frame_samples
@@ -209,12 +209,12 @@ class Player:
         self._runs += running - int(self._running[row])
         self._running[row] = running
 
-    def _gather(self, now: NDArray[np.int64], rows: NDArray[np.intp]) -> NDArray[np.float32]:
+    def _gather(self, now: NDArray[np.int64], rows: NDArray[np.intp]) -> NDArray[np.int16]:
         """Return a whole frame for each of `rows`, of which the table has `now`: rows with the same sound in one go."""
         key, start = now[:, _KEY], now[:, _POSITION]
         if rows.size and every(key == key[0]):
-            return self._frames(int(rows[0]), start).astype(np.float32)
-        frames = np.empty((rows.size, self.frame_samples), np.float32)
+            return self._frames(int(rows[0]), start)
+        frames = np.empty((rows.size, self.frame_samples), np.int16)
         order = np.argsort(key, kind="stable")
         edges = np.flatnonzero(np.diff(key[order])) + 1
         for group in np.split(order, edges) if order.size else []:
@@ -230,7 +230,7 @@ class Player:
             return sound.samples[(start[:, None] + self._offsets) % ring]
         return sound.frames(start, self.frame_samples)
 
-    def _piece_together(self, row: int, frame: NDArray[np.float32]) -> None:
+    def _piece_together(self, row: int, frame: NDArray[np.int16]) -> None:
         """Fill the one `frame` in which a play of `row` pauses, repeats, waits or ends."""
         sound, filled = self._sound[row], 0
         while sound is not None and filled < self.frame_samples:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..codecs.g711 import AnySamples
 from ..codecs.resample import WIDE, Downsampler
 from .mixer import add, mix
 from .player import Player
@@ -30,9 +31,9 @@ LAYERS: Final[tuple[Layer, ...]] = ("foreground", "background", "aside")
 class Spoken(NamedTuple):
     """A tick of what legs hear. The first three are [n, 160], for all rows."""
 
-    recorded: Frames  # without what is not for recordings
-    frames: Frames  # all of it, at 8 kHz
-    base: Frames  # the part of it that was made at 8 kHz
+    recorded: AnySamples  # without what is not for recordings
+    frames: AnySamples  # all of it, at 8 kHz
+    base: AnySamples  # the part of it that was made at 8 kHz
     at: Indices  # positions of rows with
     wide: Frames  # [m, 320] the part of it that was made at 16 kHz
 
@@ -85,31 +86,33 @@ class Playout:
     def _played(self, rows: Indices, tone_at: Indices, tones: Frames) -> Spoken:
         """Return the next 20 ms of all that plays on `rows`; those `tone_at` hear `tones` instead."""
         said = self._mixed(rows, RATE_HZ, "foreground", "background")
-        if tone_at.size:
-            said[tone_at] = tones
         aside = self.players["aside", RATE_HZ].step(rows)
-        if aside is not None:
-            aside[tone_at] = 0.0
+        if tone_at.size:
+            said = said.astype(np.float32)
+            said[tone_at] = tones
+            if aside is not None:
+                aside = aside.copy()
+                aside[tone_at] = 0
         base = said if aside is None else mix(said, aside)
         at = np.flatnonzero(self._wide[rows]) if self._any_wide else _NOWHERE
         if not at.size:
             return Spoken(said, base, base, at, _NOTHING_WIDE)
         own = rows[at]
-        wide = self._mixed(own, WIDE_HZ, "foreground", "background")
-        wide_aside = self._mixed(own, WIDE_HZ, "aside")
+        wide = self._mixed(own, WIDE_HZ, "foreground", "background").astype(np.float32)
+        wide_aside = self._mixed(own, WIDE_HZ, "aside").astype(np.float32)
         silent = np.isin(at, tone_at)
         wide[silent] = wide_aside[silent] = 0.0
         down, down_aside = self._recorded_down.step(wide, own), self._aside_down.step(wide_aside, own)
-        recorded, frames = said.copy(), base.copy()
+        recorded, frames = said.astype(np.float32), base.astype(np.float32)
         recorded[at] = mix(said[at], down)
         frames[at] = mix(base[at], down, down_aside)
-        return Spoken(recorded, frames, base, at, mix(wide, wide_aside))
+        return Spoken(recorded, frames, base, at, wide + wide_aside)
 
-    def _mixed(self, rows: Indices, rate_hz: int, *layers: Layer) -> Frames:
-        """Return the sum of `layers`, which the caller may write to."""
+    def _mixed(self, rows: Indices, rate_hz: int, *layers: Layer) -> AnySamples:
+        """Return the sum of `layers`, which is not to be written to: it may be the sound itself."""
         players = [self.players[layer, rate_hz] for layer in layers]
         heard = [frames for player in players if (frames := player.step(rows)) is not None]
-        return mix(*heard) if heard else np.zeros((rows.size, players[0].frame_samples), np.float32)
+        return mix(*heard) if heard else np.zeros((rows.size, players[0].frame_samples), np.int16)
 
 
 def _without(others: Others, tone_at: Indices) -> Others:

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..codecs.g711 import whole
+from ..codecs.g711 import AnySamples, whole
 from .protocol import RecordingFinished
 from .rows import FRAME_SAMPLES, RATE_HZ, elements, every
 from .spool import SpoolWriter, Write
@@ -120,8 +120,8 @@ class Recorder:
             self._origin[slot] = -now % RING
             self._chunk_end[slot] = now + CHUNK
 
-    def step(self, heard: Frames, sent: Frames, rows: NDArray[np.intp], delay: Counts | None = None) -> None:
-        """Take what the legs on `rows` heard and were sent in this tick, float32[n, 160] on the int16 scale.
+    def step(self, heard: Frames, sent: AnySamples, rows: NDArray[np.intp], delay: Counts | None = None) -> None:
+        """Take what the legs on `rows` heard and were sent in this tick, [n, 160] on the int16 scale.
 
         `delay` is how many samples ago what was heard had come, int[n]: there it is placed; without it, now.
         """

@@ -7,6 +7,7 @@ import numpy as np
 from ..codecs.bank import Bank
 from ..codecs.catalog import Codec
 from ..codecs.coder import Coder
+from ..codecs.g711 import AnySamples
 from ..codecs.resample import WIDE, Upsampler
 from .packetizer import Outgoing, Packetizer
 from .playout import Frames, Spoken
@@ -68,14 +69,14 @@ class Sender:
 
     def _raised(self, rows: Indices, spoken: Spoken, at: Indices) -> Frames:
         """Return what `rows[at]` hear at 16 kHz. Also what is not sent goes through, for the next frame to follow."""
-        frames = self._upsampler.step(spoken.base[at], rows[at])
+        frames = self._upsampler.step(spoken.base[at].astype(np.float32, copy=False), rows[at])
         if spoken.at.size:
             wide = np.zeros((rows.size, WIDE), np.float32)
             wide[spoken.at] = spoken.wide
             frames += wide[at]
         return frames
 
-    def _packets(self, coder: Coder, rows: Indices, frames: Frames, timestamp: Integers) -> list[Outgoing]:
+    def _packets(self, coder: Coder, rows: Indices, frames: AnySamples, timestamp: Integers) -> list[Outgoing]:
         octets, lengths = coder.encode(frames, rows)
         if lengths is None:
             return self._packetizer.step(rows, octets, timestamp)

@@ -23,11 +23,11 @@ def sound_of(tmp_path: Path, samples: NDArray[np.int16], sounds: Sounds, name: s
     return sounds.file(str(path))
 
 
-def run(player: Player, ticks: int, rows: NDArray[np.intp] = ROW) -> NDArray[np.float32]:
-    frames: list[NDArray[np.float32]] = []
+def run(player: Player, ticks: int, rows: NDArray[np.intp] = ROW) -> NDArray[np.int16]:
+    frames: list[NDArray[np.int16]] = []
     for _ in range(ticks):
         frame = player.step(rows)
-        frames.append(np.zeros((rows.size, player.frame_samples), np.float32) if frame is None else frame)
+        frames.append(np.zeros((rows.size, player.frame_samples), np.int16) if frame is None else frame)
     return np.concatenate(frames, axis=1)
 
 

@@ -19,11 +19,11 @@ def noise(count: int, seed: int = 1) -> NDArray[np.int16]:
     return np.random.default_rng(seed).integers(-32768, 32768, count).astype(np.int16)
 
 
-def run(player: Player, ticks: int, rows: NDArray[np.intp] = ROW) -> NDArray[np.float32]:
-    frames: list[NDArray[np.float32]] = []
+def run(player: Player, ticks: int, rows: NDArray[np.intp] = ROW) -> NDArray[np.int16]:
+    frames: list[NDArray[np.int16]] = []
     for _ in range(ticks):
         frame = player.step(rows)
-        frames.append(np.zeros((rows.size, player.frame_samples), np.float32) if frame is None else frame)
+        frames.append(np.zeros((rows.size, player.frame_samples), np.int16) if frame is None else frame)
     return np.concatenate(frames, axis=1)
 
 
