@@ -6,20 +6,22 @@ pressed once ACCEPT clean windows of it came one after the other, and released a
 
 It is done in steps. A matrix product gives the eight tones in the last window of each frame, and few of anything but
 keys are likely after that; only there another gives them in all four windows, and only those that are likely are judged
-closely. There the frequency of a tone comes from how far its phase has turned since the window before, and what else
-there is from the energy that the tones do not explain.
+closely. Where the peer has telephone events for its keys, and has sent none in the audio so far, that is done for
+every other frame until a key may be there: one of 60 ms is not missed so. There the frequency of a tone comes from
+how far its phase has turned since the window before, and what else there is from the energy that the tones do not
+explain.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .dial_string import KEYPAD
 from .protocol import DigitReceived, Event
-from .rows import FRAME_SAMPLES, RATE_HZ, elements, every
+from .rows import FRAME_SAMPLES, RATE_HZ, every
 from .tone_bank import (
     BANK,
     DIAL_BAND,
@@ -70,6 +72,9 @@ ALONE: Final = 0.85
 SHARE: Final = 0.7
 """The least share of the two tones in the energy of the window. Speech has less, in any five windows."""
 
+SELDOM: Final = 2
+"""Of so many frames one is looked at where keys are not to be expected."""
+
 DIAL_SHARE: Final = 0.75
 DIAL_FRAMES: Final = 10
 """After so many frames with at least this share of dial tone, what lies below DIAL_BAND_HZ is not held against a key.
@@ -89,8 +94,10 @@ class ToneReceiver:
         self._listening: Flags = np.zeros(capacity, np.bool_)  # open and not muted
         self._events: Flags = np.zeros(capacity, np.bool_)  # the peer can send telephone events
         self._played: Flags = np.zeros(capacity, np.bool_)  # it has sent a key in the audio
-        self._before: Floats = np.zeros((capacity, FRAME_SAMPLES), np.float32)  # the frame before
-        self._frames_before: NDArray[Any] = elements(self._before)
+        self._turn: int = 0  # counts steps
+        self._before: Floats = np.zeros((1, FRAME_SAMPLES), np.float32)  # the frames of the step before
+        self._rows_before: Indices = np.zeros(0, np.intp)
+        self._place_before: Indices = np.full(capacity, NONE)  # of a row in them
         self._lively: Flags = np.zeros(capacity, np.bool_)  # something below is to be gone on with
         self._phasors: Phasors = np.zeros((capacity, TONES), np.complex64)  # of the window before
         self._dial: Integers = np.zeros(capacity, np.int64)  # frames of dial tone
@@ -119,9 +126,9 @@ class ToneReceiver:
 
     def forget(self, rows: Indices) -> None:
         """Let what comes next on `rows` follow nothing that was heard before."""
-        for state in (self._before, self._phasors, self._dial, self._run, self._missed):
+        for state in (self._phasors, self._dial, self._run, self._missed):
             state[rows] = 0
-        self._seen[rows] = self._held[rows] = NONE
+        self._place_before[rows] = self._seen[rows] = self._held[rows] = NONE
         self._lively[rows] = False
 
     def attentive(self) -> Flags:
@@ -132,26 +139,49 @@ class ToneReceiver:
         return self._listening & (~self._events | self._played)
 
     def step(self, frames: Floats, rows: Indices, begun: Flags) -> list[tuple[int, Event]]:
-        """Hear a frame, float32[n, 160] on the int16 scale, of each of `rows`; return the keys newly pressed."""
+        """Hear a frame, float32[n, 160] on the int16 scale, of each of `rows`; return the keys newly pressed.
+
+        The frames are not to be written to before the next step.
+        """
         wanted = self._listening[rows] & begun
         if not every(wanted):
             frames, rows = frames[wanted], rows[wanted]
+        if not rows.size:
+            return []
+        self._turn += 1
+        keen, lively = self.attentive()[rows], self._lively[rows]
         loud = np.vecdot(frames, frames) > _QUIET
-        at = (loud | self._lively[rows]).nonzero()[0]
+        at = ((loud & (keen | ((rows + self._turn) % SELDOM == 0))) | lively).nonzero()[0]
         some = frames if at.size == rows.size else frames.take(at, axis=0)
-        events = self._listen(some, loud[at], rows[at]) if at.size else []
-        self._frames_before[rows] = elements(np.ascontiguousarray(frames))
+        events = self._listen(some, loud[at], rows[at], keen[at]) if at.size else []
+        self._keep(frames, rows)
         return events
 
-    def _listen(self, frames: Floats, loud: Flags, rows: Indices) -> list[tuple[int, Event]]:
+    def _keep(self, frames: Floats, rows: Indices) -> None:
+        """Have `frames` of `rows` at hand, and no others."""
+        self._place_before[self._rows_before] = NONE
+        self._place_before[rows] = np.arange(rows.size)
+        self._before, self._rows_before = frames, rows
+
+    def _recent(self, rows: Indices, samples: int) -> Floats:
+        """Return the last `samples` of the frame before of each of `rows`; where there was none, silence."""
+        place = self._place_before[rows]
+        recent = self._before[place, -samples:]
+        known = place != NONE
+        if not every(known):
+            recent[~known] = 0
+        return recent
+
+    def _listen(self, frames: Floats, loud: Flags, rows: Indices, keen: Flags) -> list[tuple[int, Event]]:
         seen = np.full((rows.size, HOPS), NONE)
         at = loud.nonzero()[0]
         if at.size:
             seen[at] = self._look(frames if at.size == rows.size else frames.take(at, axis=0), rows[at])
-        quiet = rows[~loud]
-        self._phasors[quiet] = self._dial[quiet] = 0
+        self._dial[rows[~loud]] = 0
         events = self._count(seen, rows)
-        self._lively[rows] = loud | (self._held[rows] != NONE)
+        lively = (loud & keen) | (self._seen[rows] != NONE) | (self._held[rows] != NONE)
+        self._lively[rows] = lively
+        self._phasors[rows[~(loud & lively)]] = 0
         return events
 
     def _look(self, frames: Floats, rows: Indices) -> Integers:
@@ -160,17 +190,19 @@ class ToneReceiver:
         Of ACCEPT windows in a row one is the last of a frame. So where that is not likely, and follows no key, none of
         the frame's makes a press, and no other is looked at.
         """
-        before = self._before.take(rows, axis=0)
-        early, seen = before[:, -EARLY:], self._seen[rows]
+        early, seen = self._recent(rows, EARLY), self._seen[rows]
         found = (early @ LAST[:EARLY] + frames @ LAST[EARLY:]).view(np.complex64)
         energy = np.square(early) @ LAST_WEIGHTS[:EARLY] + np.square(frames) @ LAST_WEIGHTS[EARLY:]
         dialling = self._hear_dial_tone(found[:, TONES:], energy, rows)
         last = found[:, :TONES]
-        wanted = (_likely(_power(last)) != NONE) | (seen != NONE) | (self._held[rows] != NONE)
+        power = _power(last)
+        wanted = (seen != NONE) | (self._held[rows] != NONE)
+        at = (_likely(power) != NONE).nonzero()[0]
+        wanted[at] |= dialling[at] | (_strongest(power[at]).sum(axis=1) > _LEAST_SHARE * energy[at])
         keys = np.full((rows.size, HOPS), NONE)
         at = wanted.nonzero()[0]
         if at.size:
-            span = np.concatenate([before[at], frames[at]], axis=1)
+            span = np.concatenate([self._recent(rows[at], FRAME_SAMPLES), frames[at]], axis=1)
             keys[at] = self._look_at_all(span, rows[at], dialling[at])
         self._phasors[rows] = last
         return keys
@@ -228,13 +260,19 @@ def _power(phasors: Phasors) -> Floats:
     return phasors.real**2 + phasors.imag**2
 
 
+def _strongest(power: Floats) -> Floats:
+    """Return the most of each group, [..., 2], of `power` float32[..., 8]."""
+    first, second, third, fourth = (power[..., tone::GROUP] for tone in range(GROUP))
+    return np.maximum(np.maximum(first, second), np.maximum(third, fourth))
+
+
 def _likely(power: Floats) -> Integers:
     """Return the key whose tones stand out of `power` float32[..., 8], int[...], or NONE.
 
     It is generous: a detuned tone shows weaker than it is.
     """
     first, second, third, fourth = (power[..., tone::GROUP] for tone in range(GROUP))  # of both groups
-    strongest = np.maximum(np.maximum(first, second), np.maximum(third, fourth))
+    strongest = _strongest(power)
     stands_out = (strongest > _LEVEL / 2) & (strongest > ALONE * (first + second + third + fourth))
     keys = np.full(power.shape[:-1], NONE)
     likely = np.nonzero(stands_out.all(axis=-1))
@@ -277,5 +315,7 @@ def _mean_square(dbm0: float) -> float:
 _QUIET: Final = FRAME_SAMPLES * _mean_square(QUIET_DBM0)
 _QUIETEST: Final = _mean_square(QUIET_DBM0)
 _LEVEL: Final = _mean_square(LEVEL_DBM0)
+_LEAST_SHARE: Final = SHARE * float(_response(np.array(DETUNED * KEY_HZ.max(), np.float32)))
+"""The least share of the tones in the energy of a clean window, as they show where they are detuned."""
 _NORMAL_TWIST: Final = 10.0 ** (NORMAL_TWIST_DB / 10.0)
 _REVERSE_TWIST: Final = 10.0 ** (REVERSE_TWIST_DB / 10.0)

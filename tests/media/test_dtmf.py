@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -137,17 +138,44 @@ def test_rows_together_hear_what_each_hears_alone() -> None:
 
 def test_rows_are_heard_whatever_others_are_stepped() -> None:
     lines = together(presses(Pressed(), 1)[1])
-    receiver = ToneReceiver(len(lines) + 3)
+    receiver, choose = ToneReceiver(len(lines) + 3), np.random.default_rng(1)
     for row in range(len(lines) + 3):
         receiver.open(row)
+    sounds = np.concatenate([choose.normal(0, 1000, (3, lines.shape[1])).astype(np.float32), lines])
     heard: dict[int, str] = {}
     for start in range(0, lines.shape[1], 160):
-        for parity in (1, 0):
-            rows = np.arange(len(lines))[parity::2]
-            for row, event in receiver.step(lines[rows, start : start + 160], rows + 3, np.ones(len(rows), np.bool_)):
-                assert isinstance(event, DigitReceived)
-                heard[row - 3] = heard.get(row - 3, "") + event.digit
+        rows = choose.permutation(np.concatenate([np.flatnonzero(choose.random(3) < 0.5), 3 + np.arange(len(lines))]))
+        for row, event in receiver.step(sounds[rows, start : start + 160], rows, np.ones(len(rows), np.bool_)):
+            assert isinstance(event, DigitReceived)
+            heard[row - 3] = heard.get(row - 3, "") + event.digit
     assert heard == dict(enumerate(KEYS))
+
+
+WITH_EVENTS: Final = {name: replace(how, on=60) for name, how in HEARD.items() if how.on == 40 and how.dial is None}
+
+
+@pytest.mark.parametrize("how", WITH_EVENTS.values(), ids=WITH_EVENTS)
+def test_a_peer_with_events_that_sends_a_key_of_60_ms_in_the_audio_is_heard(how: Pressed) -> None:
+    line = press("7", how, 1)
+    later = [np.concatenate([np.zeros(start, np.float32), line]) for start in range(0, 320, 7)]
+    assert hear(together(later), receiver=with_events(len(later))) == ["7"] * len(later)
+
+
+def test_a_peer_with_events_that_has_sent_one_in_the_audio_is_looked_at_always() -> None:
+    receiver = with_events(320)
+    line = together([press("7", Pressed(on=100), 1)])
+    assert hear(np.repeat(line, 320, axis=0), receiver=receiver) == ["7"] * 320
+    line = press("5", Pressed(), 1)
+    later = [np.concatenate([np.zeros(start, np.float32), line]) for start in range(320)]
+    assert hear(together(later), receiver=receiver) == ["5"] * 320
+
+
+def with_events(rows: int) -> ToneReceiver:
+    receiver = ToneReceiver(rows)
+    for row in range(rows):
+        receiver.open(row)
+        receiver.tune(row, events=True)
+    return receiver
 
 
 def test_rows_that_are_closed_muted_or_not_begun_hear_nothing() -> None:
