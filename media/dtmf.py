@@ -149,11 +149,12 @@ class ToneReceiver:
         if not rows.size:
             return []
         self._turn += 1
-        keen, lively = self.attentive()[rows], self._lively[rows]
-        loud = np.vecdot(frames, frames) > _QUIET
-        at = ((loud & (keen | ((rows + self._turn) % SELDOM == 0))) | lively).nonzero()[0]
-        some = frames if at.size == rows.size else frames.take(at, axis=0)
-        events = self._listen(some, loud[at], rows[at], keen[at]) if at.size else []
+        keen = self.attentive()[rows]
+        if self._turn % SELDOM == 0 or every(keen):
+            events = self._listen(frames, rows, keen)
+        else:
+            at = (keen | self._lively[rows]).nonzero()[0]
+            events = self._listen(frames.take(at, axis=0), rows[at], keen[at]) if at.size else []
         self._keep(frames, rows)
         return events
 
@@ -172,7 +173,10 @@ class ToneReceiver:
             recent[~known] = 0
         return recent
 
-    def _listen(self, frames: Floats, loud: Flags, rows: Indices, keen: Flags) -> list[tuple[int, Event]]:
+    def _listen(self, frames: Floats, rows: Indices, keen: Flags) -> list[tuple[int, Event]]:
+        loud = np.vecdot(frames, frames) > _QUIET
+        if not np.count_nonzero(loud | self._lively[rows]):
+            return []
         seen = np.full((rows.size, HOPS), NONE)
         at = loud.nonzero()[0]
         if at.size:
