@@ -50,7 +50,7 @@ log = logging.getLogger("flexml.sip")
 NO_MEDIA: Final = ("127.0.0.2", 4000, 1000)
 """Address, first port and range that pjsua counts for media of its own, which goes nowhere: no socket is opened."""
 IDLE_POLL_S: Final = 0.05
-BUSY_POLL_S: Final = 0.01
+BUSY_POLL_S: Final = 0.02
 KEEP_OPEN_S: Final = 15
 """How often a packet of nothing keeps the way back to a registered trunk open through NAT."""
 CANCELLED: Final = 487
