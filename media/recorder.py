@@ -1,7 +1,7 @@
 """Recording legs into spool files: headerless little-endian 16-bit PCM at 8 kHz, written as it comes.
 
-The tick only collects frames; a thread of its own writes them every half second, so that a disk never holds a
-tick up and a killed process loses less than a second. A spool file is complete when its RecordingFinished is out.
+The tick only collects frames; a thread of its own writes them every 0.64 s, so that a disk never holds a tick
+up and a killed process loses less than a second. A spool file is complete when its RecordingFinished is out.
 
 What was heard is placed where it came, not where it was played: the delay of the jitter buffer is taken off, and
 where that changes, samples go to their time, over what was there or with a gap. So both parties stay in step, and
@@ -27,8 +27,8 @@ Sides = Literal["heard", "sent", "mixed", "dual"]
 
 SAMPLES_PER_MS: Final = RATE_HZ // 1000
 
-FLUSH_TICKS: Final = 25
-"""Half a second: so often is each recording written."""
+FLUSH_TICKS: Final = 32
+"""So often is each recording written: with LAG it is less than a second that waits."""
 
 CHUNK: Final = FLUSH_TICKS * FRAME_SAMPLES
 """Samples of that."""

@@ -3,9 +3,10 @@
     scripts/bench curve [--calls 50,100,200,400,800,1200] [--seconds 8] [--times 3] [--core N]
 
 For each number of calls the floor (scripts/floor.c) and the worker carry the same packets in turn, kept on one core
-while this process is kept on another, and all that several times: printed is the median, with the spread. CPU is in
-percent of a core a call, deviation in ms of packet intervals from 20 ms. `record` and `inband` come at one number of
-calls only: each call recorded, and keys listened for in the audio of each.
+while this process is kept on another; then the next number, and all that several times, so that what slows the machine
+slows all alike. Printed is the median, with the spread. CPU is in percent of a core a call, deviation in ms of packet
+intervals from 20 ms; `times_the_first` is the cost beside that of the first row in the same round. `record` and
+`inband` come at one number of calls only: each call recorded, and keys listened for in the audio of each.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import platform
 import statistics
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bench_media import FIRST_PORT, SETTLE_S, Load, Meter, measure, run
 from flexml.engine.load.processes import cpu_s
@@ -69,19 +71,38 @@ def middle(values: list[float]) -> dict[str, float]:
     return {name: round(of(values), 4) for name, of in (("median", statistics.median), ("least", min), ("most", max))}
 
 
-def row(program: Path, load: Load, times: int) -> dict[str, Any]:
-    """Measure both, in turn."""
-    floors, workers = list[float](), list[dict[str, Any]]()
-    assert load.core is not None
-    for _ in range(times):
-        floors.append(floor(program, load.calls, load.seconds, load.core))
-        workers.append(measure(load))
-    costs = [worker["cpu_percent_per_call"] for worker in workers]
+class Pair(NamedTuple):
+    """What a call cost the bare loop, and right after it all that was seen of the worker."""
+
+    floor: float
+    worker: dict[str, Any]
+
+    @property
+    def cost(self) -> float:
+        """What a call cost the worker."""
+        return float(self.worker["cpu_percent_per_call"])
+
+
+def rounds(program: Path, loads: Sequence[Load], times: int) -> list[list[Pair]]:
+    """Measure all of `loads` in turn, `times`; return what was seen of each. What slows the machine slows all alike."""
+
+    def pair(load: Load) -> Pair:
+        assert load.core is not None
+        return Pair(floor(program, load.calls, load.seconds, load.core), measure(load))
+
+    seen = [[pair(load) for load in loads] for _ in range(times)]
+    return [list(of_one) for of_one in zip(*seen, strict=True)]
+
+
+def row(load: Load, pairs: Sequence[Pair], plain: Sequence[Pair]) -> dict[str, Any]:
+    """Return what is printed of a load, beside what was seen of the `plain` one in the same rounds."""
+    workers = [pair.worker for pair in pairs]
     return {
         "calls": load.calls,
-        "floor": middle(floors),
-        "worker": middle(costs),
-        "times_the_floor": round(statistics.median(costs) / statistics.median(floors), 2),
+        "floor": middle([pair.floor for pair in pairs]),
+        "worker": middle([pair.cost for pair in pairs]),
+        "times_the_floor": middle([pair.cost / pair.floor for pair in pairs]),
+        "times_the_first": middle([pair.cost / first.cost for pair, first in zip(pairs, plain, strict=True)]),
         "core_percent": middle([worker["cpu_percent"] for worker in workers]),
         "deviation_p99_ms": middle([worker["deviation_ms"]["p99"] for worker in workers]),
         "deviation_max_ms": middle([worker["deviation_ms"]["max"] for worker in workers]),
@@ -121,11 +142,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         program = build(folder)
         fixed: dict[str, Any] = {"seconds": options.seconds, "core": options.core}
-        rows = [row(program, Load(calls=int(calls), **fixed), options.times) for calls in options.calls.split(",")]
-        variants = {
-            name: row(program, Load(calls=options.variants, **fixed, **more), options.times)
-            for name, more in ({"plain": {}} | VARIANTS if options.variants else {}).items()
-        }
+        loads = [Load(calls=int(calls), **fixed) for calls in options.calls.split(",")]
+        seen = rounds(program, loads, options.times)
+        rows = [row(load, pairs, seen[0]) for load, pairs in zip(loads, seen, strict=True)]
+        ways = {"plain": {}} | VARIANTS if options.variants else {}
+        loads = [Load(calls=options.variants, **fixed, **more) for more in ways.values()]
+        seen = rounds(program, loads, options.times)
+        variants = {name: row(load, seen[at], seen[0]) for at, (name, load) in enumerate(zip(ways, loads, strict=True))}
     about = {
         "machine": f"{cores} cores, {processor()}, Linux {platform.release()}",
         "date": datetime.now(UTC).date().isoformat(),

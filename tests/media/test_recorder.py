@@ -1,4 +1,4 @@
-"""Recordings into spool files, half a second at a time."""
+"""Recordings into spool files, 0.64 s at a time."""
 
 from __future__ import annotations
 
@@ -115,9 +115,9 @@ def test_a_path_that_cannot_be_written_is_told_and_others_go_on(
     recorder.close(0)
     recorder.close(1)
     bad, good = finished(recorder, writer)
-    assert (bad.leg, bad.duration) == (1, 500)
+    assert (bad.leg, bad.duration) == (1, FLUSH_TICKS * 20)
     assert why in bad.error
-    assert good == RecordingFinished(leg=2, job=1, duration=500)
+    assert good == RecordingFinished(leg=2, job=1, duration=FLUSH_TICKS * 20)
 
 
 def test_a_full_disk_is_told() -> None:
