@@ -17,33 +17,26 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .dial_string import KEYPAD
 from .protocol import DigitReceived, Event
-from .rows import FRAME_SAMPLES, RATE_HZ, every
-from .tone_bank import (
-    BANK,
-    DIAL_BAND,
-    EARLY,
-    EXPECTED_TURN,
-    GROUP,
-    HOP,
-    HOPS,
-    KEY_HZ,
-    LAST,
-    LAST_WEIGHTS,
-    TONES,
-    WEIGHTS,
-    WINDOW,
+from .rows import FRAME_SAMPLES, every
+from .tone_bank import BANK, EARLY, GROUP, HOPS, LAST, LAST_WEIGHTS, TONES, WEIGHTS
+from .tone_judge import (
+    LEAST_SHARE,
+    NONE,
+    Flags,
+    Floats,
+    Indices,
+    Integers,
+    Phasors,
+    are_clean,
+    dial_energy,
+    likely_keys,
+    mean_square,
+    power_of,
+    strongest,
 )
-from .tones import amplitude
-
-Floats = NDArray[np.float32]
-Phasors = NDArray[np.complex64]
-Integers = NDArray[np.int64]
-Indices = NDArray[np.intp]
-Flags = NDArray[np.bool_]
 
 ACCEPT: Final = 5
 """Windows. A tone that lasts for less than the window by a few ms still looks whole, so 5 of them are 28 to 36 ms."""
@@ -51,26 +44,8 @@ ACCEPT: Final = 5
 RELEASE: Final = 7
 """Windows. An interruption of 10 ms spoils 5 of them, one of 40 ms at least 8."""
 
-LEVEL_DBM0: Final = -39.0
-"""Each tone is at least so strong."""
-
 QUIET_DBM0: Final = -46.0
 """A frame below this is not looked at: a quarter of a frame of the weakest tones would be above."""
-
-NORMAL_TWIST_DB: Final = 9.5
-"""By how much the low tone may be the louder, as a line takes more from the high one."""
-
-REVERSE_TWIST_DB: Final = 5.5
-"""By how much the high tone may be the louder."""
-
-DETUNED: Final = 0.025
-"""How far a tone may be from its frequency, of that frequency: 1.5 % must be heard, 3.5 % must not."""
-
-ALONE: Final = 0.85
-"""The least share of a tone in what all four of its group have."""
-
-SHARE: Final = 0.7
-"""The least share of the two tones in the energy of the window. Speech has less, in any five windows."""
 
 SELDOM: Final = 2
 """Of so many frames one is looked at where keys are not to be expected."""
@@ -83,7 +58,9 @@ The share is no nearer to 1 since its two tones beat within a window.
 """
 
 KEYS: Final = "".join(KEYPAD)
-NONE: Final = -1
+
+_QUIETEST: Final = mean_square(QUIET_DBM0)
+_QUIET: Final = FRAME_SAMPLES * _QUIETEST
 
 
 class ToneReceiver:
@@ -199,10 +176,10 @@ class ToneReceiver:
         energy = np.square(early) @ LAST_WEIGHTS[:EARLY] + np.square(frames) @ LAST_WEIGHTS[EARLY:]
         dialling = self._hear_dial_tone(found[:, TONES:], energy, rows)
         last = found[:, :TONES]
-        power = _power(last)
+        power = power_of(last)
         wanted = (seen != NONE) | (self._held[rows] != NONE)
-        at = (_likely(power) != NONE).nonzero()[0]
-        wanted[at] |= dialling[at] | (_strongest(power[at]).sum(axis=1) > _LEAST_SHARE * energy[at])
+        at = (likely_keys(power) != NONE).nonzero()[0]
+        wanted[at] |= dialling[at] | (strongest(power[at]).sum(axis=1) > LEAST_SHARE * energy[at])
         keys = np.full((rows.size, HOPS), NONE)
         at = wanted.nonzero()[0]
         if at.size:
@@ -214,7 +191,7 @@ class ToneReceiver:
     def _look_at_all(self, span: Floats, rows: Indices, dialling: Flags) -> Integers:
         """Return the key in each window of `span` float32[n, 320], int[n, 4], or NONE."""
         phasors = (span @ BANK).view(np.complex64).reshape(-1, HOPS, TONES)
-        keys = _likely(_power(phasors))
+        keys = likely_keys(power_of(phasors))
         row, hop = np.nonzero(keys != NONE)
         if row.size:
             turned = phasors * np.conj(np.concatenate([self._phasors[rows, None], phasors[:, :-1]], axis=1))
@@ -223,14 +200,14 @@ class ToneReceiver:
             at = row[:, None], hop[:, None], pair
             others = (np.square(span) @ WEIGHTS)[row, hop]
             besides = np.flatnonzero(dialling[row])
-            others[besides] -= _dial_energy(span, row[besides], hop[besides])
-            clean = _clean(_power(phasors[at]), turned[at], pair, others)
+            others[besides] -= dial_energy(span, row[besides], hop[besides])
+            clean = are_clean(power_of(phasors[at]), turned[at], pair, others)
             keys[row, hop] = np.where(clean, key, NONE)
         return keys
 
     def _hear_dial_tone(self, found: Phasors, energy: Floats, rows: Indices) -> Flags:
         """Return whether there is dial tone on `rows`; once there is, keys do not end it, but its own end does."""
-        power = _power(found)
+        power = power_of(found)
         dial = np.maximum(power[:, 0] + power[:, 1], power[:, 2])
         alone = dial > DIAL_SHARE * energy
         dialling = self._dial[rows] >= DIAL_FRAMES
@@ -258,68 +235,3 @@ class ToneReceiver:
                 events.append((int(rows[at]), DigitReceived(digit=KEYS[now[at]], source="inband")))
         self._seen[rows], self._run[rows], self._held[rows], self._missed[rows] = last, run, held, missed
         return events
-
-
-def _power(phasors: Phasors) -> Floats:
-    return phasors.real**2 + phasors.imag**2
-
-
-def _strongest(power: Floats) -> Floats:
-    """Return the most of each group, [..., 2], of `power` float32[..., 8]."""
-    first, second, third, fourth = (power[..., tone::GROUP] for tone in range(GROUP))
-    return np.maximum(np.maximum(first, second), np.maximum(third, fourth))
-
-
-def _likely(power: Floats) -> Integers:
-    """Return the key whose tones stand out of `power` float32[..., 8], int[...], or NONE.
-
-    It is generous: a detuned tone shows weaker than it is.
-    """
-    first, second, third, fourth = (power[..., tone::GROUP] for tone in range(GROUP))  # of both groups
-    strongest = _strongest(power)
-    stands_out = (strongest > _LEVEL / 2) & (strongest > ALONE * (first + second + third + fourth))
-    keys = np.full(power.shape[:-1], NONE)
-    likely = np.nonzero(stands_out.all(axis=-1))
-    if likely[0].size:
-        low, high = power[likely].reshape(-1, 2, GROUP).argmax(axis=-1).T
-        keys[likely] = GROUP * low + high
-    return keys
-
-
-def _clean(power: Floats, turned: Phasors, pair: Integers, energy: Floats) -> Flags:
-    """Judge m windows closely.
-
-    `pair` int[m, 2] says which two tones each may hold; `power` and `turned`, their power and by how much they turned
-    since the window before, are of the same shape. `energy` [m] is that of the whole window.
-    """
-    off_hz = np.angle(turned * EXPECTED_TURN[pair]) * np.float32(RATE_HZ / HOP / (2 * np.pi))
-    near = (np.abs(off_hz) < DETUNED * KEY_HZ[pair]).all(axis=1)
-    power = power / _response(off_hz)
-    low, high = power[:, 0], power[:, 1]
-    level = (np.minimum(low, high) > _LEVEL) & (low < _NORMAL_TWIST * high) & (high < _REVERSE_TWIST * low)
-    return near & level & (low + high > SHARE * energy)
-
-
-def _dial_energy(span: Floats, row: Indices, hop: Indices) -> Floats:
-    """Return the energy up to DIAL_BAND_HZ in some windows of `span`."""
-    windows = span[row[:, None], (hop * HOP)[:, None] + np.arange(WINDOW)]
-    return np.square(windows @ DIAL_BAND).sum(axis=1)
-
-
-def _response(off_hz: Floats) -> Floats:
-    """Return what a window leaves of the power of a tone that is `off_hz` beside what it is tuned to."""
-    bins = np.clip(np.abs(off_hz) * np.float32(WINDOW / RATE_HZ), 0, 0.99)
-    return np.square(np.sinc(bins) / (1 - bins * bins))
-
-
-def _mean_square(dbm0: float) -> float:
-    return amplitude(dbm0) ** 2 / 2
-
-
-_QUIET: Final = FRAME_SAMPLES * _mean_square(QUIET_DBM0)
-_QUIETEST: Final = _mean_square(QUIET_DBM0)
-_LEVEL: Final = _mean_square(LEVEL_DBM0)
-_LEAST_SHARE: Final = SHARE * float(_response(np.array(DETUNED * KEY_HZ.max(), np.float32)))
-"""The least share of the tones in the energy of a clean window, as they show where they are detuned."""
-_NORMAL_TWIST: Final = 10.0 ** (NORMAL_TWIST_DB / 10.0)
-_REVERSE_TWIST: Final = 10.0 ** (REVERSE_TWIST_DB / 10.0)

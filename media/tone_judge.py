@@ -1,0 +1,104 @@
+"""Judge windows of sound (`tone_bank`): of which key the tones stand out in one, and whether it holds nothing else."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .rows import RATE_HZ
+from .tone_bank import DIAL_BAND, EXPECTED_TURN, GROUP, HOP, KEY_HZ, WINDOW
+from .tones import amplitude
+
+Floats = NDArray[np.float32]
+Phasors = NDArray[np.complex64]
+Integers = NDArray[np.int64]
+Indices = NDArray[np.intp]
+Flags = NDArray[np.bool_]
+
+LEVEL_DBM0: Final = -39.0
+"""Each tone is at least so strong."""
+
+NORMAL_TWIST_DB: Final = 9.5
+"""By how much the low tone may be the louder, as a line takes more from the high one."""
+
+REVERSE_TWIST_DB: Final = 5.5
+"""By how much the high tone may be the louder."""
+
+DETUNED: Final = 0.025
+"""How far a tone may be from its frequency, of that frequency: 1.5 % must be heard, 3.5 % must not."""
+
+ALONE: Final = 0.85
+"""The least share of a tone in what all four of its group have."""
+
+SHARE: Final = 0.7
+"""The least share of the two tones in the energy of the window. Speech has less, in any five windows."""
+
+NONE: Final = -1
+"""Instead of the number of a key: there is none."""
+
+
+def power_of(phasors: Phasors) -> Floats:
+    """Return the power of the tones that `phasors` are of, on the scale of squared samples."""
+    return phasors.real**2 + phasors.imag**2
+
+
+def strongest(power: Floats) -> Floats:
+    """Return the most of each group, [..., 2], of `power` float32[..., 8]."""
+    first, second, third, fourth = (power[..., tone::GROUP] for tone in range(GROUP))
+    return np.maximum(np.maximum(first, second), np.maximum(third, fourth))
+
+
+def likely_keys(power: Floats) -> Integers:
+    """Return the key whose tones stand out of `power` float32[..., 8], int[...], or NONE.
+
+    It is generous: a detuned tone shows weaker than it is.
+    """
+    first, second, third, fourth = (power[..., tone::GROUP] for tone in range(GROUP))  # of both groups
+    most = strongest(power)
+    stands_out = (most > _LEVEL / 2) & (most > ALONE * (first + second + third + fourth))
+    keys = np.full(power.shape[:-1], NONE)
+    likely = np.nonzero(stands_out.all(axis=-1))
+    if likely[0].size:
+        low, high = power[likely].reshape(-1, 2, GROUP).argmax(axis=-1).T
+        keys[likely] = GROUP * low + high
+    return keys
+
+
+def are_clean(power: Floats, turned: Phasors, pair: Integers, energy: Floats) -> Flags:
+    """Judge m windows closely.
+
+    `pair` int[m, 2] says which two tones each may hold; `power` and `turned`, their power and by how much they turned
+    since the window before, are of the same shape. `energy` [m] is that of the whole window.
+    """
+    off_hz = np.angle(turned * EXPECTED_TURN[pair]) * np.float32(RATE_HZ / HOP / (2 * np.pi))
+    near = (np.abs(off_hz) < DETUNED * KEY_HZ[pair]).all(axis=1)
+    power = power / _response(off_hz)
+    low, high = power[:, 0], power[:, 1]
+    level = (np.minimum(low, high) > _LEVEL) & (low < _NORMAL_TWIST * high) & (high < _REVERSE_TWIST * low)
+    return near & level & (low + high > SHARE * energy)
+
+
+def dial_energy(span: Floats, row: Indices, hop: Indices) -> Floats:
+    """Return the energy up to DIAL_BAND_HZ in some windows of `span`."""
+    windows = span[row[:, None], (hop * HOP)[:, None] + np.arange(WINDOW)]
+    return np.square(windows @ DIAL_BAND).sum(axis=1)
+
+
+def _response(off_hz: Floats) -> Floats:
+    """Return what a window leaves of the power of a tone that is `off_hz` beside what it is tuned to."""
+    bins = np.clip(np.abs(off_hz) * np.float32(WINDOW / RATE_HZ), 0, 0.99)
+    return np.square(np.sinc(bins) / (1 - bins * bins))
+
+
+def mean_square(dbm0: float) -> float:
+    """Return the mean square of the samples of a tone of that level."""
+    return amplitude(dbm0) ** 2 / 2
+
+
+_LEVEL: Final = mean_square(LEVEL_DBM0)
+LEAST_SHARE: Final = SHARE * float(_response(np.array(DETUNED * KEY_HZ.max(), np.float32)))
+"""The least share of the tones in the energy of a clean window, as they show where they are detuned."""
+_NORMAL_TWIST: Final = 10.0 ** (NORMAL_TWIST_DB / 10.0)
+_REVERSE_TWIST: Final = 10.0 ** (REVERSE_TWIST_DB / 10.0)
