@@ -118,7 +118,8 @@ class ToneReceiver:
     def step(self, frames: Floats, rows: Indices, begun: Flags) -> list[tuple[int, Event]]:
         """Hear a frame, float32[n, 160] on the int16 scale, of each of `rows`; return the keys newly pressed.
 
-        The frames are not to be written to before the next step.
+        Once a tick: of a row that is left out, silence came before the next. The frames are not to be written to until
+        then.
         """
         wanted = self._listening[rows] & begun
         if not every(wanted):

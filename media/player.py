@@ -176,7 +176,7 @@ class Player:
         return self._running
 
     def step(self, rows: NDArray[np.intp]) -> NDArray[np.int16] | None:
-        """Return the next frame of each of `rows`, int16[n, 20 ms]; None if nothing plays."""
+        """Return the next frame of each of `rows`, int16[n, 20 ms], not to be written to; None if nothing plays."""
         at = self._running[rows].nonzero()[0] if self._runs else _NOWHERE
         if not at.size:
             return None

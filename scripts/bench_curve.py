@@ -83,26 +83,27 @@ class Pair(NamedTuple):
         return float(self.worker["cpu_percent_per_call"])
 
 
-def rounds(program: Path, loads: Sequence[Load], times: int) -> list[list[Pair]]:
-    """Measure all of `loads` in turn, `times`; return what was seen of each. What slows the machine slows all alike."""
+def rows(program: Path, loads: Sequence[Load], times: int) -> list[dict[str, Any]]:
+    """Measure all of `loads` in turn, `times`; return a row of each. What slows the machine slows all alike."""
 
     def pair(load: Load) -> Pair:
         assert load.core is not None
         return Pair(floor(program, load.calls, load.seconds, load.core), measure(load))
 
-    seen = [[pair(load) for load in loads] for _ in range(times)]
-    return [list(of_one) for of_one in zip(*seen, strict=True)]
+    rounds = [[pair(load) for load in loads] for _ in range(times)]
+    seen = [*zip(*rounds, strict=True)]
+    return [row(load, pairs, seen[0]) for load, pairs in zip(loads, seen, strict=True)]
 
 
-def row(load: Load, pairs: Sequence[Pair], plain: Sequence[Pair]) -> dict[str, Any]:
-    """Return what is printed of a load, beside what was seen of the `plain` one in the same rounds."""
+def row(load: Load, pairs: Sequence[Pair], first: Sequence[Pair]) -> dict[str, Any]:
+    """Return what is printed of a load, beside what was seen of the `first` one in the same rounds."""
     workers = [pair.worker for pair in pairs]
     return {
         "calls": load.calls,
         "floor": middle([pair.floor for pair in pairs]),
         "worker": middle([pair.cost for pair in pairs]),
         "times_the_floor": middle([pair.cost / pair.floor for pair in pairs]),
-        "times_the_first": middle([pair.cost / first.cost for pair, first in zip(pairs, plain, strict=True)]),
+        "times_the_first": middle([pair.cost / other.cost for pair, other in zip(pairs, first, strict=True)]),
         "core_percent": middle([worker["cpu_percent"] for worker in workers]),
         "deviation_p99_ms": middle([worker["deviation_ms"]["p99"] for worker in workers]),
         "deviation_max_ms": middle([worker["deviation_ms"]["max"] for worker in workers]),
@@ -142,19 +143,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         program = build(folder)
         fixed: dict[str, Any] = {"seconds": options.seconds, "core": options.core}
-        loads = [Load(calls=int(calls), **fixed) for calls in options.calls.split(",")]
-        seen = rounds(program, loads, options.times)
-        rows = [row(load, pairs, seen[0]) for load, pairs in zip(loads, seen, strict=True)]
+        curve = [Load(calls=int(calls), **fixed) for calls in options.calls.split(",")]
         ways = {"plain": {}} | VARIANTS if options.variants else {}
-        loads = [Load(calls=options.variants, **fixed, **more) for more in ways.values()]
-        seen = rounds(program, loads, options.times)
-        variants = {name: row(load, seen[at], seen[0]) for at, (name, load) in enumerate(zip(ways, loads, strict=True))}
+        variants = [Load(calls=options.variants, **fixed, **more) for more in ways.values()]
+        figures = {
+            "curve": rows(program, curve, options.times),
+            "variants": dict(zip(ways, rows(program, variants, options.times), strict=True)),
+        }
     about = {
         "machine": f"{cores} cores, {processor()}, Linux {platform.release()}",
         "date": datetime.now(UTC).date().isoformat(),
         "times": options.times,
     }
-    print(json.dumps(about | {"curve": rows, "variants": variants}, indent=2))
+    print(json.dumps(about | figures, indent=2))
 
 
 if __name__ == "__main__":
