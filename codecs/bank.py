@@ -6,7 +6,7 @@ nearly always there is one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -38,6 +38,7 @@ class Bank:
         self._coders: tuple[Coder, ...] = tuple(make(capacity) for make in CODERS.values())
         self._coder_of: NDArray[np.int8] = np.full(capacity, _CLOSED, np.int8)
         self._users: list[int] = [0] * len(self._coders)
+        self._grouped: tuple[Indices | None, Sequence[tuple[Coder, Indices]]] = None, ()  # what was last asked for
 
     def open(self, row: int, name: str) -> Coder:
         """Let `row` use the codec, from a fresh state, and return it.
@@ -48,6 +49,7 @@ class Bank:
             raise ValueError(f"no codec {name!r}; there are {', '.join(self._names)}")
         number = self._names.index(name)
         self._coders[number].open(row)
+        self._grouped = None, ()
         if self._coder_of[row] != number:
             self.close(row)
             self._coder_of[row] = number
@@ -59,14 +61,18 @@ class Bank:
         number = int(self._coder_of[row])
         if number != _CLOSED:
             self._coders[number].close(row)
+            self._grouped = None, ()
             self._users[number] -= 1
             self._coder_of[row] = _CLOSED
 
-    def groups(self, rows: Indices) -> Iterator[tuple[Coder, Indices]]:
-        """Return each codec that any of `rows` have, and at which positions of `rows`; closed rows are in no group."""
-        numbers = self._coder_of[rows]
-        for number, coder in enumerate(self._coders):
-            if self._users[number]:
-                at = (numbers == number).nonzero()[0]
-                if at.size:
-                    yield coder, at
+    def groups(self, rows: Indices) -> Sequence[tuple[Coder, Indices]]:
+        """Return each codec that any of `rows` have, and at which positions of `rows`; closed rows are in no group.
+
+        The answer is kept for as long as it is asked for the same array, which is not to be written to.
+        """
+        if rows is not self._grouped[0]:
+            numbers = self._coder_of[rows]
+            used = [(coder, number) for number, coder in enumerate(self._coders) if self._users[number]]
+            groups = [(coder, (numbers == number).nonzero()[0]) for coder, number in used]
+            self._grouped = rows, [(coder, at) for coder, at in groups if at.size]
+        return self._grouped[1]

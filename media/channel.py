@@ -8,6 +8,7 @@ calls `receive()` when it is readable and `flush()` when it is writable and `pen
 
 from __future__ import annotations
 
+import os
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -131,5 +132,7 @@ def pair() -> tuple[Channel[Event], Channel[Command]]:
 
 
 def worker_end(descriptor: int) -> Channel[Command]:
-    """Return the worker's end from an inherited descriptor."""
-    return Channel(socket.socket(fileno=descriptor), decode_commands)
+    """Return the worker's end from an inherited descriptor. It gets the lowest number that is free, for select(2)."""
+    low = os.dup(descriptor)
+    os.close(descriptor)
+    return Channel(socket.socket(fileno=low), decode_commands)

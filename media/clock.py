@@ -18,9 +18,6 @@ LATE_S: Final = 0.005
 GIVE_UP_S: Final = 1.0
 """Further behind than this, catching up would only send a burst of stale audio: ticks are skipped."""
 
-POLL_GRAIN_S: Final = 0.001
-"""Polls wait whole milliseconds and round up; what is less than that is slept."""
-
 
 def now() -> float:
     """Return seconds on CLOCK_MONOTONIC."""
@@ -32,16 +29,16 @@ def wall_offset_s() -> float:
     return time.time() - time.monotonic()
 
 
-def whole_ms_until(deadline_s: float) -> int:
-    """Return how many whole milliseconds a poll may wait without passing `deadline_s`; never negative."""
-    return max(0, int((deadline_s - time.monotonic()) / POLL_GRAIN_S))
+def left_s(deadline_s: float) -> float:
+    """Return how long it is until `deadline_s`; never negative."""
+    return max(0.0, deadline_s - time.monotonic())
 
 
 def sleep_until(deadline_s: float) -> None:
     """Sleep to `deadline_s`, to within the kernel's timer precision (some 50 microseconds)."""
-    left_s = deadline_s - time.monotonic()
-    if left_s > 0:
-        time.sleep(left_s)
+    left = left_s(deadline_s)
+    if left:
+        time.sleep(left)
 
 
 class Schedule:

@@ -142,7 +142,7 @@ class Commands:
             stages.transport.aim(row, address)
         if stages.reporter.set_remote(row, control, latch=message.latch, now_s=now_s):
             stages.transport.aim_control(row, control)
-        stages.legs.flowing[row] = True
+        stages.legs.let_flow(row)
         stages.legs.let_send(row, reachable and message.direction in SENDING)
         receiving = stages.legs.receiving[row] = message.direction in RECEIVING
         if receiving:

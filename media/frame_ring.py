@@ -21,6 +21,8 @@ BEHIND: Final = 16
 """Frames the ring remembers after they were played."""
 
 FRAMES: Final = AHEAD + BEHIND
+"""A power of two."""
+
 RING: Final = FRAMES * FRAME_SAMPLES
 
 _EMPTY, _PART, _FULL = range(3)
@@ -38,7 +40,7 @@ class FrameRing:
     @staticmethod
     def places(rows: Indices, frame: Integers) -> Indices:
         """Return where the frames `frame`, counted round and round, of `rows` are."""
-        return rows * FRAMES + frame % FRAMES
+        return rows * FRAMES + (frame & (FRAMES - 1))
 
     def clear(self, row: int) -> None:
         """Let nothing be there of `row`."""

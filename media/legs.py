@@ -33,6 +33,7 @@ class Legs:
             return np.zeros(capacity, np.int64)
 
         self._rows: Rows = Rows(capacity)
+        self._flowing_rows: NDArray[np.intp] = np.zeros(0, np.intp)
         self._row: dict[int, int] = {}
         self.leg: list[int] = [0] * capacity
         self._table: Counts = np.zeros((capacity, 4), np.int64)  # what a packet that is sent needs and changes
@@ -64,9 +65,8 @@ class Legs:
 
     @property
     def flowing_rows(self) -> NDArray[np.intp]:
-        """Rows on which media may flow, ascending."""
-        active = self._rows.active
-        return active[self.flowing[active]]
+        """Rows on which media may flow, ascending: the same array until they change, not to be written to."""
+        return self._flowing_rows
 
     def row(self, leg: int) -> int | None:
         """Return the row of `leg`, None if it is not open."""
@@ -82,7 +82,6 @@ class Legs:
         self.sequence[row] = message.sequence or randomness.randrange(1, SEQUENCE_SPACE // 2)
         self.timestamp[row] = message.timestamp or randomness.randrange(1, TIMESTAMP_SPACE)
         self.frame_units[row] = FRAME_SAMPLES
-        self.flowing[row] = self.sending[row] = self.receiving[row] = False
         sent, received = (self.packets_sent, self.octets_sent), (self.packets_received, self.octets_received)
         for count in (*sent, *received, self.invalid, self.digits):
             count[row] = 0
@@ -90,9 +89,14 @@ class Legs:
 
     def close(self, row: int) -> None:
         """Free `row`."""
-        self.flowing[row] = self.sending[row] = self.receiving[row] = False
+        self._flow(row, flowing=False)
+        self.sending[row] = self.receiving[row] = False
         del self._row[self.leg[row]]
         self._rows.close(row)
+
+    def let_flow(self, row: int) -> None:
+        """Let media flow on `row`: its remote is known."""
+        self._flow(row, flowing=True)
 
     def let_send(self, row: int, sending: bool) -> None:
         """Let media be sent on `row` or not; the first packet after a gap carries the marker (RFC 3551 section 4.1)."""
@@ -127,3 +131,7 @@ class Legs:
         """Count a packet of `octets[i]` payload on each of `rows`, which may repeat."""
         np.add.at(self.packets_received, rows, 1)
         np.add.at(self.octets_received, rows, octets)
+
+    def _flow(self, row: int, *, flowing: bool) -> None:
+        self.flowing[row] = flowing
+        self._flowing_rows = np.flatnonzero(self.flowing)

@@ -117,7 +117,6 @@ class Ring:
         self._answer_tail: NDArray[np.uint32] = np.frombuffer(ring, np.uint32, 1, answers_at[_TAIL])
         self._mask: int = count - 1
         self._answer_mask: int = answers - 1
-        self._turns: Indices = np.arange(max(count, answers))
         self._results: NDArray[np.int32] = np.zeros(count, np.int32)
         self.requests["tag"] = np.arange(count)
         self.requests["options"] = socket.MSG_DONTWAIT
@@ -127,10 +126,10 @@ class Ring:
         count = places.size
         tail = int(self._request_tail[0])
         first = tail & self._mask
-        if first + count <= self._request_numbers.size:
-            self._request_numbers[first : first + count] = places
-        else:
-            self._request_numbers[(self._turns[:count] + tail) & self._mask] = places
+        before_end = self._request_numbers.size - first
+        self._request_numbers[first : first + count] = places[:before_end]
+        if count > before_end:
+            self._request_numbers[: count - before_end] = places[before_end:]
         self._request_tail[0] = (tail + count) & 0xFFFFFFFF
         while count > 0:
             try:
@@ -153,10 +152,9 @@ class Ring:
         head = int(self._answer_head[0])
         count = (int(self._answer_tail[0]) - head) & 0xFFFFFFFF
         first = head & self._answer_mask
-        if first + count <= self._answers.size:
-            said = self._answers[first : first + count]
-        else:
-            said = self._answers[(self._turns[:count] + head) & self._answer_mask]
+        said = self._answers[first : first + count]
+        if said.size < count:
+            said = np.concatenate([said, self._answers[: count - said.size]])
         self._answer_head[0] = (head + count) & 0xFFFFFFFF
         return said
 
@@ -168,6 +166,11 @@ class Ring:
 def addresses(array: NDArray[Any]) -> NDArray[np.uint64]:
     """Return where each row of `array` lies in memory, for requests."""
     return np.uint64(array.ctypes.data) + np.uint64(array.strides[0]) * np.arange(array.shape[0], dtype=np.uint64)
+
+
+def address(array: NDArray[Any]) -> int:
+    """Return where `array` lies in memory, which is contiguous and can be written to; faster than `ctypes.data`."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
 
 
 def _power_of_two(least: int) -> int:

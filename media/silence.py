@@ -32,6 +32,8 @@ class Silence:
     def step(self, now_s: float) -> list[tuple[int, int]]:
         """Return (row, ms of silence) for each row that has now been silent long enough."""
         silent = (now_s - self._since_s >= self._after_s).nonzero()[0]
+        if not silent.size:
+            return []
         found = [(int(row), round((now_s - self._since_s[row]) * 1000)) for row in silent]
         self._since_s[silent] = NEVER
         return found

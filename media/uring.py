@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .ring import QUIET, RECEIVE, SEND, Ring, addresses
+from .ring import QUIET, RECEIVE, SEND, Ring, address, addresses
 from .rows import every
 from .rtp import MAX_PACKET
 from .sockets import ROUNDS, UdpTransport
@@ -44,11 +44,15 @@ class UringTransport(UdpTransport):
         self._first_slot: int = len(self._slots)
         self._places: NDArray[np.uint64] = addresses(self._data)
         requests = self._ring.requests
+        self._addresses: NDArray[np.uint64] = requests["address"]
+        self._lengths: NDArray[np.uint32] = requests["length"]
         requests["operation"][:capacity] = RECEIVE
-        requests["length"][:capacity] = MAX_PACKET
-        requests["address"][:capacity] = self._places[self._first_slot : self._first_slot + capacity]
+        self._lengths[:capacity] = MAX_PACKET
+        self._addresses[:capacity] = self._places[self._first_slot : self._first_slot + capacity]
         requests["operation"][capacity : 2 * capacity] = SEND
         requests["flags"][capacity : 2 * capacity] = QUIET
+        self._numbers: NDArray[np.uint64] = np.arange(capacity, dtype=np.uint64)
+        self._sent: tuple[Indices, int, int] = self._ringed_rows, 0, 0  # what send requests were last written for
 
     def close(self, row: int) -> None:
         """See Transport."""
@@ -69,8 +73,11 @@ class UringTransport(UdpTransport):
         while rest.size and turn < ROUNDS:
             found, length = self._read_ring(rest, turn)
             packets.append((found, self._first_slot + turn * self._capacity + found, length))
-            rest = self._expectant(rest, found) if turn == 0 else found
-            self._again[rest] |= turn > 0
+            if turn:
+                rest = found
+                self._again[rest] = True
+            else:
+                rest = self._expectant(rest, found)
             turn += 1
         self._tick += 1
         if len(packets) == 1:
@@ -90,9 +97,11 @@ class UringTransport(UdpTransport):
             return
         packets = np.ascontiguousarray(packets)
         places = rows + self._capacity
-        requests = self._ring.requests
-        requests["address"][places] = addresses(packets)
-        requests["length"][places] = packets.shape[1]
+        start, length = address(packets), packets.shape[1]
+        if (start, length) != self._sent[1:] or rows is not self._sent[0]:
+            self._sent = rows, start, length
+            self._addresses[places] = self._numbers[: rows.size] * np.uint64(length) + np.uint64(start)
+            self._lengths[places] = length
         self._ring.submit(places)  # what fails is lost, like a packet on the way
 
     def _trust(self, descriptor: int, rtp: socket.socket) -> None:
@@ -109,12 +118,11 @@ class UringTransport(UdpTransport):
 
     def _read_ring(self, rows: Indices, turn: int) -> tuple[Indices, Lengths]:
         """Ask `rows` for a packet each, for the slots of `turn`; return the rows that had one, and its length."""
-        addresses = self._ring.requests["address"]
         if turn:
-            addresses[rows] = self._places[self._first_slot + turn * self._capacity + rows]
+            self._addresses[rows] = self._places[self._first_slot + turn * self._capacity + rows]
         results = self._ring.ask(rows)
         if turn:
-            addresses[rows] = self._places[self._first_slot + rows]
+            self._addresses[rows] = self._places[self._first_slot + rows]
         came = results >= 0
         return (rows, results) if every(came) else (rows[came], results[came])
 

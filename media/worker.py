@@ -99,8 +99,6 @@ class Worker:
         self._lead: Lead = Lead()
         self._looked: bool = False  # the pipeline has taken what came early for the tick to come
         self._terminations: int = 0
-        self._poll: select.poll = select.poll()
-        self._poll.register(control.fileno(), select.POLLIN)
 
     def terminate(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
         """Drain at the first call, end at the second: a signal handler."""
@@ -115,7 +113,6 @@ class Worker:
                 self._listen(schedule.deadline_s - EARLY_S)
                 self._look(schedule.deadline_s)
             self._listen(schedule.deadline_s)
-            clock.sleep_until(schedule.deadline_s)
             self._tick(schedule)
         self._pipeline.close()
         self._control.flush()
@@ -128,14 +125,16 @@ class Worker:
         return self._control.ended or drained or self._terminations > 1
 
     def _listen(self, deadline_s: float) -> None:
-        """Carry out commands until the last whole millisecond before `deadline_s`; one look even if that is past."""
+        """Carry out commands until `deadline_s`; one look even if that is past."""
+        # Not poll(2): that waits for whole milliseconds, and the rest would be another sleep, which costs as much.
         while not self._control.ended:
-            wait_ms = clock.whole_ms_until(deadline_s)
-            if self._poll.poll(wait_ms):
+            wait_s = clock.left_s(deadline_s)
+            ready, _, _ = select.select([self._control], [], [], wait_s)
+            if ready:
                 for message in self._control.receive(COMMANDS_AT_ONCE):
                     self._pipeline.command(message)
                 self._control.flush()
-            if not wait_ms:
+            if not ready or not wait_s:
                 return
 
     def _look(self, deadline_s: float) -> None:

@@ -73,6 +73,8 @@ def test_a_row_opened_again_changes_its_codec() -> None:
     assert {coder.rate_hz for coder, at in made.groups(ROWS) if 0 in at} == {16000}
     made.open(0, "PCMA")
     assert {coder.rate_hz for coder, at in made.groups(ROWS) if 0 in at} == {8000}
+    made.close(0)
+    assert not [coder for coder, at in made.groups(ROWS) if 0 in at]
 
 
 def test_an_unknown_codec_is_named_and_changes_nothing() -> None:

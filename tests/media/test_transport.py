@@ -265,6 +265,31 @@ def test_rows_that_are_connected_and_others_get_what_is_theirs(make: Make, peer:
         transport.close(row)
 
 
+def test_rows_and_lengths_that_change_from_tick_to_tick_go_out_as_they_are(make: Make, peer: socket.socket) -> None:
+    transport = make(3)  # io_uring's own tables are gone through several times
+    ports = [free_pair() for _ in range(3)]
+    for row, port in enumerate(ports):
+        transport.open(row, HERE, port)
+        transport.connect(row, address_of(peer))
+    transport.receive()
+    both, last = np.array([0, 1]), np.array([2])
+    for tick in range(40):
+        length = 20 + tick % 3
+        packets = np.full((2, length), tick, np.uint8) + np.array([[0], [100]], np.uint8)
+        transport.send(both, packets)
+        if tick % 4 == 0:
+            transport.send(last, packets[1:])
+        assert peer.recvfrom(100) == (bytes([tick] * length), (HERE, ports[0]))
+        assert peer.recvfrom(100) == (bytes([tick + 100] * length), (HERE, ports[1]))
+        if tick % 4 == 0:
+            assert peer.recvfrom(100) == (bytes([tick + 100] * length), (HERE, ports[2]))
+        for row in range(3):
+            peer.sendto(bytes([row, tick]), (HERE, ports[row]))
+        assert sorted(packets_of(transport.receive())) == [(row, bytes([row, tick])) for row in range(3)]
+    for row in range(3):
+        transport.close(row)
+
+
 def test_a_connected_peer_that_has_gone_disturbs_nobody(make: Make, peer: socket.socket) -> None:
     transport, ports = make(2), [free_pair(), free_pair()]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
