@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from flexml.media import rtcp, rtp
+from flexml.media.pipeline import TICKS_TOGETHER
 from flexml.media.protocol import (
     CloseLeg,
     Command,
@@ -249,7 +250,7 @@ def test_reports_go_on_when_the_peer_has_reported_nothing_for_a_day() -> None:
     rig.network.control.append((0, ControlPacket(0, rtcp.build_compound([report]), (PEER[0], 4001))))
     rig.run(1)
     rig.now_s += 86_400
-    rig.run(1)
+    rig.run(TICKS_TOGETHER)
     ours = rtcp.parse_compound(rig.network.sent_control[-1][2])[0]
     assert isinstance(ours, rtcp.SenderReport)
     assert ours.blocks[0].delay_since_last_sr == 2**32 - 1
