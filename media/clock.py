@@ -24,6 +24,11 @@ def now() -> float:
     return time.monotonic()
 
 
+def wall() -> float:
+    """Return seconds since 1970, by which the kernel stamps packets."""
+    return time.time()
+
+
 def wall_offset_s() -> float:
     """Return what to add to `now()` to get seconds since 1970, for the NTP timestamps of RTCP."""
     return time.time() - time.monotonic()

@@ -107,11 +107,11 @@ class Pipeline:
         """Take what has come so far, `left_s` before the tick: who is early needs less delay (see `haste`)."""
         self._receive(self._stages.transport.receive(), now_s, int(left_s * RATE_HZ))
 
-    def tick(self, now_s: float, hold: Callable[[], None] = lambda: None) -> int:
+    def tick(self, now_s: float, hold: Callable[[], float] | None = None) -> int:
         """Do 20 ms of all legs; return how many RTP packets went out.
 
-        `hold` is called when the packets are ready and returns when they may leave, so that how long they took
-        to make does not show in when they leave.
+        `hold` is called when the packets are ready and returns when they may leave, and what time that is, so that
+        how long they took to make does not show in when they leave.
         """
         self._now_s = now_s
         self._receive(self._stages.transport.receive(), now_s)
@@ -119,11 +119,11 @@ class Pipeline:
         packets, rest = self._pass_on(rows)
         if rest.size:
             packets += self._speak(rest, self._hear(rest))
-        hold()
+        left_s = now_s if hold is None else hold()
         for outgoing_rows, outgoing in self._outgoing:
             self._stages.transport.send(outgoing_rows, outgoing)
         self._outgoing.clear()
-        self._report(rows, now_s)
+        self._report(rows, left_s)
         self._stages.legs.advance()
         self._tick += 1
         return packets
@@ -171,7 +171,8 @@ class Pipeline:
         stages, row = self._stages, packet.row
         try:
             packet = packet._replace(octets=stages.srtp.unprotect_control(row, packet.octets, now_s))
-            latched = stages.reporter.receive(packet, int(stages.legs.ssrc[row]), stages.latch.host(row), now_s)
+            came_s = now_s - packet.age_s
+            latched = stages.reporter.receive(packet, int(stages.legs.ssrc[row]), stages.latch.host(row), came_s)
         except ValueError:  # the peer's, or a stranger's, fault: counted like any packet that is not ours
             stages.legs.invalid[row] += 1
             return

@@ -20,8 +20,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .control_ports import ControlPorts
 from .rtp import MAX_PACKET
-from .transport import Address, ControlPacket, Packets, Received
+from .transport import Address, Packets, Received
 
 Indices = NDArray[np.intp]
 Lengths = NDArray[np.int32]
@@ -65,11 +66,10 @@ class UdpTransport:
     def __init__(self, capacity: int, more_slots: int = 0) -> None:
         """Make room for `capacity` rows; `more_slots` rows of the receive buffer are somebody else's."""
         self._poll: select.epoll = select.epoll()
-        self._sockets: list[tuple[socket.socket, socket.socket] | None] = [None] * capacity
+        self._sockets: list[socket.socket | None] = [None] * capacity  # of RTP
+        self._control: ControlPorts = ControlPorts(capacity)
         self._send: list[Callable[[Any], int] | None] = [None] * capacity  # None: no aim
-        self._control_aims: list[Address | None] = [None] * capacity
-        self._read: dict[int, Source] = {}  # RTP sockets under the epoll, by descriptor
-        self._read_control: dict[int, tuple[int, socket.socket]] = {}
+        self._read: dict[int, Source] = {}  # what is under the epoll, by descriptor
         self._emptying: set[int] = set()  # descriptors of sockets that are connected, but may hold what came before
         own_slots = capacity * ROUNDS
         self._data: Packets = np.zeros((own_slots + more_slots, MAX_PACKET), np.uint8)
@@ -83,61 +83,56 @@ class UdpTransport:
         except OSError:
             rtp.close()
             raise
-        self._sockets[row] = rtp, rtcp
+        self._sockets[row] = rtp
         self._watch(row, rtp)
-        self._read_control[rtcp.fileno()] = row, rtcp
-        self._poll.register(rtcp.fileno(), select.EPOLLIN)
+        self._control.open(row, rtcp)
 
     def close(self, row: int) -> None:
         """See Transport."""
-        sockets = self._sockets[row]
-        if sockets is None:
+        rtp = self._sockets[row]
+        if rtp is None:
             return
-        rtp, rtcp = sockets
         self._ignore(rtp)
-        del self._read_control[rtcp.fileno()]
-        self._poll.unregister(rtcp.fileno())
-        for end in sockets:
-            end.close()
-        self._sockets[row] = self._send[row] = self._control_aims[row] = None
+        rtp.close()
+        self._control.close(row)
+        self._sockets[row] = self._send[row] = None
 
     def aim(self, row: int, address: Address) -> None:
         """See Transport."""
-        sockets = self._sockets[row]
-        if sockets is None:
+        rtp = self._sockets[row]
+        if rtp is None:
             return
-        self._ignore(sockets[0])
-        _disconnect(sockets[0])
-        self._watch(row, sockets[0])
-        self._send[row] = partial(_send_to, sockets[0].sendto, address)
+        self._ignore(rtp)
+        _disconnect(rtp)
+        self._watch(row, rtp)
+        self._send[row] = partial(_send_to, rtp.sendto, address)
 
     def connect(self, row: int, address: Address) -> None:
         """See Transport. Where the kernel does not want to, sources are told apart as before.
 
         So they are where the peer sends from port 0, that of who wants no answer (RFC 768): nothing would come then.
         """
-        sockets = self._sockets[row]
-        if sockets is None:
+        rtp = self._sockets[row]
+        if rtp is None:
             return
         self.aim(row, address)
         if not address[1]:
             return
         try:
-            sockets[0].connect(address)
+            rtp.connect(address)
         except OSError:
             return
-        self._send[row] = sockets[0].send
-        self._emptying.add(sockets[0].fileno())
+        self._send[row] = rtp.send
+        self._emptying.add(rtp.fileno())
 
     def aim_control(self, row: int, address: Address) -> None:
         """See Transport."""
-        self._control_aims[row] = address
+        self._control.aim(row, address)
 
     def receive(self) -> Received:
         """See Transport."""
-        control: list[ControlPacket] = []
-        (rows, slots, lengths), sources = self._poll_all(control)
-        return Received(rows, self._data, lengths, sources, control, slots)
+        (rows, slots, lengths), sources = self._poll_all()
+        return Received(rows, self._data, lengths, sources, self._control.receive(), slots)
 
     def send(self, rows: NDArray[np.intp], packets: Packets) -> None:
         """See Transport."""
@@ -156,12 +151,7 @@ class UdpTransport:
 
     def send_control(self, row: int, octets: bytes) -> None:
         """See Transport."""
-        sockets, aim = self._sockets[row], self._control_aims[row]
-        if sockets is not None and aim is not None:
-            try:
-                sockets[1].sendto(octets, aim)
-            except OSError:
-                pass
+        self._control.send(row, octets)
 
     def _watch(self, row: int, rtp: socket.socket) -> None:
         """Take what anybody sends to the socket, with where it comes from."""
@@ -178,32 +168,28 @@ class UdpTransport:
         """Take packets as from a connected socket, on which nothing waits any more that came before it was one."""
         self._read[descriptor] = Source(self._read[descriptor].row, rtp.recv_into, connected=True)
 
-    def _poll_all(self, control: list[ControlPacket]) -> tuple[tuple[Indices, Indices, Lengths], list[Address]]:
+    def _poll_all(self) -> tuple[tuple[Indices, Indices, Lengths], list[Address]]:
         """Read what has come to the sockets under the epoll.
 
         Return its rows, slots and lengths, and the sources of the first packets: those after them came on connected
-        sockets. What came by RTCP is added to `control`.
+        sockets.
         """
-        strange, known, sources = self._take(control)
+        if not self._read:
+            return _NOTHING, []
+        strange, known, sources = self._take()
         if not strange.rows and not known.rows:
             return _NOTHING, sources
         rows, slots, lengths = (first + second for first, second in zip(strange, known, strict=True))
         return (np.array(rows, np.intp), np.array(slots, np.intp), np.array(lengths, np.int32)), sources
 
-    def _take(self, control: list[ControlPacket]) -> tuple[Taken, Taken, list[Address]]:
-        """Read what has come: from sockets that are not connected, from those that are, and the sources of the former.
-
-        What came by RTCP is added to `control`.
-        """
+    def _take(self) -> tuple[Taken, Taken, list[Address]]:
+        """Read what has come: to sockets that are not connected, to those that are, and the sources of the former."""
         strange, known, sources = Taken([], [], []), Taken([], [], []), list[Address]()
         filled = 0
         for _ in range(ROUNDS):
-            ready = self._poll.poll(0, max(1, len(self._read) + len(self._read_control)))
+            ready = self._poll.poll(0, len(self._read))
             for descriptor, _events in ready:
-                source = self._read.get(descriptor)
-                if source is None:
-                    self._receive_control(descriptor, control)
-                    continue
+                source = self._read[descriptor]
                 try:
                     got = source.read(self._slots[filled])
                 except OSError:  # an ICMP answer to what we sent
@@ -227,17 +213,9 @@ class UdpTransport:
     def _find_empty(self, ready: set[int]) -> None:
         for descriptor in self._emptying - ready:
             self._emptying.discard(descriptor)
-            sockets = self._sockets[self._read[descriptor].row]
-            if sockets is not None:
-                self._trust(descriptor, sockets[0])
-
-    def _receive_control(self, descriptor: int, control: list[ControlPacket]) -> None:
-        row, end = self._read_control[descriptor]
-        try:
-            octets, source = end.recvfrom(MAX_PACKET)
-        except OSError:
-            return
-        control.append(ControlPacket(row, octets, source[:2]))
+            rtp = self._sockets[self._read[descriptor].row]
+            if rtp is not None:
+                self._trust(descriptor, rtp)
 
 
 def _send_to(sendto: Callable[[Any, Address], int], address: Address, octets: Any) -> int:

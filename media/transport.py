@@ -24,6 +24,7 @@ class ControlPacket(NamedTuple):
     row: int
     octets: bytes
     source: Address
+    age_s: float = 0.0  # how long ago it came
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from .ring import QUIET, RECEIVE, SEND, Ring, address, addresses
 from .rows import every
 from .rtp import MAX_PACKET
 from .sockets import ROUNDS, UdpTransport
-from .transport import Address, ControlPacket, Packets, Received
+from .transport import Address, Packets, Received
 
 Indices = NDArray[np.intp]
 Lengths = NDArray[np.int32]
@@ -66,8 +66,7 @@ class UringTransport(UdpTransport):
 
     def receive(self) -> Received:
         """See Transport."""
-        control: list[ControlPacket] = []
-        polled, sources = self._poll_all(control)
+        polled, sources = self._poll_all()
         packets = [polled] if polled[0].size else []
         rest, turn = self._ringed_rows, 0
         while rest.size and turn < ROUNDS:
@@ -85,7 +84,7 @@ class UringTransport(UdpTransport):
         else:
             packets = packets or [polled]
             found, slot, length = (np.concatenate(part) for part in zip(*packets, strict=True))
-        return Received(found, self._data, length, sources, control, slot)
+        return Received(found, self._data, length, sources, self._control.receive(), slot)
 
     def send(self, rows: NDArray[np.intp], packets: Packets) -> None:
         """See Transport."""

@@ -154,7 +154,7 @@ class Worker:
             print(f"{missed} ticks skipped: {missed * FRAME_MS} ms behind", file=sys.stderr, flush=True)
         held_s = left_s = begun_s
 
-        def hold() -> None:
+        def hold() -> float:
             nonlocal held_s, left_s
             held_s = clock.now()
             if self._pipeline.conversing and max(held_s, next_s - EARLY_S) < departure_s - LOOK_S:
@@ -162,6 +162,7 @@ class Worker:
                 self._looked = True
             clock.sleep_until(departure_s)
             left_s = clock.now()
+            return left_s
 
         packets = self._pipeline.tick(begun_s, hold)
         self._control.flush()

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..control_ports import STAMP, STAMP_OPTION
 from ..ring import QUIET, Ring, addresses
 from ..rtp import MAX_PACKET
 
@@ -26,9 +27,6 @@ Rows = NDArray[np.intp]
 QUEUE: Final = 1 << 17
 LONGEST: Final = 172
 """Octets of what is sent: 20 ms of G.711 and a header."""
-
-STAMP_OPTION: Final = 35
-"""SO_TIMESTAMPNS, and the type of the control message that it makes."""
 
 _SEND_MESSAGE, _RECEIVE_MESSAGE = 9, 10
 """IORING_OP_SENDMSG, IORING_OP_RECVMSG."""
@@ -54,7 +52,6 @@ _CONTROL: Final = np.dtype(
 )
 """struct cmsghdr with a timespec, cmsg(3)."""
 
-_TIMESPEC: Final = struct.Struct("@qq")
 _SECOND_NS: Final = 1_000_000_000
 
 
@@ -156,7 +153,7 @@ class PlainPorts:
                 length, control, _, _ = self._sockets[row].recvmsg_into([self._slots[row]], _CONTROL.itemsize)
             except OSError:  # nothing there, or what ICMP says of what was sent
                 continue
-            seconds, nanoseconds = _TIMESPEC.unpack_from(control[0][2])
+            seconds, nanoseconds = STAMP.unpack_from(control[0][2])
             came.append(row)
             lengths.append(length)
             stamps.append(seconds * _SECOND_NS + nanoseconds)

@@ -400,6 +400,29 @@ def test_what_the_peer_reports_shows_in_the_statistics() -> None:
     assert stats.round_trip_ms == pytest.approx(520, abs=1)
 
 
+def test_the_round_trip_ends_when_the_report_came_not_when_it_is_looked_at() -> None:
+    rig = Rig()
+    rig.leg()
+    block = rtcp.ReportBlock(ssrc=7, last_sr=rtcp.middle(rtcp.ntp_timestamp(999.5)))
+    report = rtcp.build_compound([rtcp.ReceiverReport(ssrc=99, blocks=(block,))])
+    rig.network.control.append((0, ControlPacket(0, report, (PEER[0], 4001), age_s=0.15)))
+    rig.run(1)
+    rig.command(CloseLeg(leg=1))
+    assert rig.said(LegClosed)[0].stats.round_trip_ms == pytest.approx(350, abs=1)
+
+
+def test_a_report_tells_when_the_packets_left() -> None:
+    rig = Rig(wall_offset_s=1e9)
+    rig.leg()
+    while not rig.network.sent_control:
+        rig.pipeline.tick(rig.now_s, lambda: rig.now_s + 0.005)
+        rig.now_s += 0.02
+    report = rtcp.parse_compound(rig.network.sent_control[0][2])[0]
+    assert isinstance(report, rtcp.SenderReport)
+    left_s = 1000.0 + rig.network.sent_control[0][0] * 0.02 + 0.005
+    assert report.ntp_timestamp / 2**32 - rtcp.NTP_EPOCH_S == pytest.approx(1e9 + left_s, abs=0.0005)
+
+
 def test_a_live_leg_is_reported_every_ten_seconds() -> None:
     rig = Rig()
     rig.leg(1)

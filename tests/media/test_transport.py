@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from flexml.media import clock
+from flexml.media.control_ports import SELDOM
 from flexml.media.sockets import ROUNDS, UdpTransport
 from flexml.media.transport import Address, ControlPacket, FakeNetwork, Received
 from flexml.media.uring import LOOK_AGAIN, UringTransport
@@ -87,8 +89,30 @@ def test_rtcp_has_the_next_port(make: Make, peer: socket.socket) -> None:
     assert peer.recvfrom(100) == (b"report", (HERE, port + 1))
     peer.sendto(b"answer", (HERE, port + 1))
     received = transport.receive()
-    assert received.control == [ControlPacket(0, b"answer", address_of(peer))]
+    assert [packet._replace(age_s=0.0) for packet in received.control] == [
+        ControlPacket(0, b"answer", address_of(peer))
+    ]
     assert received.rows.size == 0
+    transport.close(0)
+
+
+def test_rtcp_is_looked_for_now_and_then_and_when_it_came_is_known(make: Make, peer: socket.socket) -> None:
+    transport, port = make(2), free_pair()
+    transport.open(0, HERE, port)
+    transport.receive()
+    begun_s = clock.now()
+    for number in range(ROUNDS + 1):
+        peer.sendto(bytes([number]), (HERE, port + 1))
+    sent_s = clock.now()
+    clock.sleep_until(sent_s + 0.05)
+    assert [packet for _ in range(SELDOM - 1) for packet in transport.receive().control] == []
+    looked_s = clock.now()
+    first = transport.receive().control
+    done_s = clock.now()
+    assert [packet.octets[0] for packet in first] == list(range(ROUNDS))
+    assert all(looked_s - sent_s - 0.01 <= packet.age_s <= done_s - begun_s + 0.01 for packet in first)
+    rest = [packet.octets[0] for _ in range(SELDOM) for packet in transport.receive().control]
+    assert rest == [ROUNDS]
     transport.close(0)
 
 
