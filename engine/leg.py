@@ -104,7 +104,6 @@ class Leg:
             try:
                 await self._bind()
             except LegRefused as error:
-                self._ports.doubt(self.port)
                 if self._said:  # the peer knows of the port by now
                     raise
                 log.warning("%s; trying another port", error)

@@ -1,8 +1,8 @@
 """RTP ports: pairs of an even port for RTP and the odd one above it for RTCP (RFC 3550 section 11).
 
 Ports are given out least recently used first, so that stray packets of a call that has ended do not reach the
-next one. The answer to an INVITE names the port before a worker binds it, so a pair is tried when it is given out for
-the first time, and passed over while another program has one of the two.
+next one. The answer to an INVITE names the port before a worker binds it, so a pair is tried when it is given out, and
+passed over while another program has one of the two.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 from .errors import MediaError
 
 TRIED: Final = 64
-"""Pairs that are looked at for one call at most: some 10 us each, for which everything else waits."""
+"""Pairs that are looked at for one call at most: some 20 us each, for which everything else waits."""
 
 
 class PortPool:
@@ -25,7 +25,6 @@ class PortPool:
         self._free = deque(range(first + first % 2, last, 2))
         self._range = f"{first} to {last}"
         self._address = address
-        self._tried: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._free)
@@ -34,8 +33,7 @@ class PortPool:
         """Take a port. Raises MediaError where none is left."""
         for _ in range(min(TRIED, len(self._free))):
             port = self._free.popleft()
-            if not self._address or port in self._tried or not is_taken(self._address, port):
-                self._tried.add(port)
+            if not self._address or not is_taken(self._address, port):
                 return port
             self._free.append(port)
         raise MediaError(f"no RTP port left in {self._range}")
@@ -43,10 +41,6 @@ class PortPool:
     def give_back(self, port: int) -> None:
         """Return a port that was taken."""
         self._free.append(port)
-
-    def doubt(self, port: int) -> None:
-        """It could not be bound: try it again before it is given out."""
-        self._tried.discard(port)
 
 
 def is_taken(address: str, port: int) -> bool:
