@@ -108,6 +108,8 @@ LAYERS = [
     ),
     ("engine.command_database",),
     ("engine.app", "engine.softphone", "engine.load"),
+    ("engine.http_side",),
+    ("engine.assembly",),
     ("engine.api", "engine.trunk_gate", "engine.admission"),
     ("engine.inbound", "engine.outbound"),
     ("engine.changes",),
