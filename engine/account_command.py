@@ -21,7 +21,7 @@ from .command_database import (
 )
 
 if TYPE_CHECKING:
-    from .db import Account, Did
+    from .records import Account, Did
 
 SHORTEST_PASSWORD: Final = 8
 LONGEST: Final = 255
@@ -48,8 +48,8 @@ def create(
 
     async def work(place: Place) -> tuple[Account, str]:
         from . import provisioning
-        from .db import Account
         from .password import hash_password
+        from .records import Account
         from .sid import new_sid
 
         password = given or provisioning.new_password()

@@ -18,10 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from . import provisioning
 from .announcement import announce, announced
-from .db import Account, CallRecord, Database, Did, call_row
+from .db import Database
 from .directory import Directory
 from .errors import DatabaseAway
 from .provisioning import NOTHING, Named
+from .records import Account, CallRecord, Did, call_row
 from .tables import account_table, call_table, did_table
 
 log = logging.getLogger("flexml.changes")

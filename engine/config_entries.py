@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .config import Config
-from .db import AccountEntry, DidEntry
 from .provisioning import Named
+from .records import AccountEntry, DidEntry
 
 
 def accounts(config: Config) -> list[AccountEntry]:

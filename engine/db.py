@@ -1,151 +1,30 @@
 """What outlives the process: accounts, numbers, calls and undelivered callbacks.
 
 SQLAlchemy 2 over an asynchronous driver, so that no query blocks the loop; nothing here is one database's own. Rows
-cross as frozen dataclasses whose fields are the columns. Times are Unix seconds, given by the caller.
+are those of `records`. Times are Unix seconds, given by the caller.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cache
-from typing import Any, Final, Literal, TypeVar
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from . import config_rows
 from .announcement import announce
-from .errors import ConfigError
 from .migrations import LOCK
-from .numbering import shown_formats
-from .password import hash_password, verify_password
-from .redact import storable_text
+from .records import Account, AccountEntry, Callback, CallbackState, CallRecord, Did, DidEntry, call_row, columns
 from .shared_writes import SharedWrites
-from .sid import new_sid
 from .sql import Sql
-from .tables import INDEXED_OCTETS, account_table, call_table, callback_table, did_table
+from .tables import account_table, call_table, callback_table, did_table
 
 PAGE: Final = 200
 """Rows that are read at once where all are wanted."""
 CLAIM: Final = 10
 """How many calls an engine takes at a time: what is due at once is shared by all."""
-LONGEST_NUMBER: Final = 255
-"""Characters that are kept of a number: peers may send thousands, which no index takes."""
-CallbackState = Literal["pending", "delivered", "failed"]
-
-
-# ---- what the configuration names ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AccountEntry:
-    """An account as the configuration file has it."""
-
-    login: str
-    password: str
-    name: str = ""
-    url: str | None = None
-    method: str = "POST"
-    error_handler: str = "basic"
-    fallback_url: str | None = None
-    caller_ids: tuple[str, ...] = ()
-    detector: str = ""
-    no_answer: str = "noanswer"
-    sms_route: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DidEntry:
-    """A number as the configuration file has it; `account` is a login."""
-
-    phonenumber: str
-    account: str
-    url: str | None = None
-    method: str = "POST"
-    status_callback_url: str | None = None
-    status_callback_method: str = "POST"
-    fallback_url: str | None = None
-
-
-# ---- rows ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Account:
-    """An account. `password_hash` is what `password.verify_password` takes."""
-
-    sid: str
-    login: str
-    password_hash: str = field(repr=False)
-    name: str = ""
-    url: str | None = None
-    method: str = "POST"
-    error_handler: str = "basic"
-    fallback_url: str | None = None
-    caller_ids: tuple[str, ...] = ()
-    detector: str = ""
-    no_answer: str = "noanswer"
-    """How that status is spelt to this account's applications: `noanswer`, or `no-answer` for old ones."""
-    sms_route: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Did:
-    """A phone number; `account` is the sid of its account."""
-
-    sid: str
-    phonenumber: str
-    account: str
-    url: str | None = None
-    method: str = "POST"
-    status_callback_url: str | None = None
-    status_callback_method: str = "POST"
-    fallback_url: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CallRecord:
-    """A call: scheduled, live or ended. `created` is when it was asked for, `due` when it is to be placed.
-
-    `duration_s` counts from the answer. `callback` is url, method and data of the status callback that is due if the
-    process dies before the call ends, `order` the order of a call that the engine places.
-    """
-
-    sid: str
-    account: str
-    direction: str
-    from_number: str
-    to_number: str
-    state: str
-    started: float
-    created: float = 0.0
-    due: float | None = None
-    answered: float | None = None
-    ended: float | None = None
-    status: str | None = None
-    duration_s: int = 0
-    callback: dict[str, Any] | None = None
-    order: dict[str, Any] | None = None
-    owner: str = ""
-    """The engine that it lives on, or ended on; nobody's while it waits."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Callback:
-    """A request that must reach the application; `sid` is its delivery id, the same over all attempts."""
-
-    sid: str
-    url: str
-    method: str
-    data: dict[str, Any]
-    created: float
-    state: CallbackState = "pending"
-    attempts: int = 0
-    error: str = ""
-
-
 Row = TypeVar("Row", Account, Did, CallRecord, Callback)
 
 
@@ -178,17 +57,7 @@ class Database(Sql):
         async with self.begin() as connection:
             if self.is_shared:  # engines that start at once would add the same
                 await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
-            for entry in accounts:
-                await _put(connection, account_table, await _account_row(connection, entry, now))
-            sids: dict[str, str] = {a.login: a.sid for a in await _select(connection, account_table, Account)}
-            problems = [
-                f"did {d.phonenumber}: there is no account {d.account!r}" for d in dids if d.account not in sids
-            ]
-            if problems:
-                raise ConfigError(problems)
-            for entry in dids:
-                await _put(connection, did_table, await _did_row(connection, entry, sids[entry.account]))
-            await _write_formats(connection)
+            await config_rows.sync(connection, accounts, dids, now)
             await announce(connection)
 
     async def load_accounts(self) -> list[Account]:
@@ -315,11 +184,11 @@ class Database(Sql):
 
     async def save_callback(self, callback: Callback) -> None:
         """Insert the callback, or update it where it is there already."""
-        await self._writes.put(callback_table, _columns(callback) | {"owner": self.owner})
+        await self._writes.put(callback_table, columns(callback) | {"owner": self.owner})
 
     async def add_callback(self, callback: Callback) -> bool:
         """Insert the callback; False, and nothing done, where there is one of that sid already."""
-        return await self._writes.add(callback_table, _columns(callback) | {"owner": self.owner})
+        return await self._writes.add(callback_table, columns(callback) | {"owner": self.owner})
 
     async def load_callbacks(self, state: CallbackState) -> list[Callback]:
         """Callbacks in that state, oldest first."""
@@ -332,90 +201,6 @@ class Database(Sql):
         where = sa.and_(callback_table.c.state == "pending", callback_table.c.owner == self.owner)
         async with self.begin() as connection:
             return await _select(connection, callback_table, Callback, where=where, order=callback_table.c.created)
-
-
-def call_row(call: CallRecord) -> dict[str, Any]:
-    """What is kept of a call: all of it, and what its order says once more, as lists are filtered by it."""
-    order = call.order or {}
-    return {
-        **_columns(call),
-        "from_number": storable_text(call.from_number)[:LONGEST_NUMBER],
-        "to_number": storable_text(call.to_number)[:LONGEST_NUMBER],
-        "url": order.get("url"),
-        "method": order.get("method", "POST"),
-        "status_callback_url": order.get("status_callback_url"),
-        "status_callback_method": order.get("status_callback_method", "POST"),
-        **_indexed(as_texts(order.get("attributes", {}))),
-    }
-
-
-def _indexed(attributes: Any) -> dict[str, Any]:
-    """The attributes in the column that indexes have, or in the other one where they are too long for that."""
-    is_long = len(json.dumps(attributes, ensure_ascii=False).encode()) > INDEXED_OCTETS
-    return {"attributes": None if is_long else attributes, "attributes_long": attributes if is_long else None}
-
-
-def _columns(row: CallRecord | Callback) -> dict[str, Any]:
-    """The row's fields as they are: `asdict` would copy all that is in them."""
-    return {name: getattr(row, name) for name in _names(type(row))}
-
-
-@cache
-def _names(kind: type[CallRecord | Callback]) -> tuple[str, ...]:
-    return tuple(one.name for one in fields(kind))
-
-
-def as_texts(value: Any) -> Any:
-    """An object with every value in it as text, as filters compare it, in every database alike; null stays null."""
-    if isinstance(value, dict):
-        return {storable_text(name): as_texts(part) for name, part in value.items()}
-    if value is None:
-        return None
-    if isinstance(value, str):
-        return storable_text(value)
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-async def _account_row(connection: AsyncConnection, entry: AccountEntry, now: float) -> dict[str, Any]:
-    """What to write for an entry: with the sid it has, and the hash it has while the password is the same."""
-    known = await _known(connection, account_table, account_table.c.login == entry.login)
-    said = asdict(entry) | {"caller_ids": list(entry.caller_ids)}
-    del said["password"]
-    row = _news(known, said)
-    if not known or not known["created"]:
-        row["created"] = now
-    if not known or not await asyncio.to_thread(verify_password, entry.password, known["password_hash"]):
-        row["password_hash"] = await asyncio.to_thread(hash_password, entry.password)
-    return row
-
-
-async def _did_row(connection: AsyncConnection, entry: DidEntry, account: str) -> dict[str, Any]:
-    """What to write for an entry of that account's, with the sid it has."""
-    known = await _known(connection, did_table, did_table.c.phonenumber == entry.phonenumber)
-    return _news(known, asdict(entry) | {"account": account})
-
-
-async def _known(
-    connection: AsyncConnection, table: sa.Table, where: sa.ColumnElement[bool]
-) -> Mapping[str, Any] | None:
-    found = (await connection.execute(sa.select(table).where(where))).mappings().first()
-    return None if found is None else dict(found)
-
-
-def _news(known: Mapping[str, Any] | None, said: dict[str, Any]) -> dict[str, Any]:
-    """What the configuration says that it had not said before."""
-    if known is None:
-        return said | {"sid": new_sid(), "configured": said}
-    before: dict[str, Any] = known["configured"] or {}
-    news = {name: value for name, value in said.items() if name not in before or before[name] != value}
-    return news | {"sid": known["sid"], "configured": said}
-
-
-async def _write_formats(connection: AsyncConnection) -> None:
-    """Keep how numbers are shown, of those that are new: so that lists can be filtered by it."""
-    new = sa.select(did_table.c.sid, did_table.c.phonenumber).where(did_table.c.international_format == "")
-    for sid, phonenumber in (await connection.execute(new)).all():
-        await connection.execute(sa.update(did_table).where(did_table.c.sid == sid).values(shown_formats(phonenumber)))
 
 
 async def _select(
@@ -438,10 +223,3 @@ async def _select(
     if lock:  # where the database has such locks; SQLite has one writer
         query = query.with_for_update(skip_locked=True)
     return [kind(**row) for row in (await connection.execute(query)).mappings()]
-
-
-async def _put(connection: AsyncConnection, table: sa.Table, row: dict[str, Any]) -> None:
-    """Update the row with that sid, else insert it: the form of upsert that every database has."""
-    updated = await connection.execute(sa.update(table).where(table.c.sid == row["sid"]).values(row))
-    if updated.rowcount == 0:
-        await connection.execute(sa.insert(table).values(row))

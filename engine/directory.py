@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .db import Account, Did
+from .records import Account, Did
 from .sip.address import normalise_number
 
 

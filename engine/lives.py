@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, cast
 
 from .call import Call
 from .course import Course
-from .db import Account, CallRecord, Database
+from .db import Database
 from .errors import SipError
 from .flexml import interpreter
 from .flexml.document import MAX_BYTES
@@ -27,6 +27,7 @@ from .flexml.verb import Method
 from .log import call_id
 from .outbox import Outbox
 from .outcome import Outcome
+from .records import Account, CallRecord
 from .registry import Registry
 from .sid import derived_sid
 from .sip.events import SipAgent

@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 
 from .call_services import Services
 from .changes import change_scheduled_call
-from .db import Account, CallRecord, Database
+from .db import Database
 from .dial import Destination
 from .directory import Directory, Route
 from .errors import DatabaseAway, ElsewhereError, OrderError
@@ -26,6 +26,7 @@ from .lives import LOST, Case, Lives, status_callback
 from .order import CallOrder
 from .outgoing import OutboundCall
 from .peers import Peers
+from .records import Account, CallRecord
 from .sid import new_sid
 from .sip.address import user_part
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
-from .db import Callback
 from .errors import FetchError
+from .records import Callback
 from .sid import new_sid
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .announcement import announce
 from .config_kinds import NUMBER
-from .db import Account, Did
 from .errors import ProvisioningError, TakenError
 from .numbering import shown_formats
+from .records import Account, Did
 from .tables import account_table, call_table, did_table, token_table
 
 LOGIN: Final = re.compile(r"[!-9;-~]{1,255}")

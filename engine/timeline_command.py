@@ -16,7 +16,8 @@ from rich.text import Text
 from .command_database import fail
 
 if TYPE_CHECKING:
-    from .db import CallRecord, Database
+    from .db import Database
+    from .records import CallRecord
     from .timeline import Entry
 
 DEFAULT_CONFIG: Final = Path("config/engine.toml")

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import sqlalchemy as sa
-from flexml.engine.db import AccountEntry, CallRecord, Database, call_row
+from flexml.engine.db import Database
 from flexml.engine.numbering import shown_formats
+from flexml.engine.records import AccountEntry, CallRecord, call_row
 from flexml.engine.sid import sid_at
 from flexml.engine.tables import account_table, call_table, did_table
 

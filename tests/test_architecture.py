@@ -157,7 +157,8 @@ LAYERS = [
     ("engine.migrations", "engine.sqlite_thread"),
     ("engine.config_checks", "engine.config_tables"),
     ("engine.config",),
-    ("engine.announcement",),
+    ("engine.announcement", "engine.config_rows"),
+    ("engine.records",),
     (
         "engine.config_kinds",
         "engine.metrics",

@@ -7,7 +7,7 @@ from typing import Any, Final
 from fastapi import APIRouter
 
 from ..changes import Changes
-from ..db import Account
+from ..records import Account
 from ..tables import account_table
 from .authentication import Authentication
 from .collection import Collection, Object, Reader, Row

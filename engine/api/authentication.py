@@ -18,9 +18,9 @@ from fastapi import Request
 from fastapi.openapi.models import HTTPBase
 from fastapi.security.base import SecurityBase
 
-from ..db import Account
 from ..directory import Directory
 from ..password import verify_password
+from ..records import Account
 from .problem import unauthenticated
 
 MOST: Final = 10_000

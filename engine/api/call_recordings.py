@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from pydantic import Field as Described
 
-from ..db import Account
+from ..records import Account
 from ..tables import recording_table
 from .authentication import Authentication
 from .call_collection import CALLS

@@ -12,10 +12,11 @@ from typing import Any, Final
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
-from ..db import Account, CallRecord, Database
+from ..db import Database
 from ..errors import ElsewhereError, OrderError
 from ..order import CallOrder
 from ..outbound import Outbound
+from ..records import Account, CallRecord
 from ..storage.base import canonical_sid
 from ..timeline import load_timeline
 from .authentication import Authentication

@@ -13,7 +13,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 from fastapi import Request
 
-from ..db import Account, Database
+from ..db import Database
+from ..records import Account
 from ..storage.base import canonical_sid
 from ..tokens import Token
 from .problem import bad_query, missing

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from ..db import Account
+from ..records import Account
 from ..tokens import Token
 from .collection import Collection, Reader, Selection, chosen
 from .description import FIELDS, LIST, NESTED, READING, WRITING, Listing, PathSid, a, body, errors

@@ -10,9 +10,10 @@ import pytest
 import sqlalchemy as sa
 from flexml.engine import provisioning
 from flexml.engine.changes import Changes
-from flexml.engine.db import Account, AccountEntry, Database, Did, DidEntry
+from flexml.engine.db import Database
 from flexml.engine.directory import Directory
 from flexml.engine.errors import ProvisioningError, TakenError
+from flexml.engine.records import Account, AccountEntry, Did, DidEntry
 from flexml.engine.sid import new_sid
 from flexml.engine.tables import announcement_table, call_table, did_table, token_table
 from flexml.engine.tokens import Tokens

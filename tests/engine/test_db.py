@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
-from flexml.engine.db import PAGE, AccountEntry, Callback, CallRecord, Database, DidEntry
+from flexml.engine.db import PAGE, Database
 from flexml.engine.errors import ConfigError
 from flexml.engine.password import hash_password, verify_password
+from flexml.engine.records import AccountEntry, Callback, CallRecord, DidEntry
 from flexml.engine.tables import account_table, did_table
 
 if TYPE_CHECKING:

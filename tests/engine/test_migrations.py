@@ -22,9 +22,10 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from flexml.engine.db import Callback, Database
+from flexml.engine.db import Database
 from flexml.engine.errors import DatabaseError
 from flexml.engine.migrations import HEAD, REVISIONS, alembic_config, default_differs
+from flexml.engine.records import Callback
 from flexml.engine.tables import metadata
 from sqlalchemy.ext.asyncio import create_async_engine
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import web
-from flexml.engine.db import Callback, Database
+from flexml.engine.db import Database
 from flexml.engine.errors import FetchError
 from flexml.engine.flexml.fetch import Fetched
 from flexml.engine.outbox import Backoff, Outbox
+from flexml.engine.records import Callback
 from flexml.engine.webhook import Webhook
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 from flexml.engine import peers as peers_module
-from flexml.engine.db import Callback, CallRecord, Database
+from flexml.engine.db import Database
 from flexml.engine.errors import DatabaseError
 from flexml.engine.peers import LEASE_S, Peers
+from flexml.engine.records import Callback, CallRecord
 
 from ..postgresql import PostgresqlServer
 

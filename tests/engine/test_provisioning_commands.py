@@ -16,8 +16,9 @@ from flexml.engine.announcement import announced
 from flexml.engine.config_entries import accounts as configured_accounts
 from flexml.engine.config_entries import dids as configured_dids
 from flexml.engine.config_file import load
-from flexml.engine.db import Account, Database
+from flexml.engine.db import Database
 from flexml.engine.password import verify_password
+from flexml.engine.records import Account
 from flexml.engine.token_command import tokens
 from flexml.engine.tokens import Tokens
 from typer.testing import CliRunner

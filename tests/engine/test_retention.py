@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
-from flexml.engine.db import Callback, CallRecord, Database
+from flexml.engine.db import Database
 from flexml.engine.recording_log import KeptRecording, RecordingLog
+from flexml.engine.records import Callback, CallRecord
 from flexml.engine.retention import DAY_S, EVERY_S, Purged, keep, purge
 from flexml.engine.tables import recording_table, timeline_table
 from sqlalchemy.ext.asyncio import AsyncConnection

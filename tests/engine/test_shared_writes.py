@@ -11,8 +11,9 @@ from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
-from flexml.engine.db import Callback, CallRecord, Database, call_row
+from flexml.engine.db import Database
 from flexml.engine.errors import DatabaseAway
+from flexml.engine.records import Callback, CallRecord, call_row
 from flexml.engine.shared_writes import MOST, SharedWrites
 from flexml.engine.tables import call_table, callback_table
 from sqlalchemy import event

@@ -24,10 +24,11 @@ from flexml.engine.api.query.conditions import compile_filter
 from flexml.engine.api.query.fields import TEXTS
 from flexml.engine.api.query.paging import Order, Page
 from flexml.engine.api.query.rows import Rows
-from flexml.engine.db import CallRecord, Database
+from flexml.engine.db import Database
 from flexml.engine.errors import ConfigError, DatabaseAway, DatabaseError
 from flexml.engine.flexml.fetch import Fetched
 from flexml.engine.outbox import Outbox
+from flexml.engine.records import CallRecord
 from flexml.engine.tables import call_table
 from flexml.engine.timeline import Pace, Timeline, load_timeline
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg as postgresql_dialect

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from flexml.engine.cli import add_timeline, app
-from flexml.engine.db import CallRecord, Database
+from flexml.engine.db import Database
+from flexml.engine.records import CallRecord
 from flexml.engine.timeline import Entry, Timeline
 from flexml.engine.timeline_command import UnknownCallError, find, lines
 from typer.testing import CliRunner

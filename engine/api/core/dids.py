@@ -12,8 +12,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from ...changes import Changes
-from ...db import Did
 from ...errors import ProvisioningError, TakenError
+from ...records import Did
 from ...sid import new_sid
 from ...storage.base import canonical_sid
 from ...tables import did_table

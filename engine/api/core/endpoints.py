@@ -16,10 +16,10 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from ...changes import Changes
-from ...db import Account
 from ...errors import ProvisioningError, TakenError
 from ...password import hash_password
 from ...provisioning import new_login, new_password
+from ...records import Account
 from ...sid import new_sid
 from ...storage.local import LocalStorage
 from ...tables import account_table, container_table

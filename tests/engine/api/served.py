@@ -29,12 +29,13 @@ from flexml.engine.api.core.whoami import whoami_router
 from flexml.engine.api.dids import dids_router
 from flexml.engine.api.server import Health, create_app, run
 from flexml.engine.changes import Changes
-from flexml.engine.db import AccountEntry, Database, DidEntry
+from flexml.engine.db import Database
 from flexml.engine.directory import Directory
 from flexml.engine.lives import Lives
 from flexml.engine.outbound import Outbound
 from flexml.engine.outbox import Outbox
 from flexml.engine.provisioning import Named
+from flexml.engine.records import AccountEntry, DidEntry
 from flexml.engine.registry import Registry
 from flexml.engine.storage.local import LocalStorage
 from flexml.engine.timeline import Timeline

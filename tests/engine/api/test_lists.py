@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from flexml.engine.db import CallRecord, DidEntry
+from flexml.engine.records import CallRecord, DidEntry
 
 from ...conftest import NewDatabase
 from .served import ACCOUNTS, DIDS, NOW, Reply, Served, serving
