@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import compress
 from operator import not_
 from pathlib import Path
@@ -26,9 +26,10 @@ import msgspec
 from .errors import PromptError, StorageError
 from .recording import Recorded, RecordingRequest, TranscriptionRequest
 from .recording_log import KeptRecording
+from .recording_plan import Plan, Recording, kept_of, pack, uploading, wanted
 from .sid import derived_sid, new_sid
 from .spool import SpoolFolder
-from .storage.base import MIME_TYPES, Storage, StoredFile, Wanted
+from .storage.base import MIME_TYPES, Storage, StoredFile
 from .uploads import Upload, Uploads
 from .workers import Workers
 
@@ -41,13 +42,6 @@ ENCODE_TIMEOUT_S: Final = 1800.0
 """A day of audio takes some minutes to encode."""
 UPLOAD_WAIT_S: Final = 30.0
 """How long a call waits for a cloud, at most: while it is not refused, nor has failed."""
-CREDENTIALS: Final = frozenset(
-    {
-        "aws_access_key", "aws_secret_key", "gcp_access_token", "gcp_refresh_token", "gcp_client_id",
-        "gcp_client_secret", "azure_account_key", "azure_sas_token",
-    }
-)  # fmt: skip
-"""What is forgotten once nothing is to be uploaded any more."""
 
 
 class Callbacks(Protocol):
@@ -81,50 +75,6 @@ class Log(Protocol):
     async def put(self, kept: KeptRecording) -> None:
         """Write down what became of a recording, in place of what was written of it before."""
         ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """What the sidecar holds. `outcome` is there once the recording is encoded; `facts` are the call's request data."""
-
-    sid: str
-    call_sid: str
-    account: str
-    request: RecordingRequest
-    file: StoredFile
-    facts: dict[str, Any]
-    outcome: Recorded | None = None
-
-    @property
-    def channels(self) -> int:
-        """How many the spool has."""
-        return 2 if self.request.channels == "dual" and self.request.direction == "any" else 1
-
-    @property
-    def to_upload(self) -> bool:
-        """True from when the content is there until its upload is over."""
-        return bool(self.request.external) and self.outcome is not None and self.outcome.status == "completed"
-
-    def failed(self, error: str) -> Plan:
-        """The plan of a recording that has failed, without the credentials that it no longer needs."""
-        external = {name: value for name, value in self.request.external.items() if name not in CREDENTIALS}
-        sid = self.sid if external else ""
-        outcome = Recorded(status="failed", sid=sid, error=error)
-        return replace(self, outcome=outcome, request=replace(self.request, external=external))
-
-
-class Recording:
-    """A recording under way; its samples go to the file `path`."""
-
-    def __init__(self, plan: Plan, path: str) -> None:
-        self.plan = plan
-        self.path = path
-        self.finishing: asyncio.Task[Recorded] | None = None
-
-    @property
-    def sid(self) -> str:
-        """The sid of the recording, not that of its file."""
-        return self.plan.sid
 
 
 class Recordings:
@@ -185,22 +135,22 @@ class Recordings:
             await self._spool_for(plan)
         except StorageError as error:
             outcome = Recorded(status="failed", error=str(error))
-            await self._keep(_kept(sid, call_sid, account_sid, request, outcome))
+            await self._keep(kept_of(sid, call_sid, account_sid, request, outcome))
             await self._call_back(sid, request, facts, outcome)
             raise
         return Recording(plan, str(self._spool.samples(sid)))
 
     async def _reserve(self, account_sid: str, request: RecordingRequest, sid: str) -> StoredFile:
-        wanted = _wanted(request, sid)
+        asked = wanted(request, sid)
         if not request.external:
-            return await self._storage.reserve(account_sid, wanted)
+            return await self._storage.reserve(account_sid, asked)
         if self._uploads is None:
             raise StorageError("there is nothing that could upload a recording")
-        mime = MIME_TYPES[wanted.format]
-        return StoredFile(sid=sid, container="", account=account_sid, name=wanted.name, format=wanted.format, mime=mime)
+        mime = MIME_TYPES[asked.format]
+        return StoredFile(sid=sid, container="", account=account_sid, name=asked.name, format=asked.format, mime=mime)
 
     async def _spool_for(self, plan: Plan) -> None:
-        creating = asyncio.ensure_future(asyncio.to_thread(self._spool.create, plan.sid, _pack(plan)))
+        creating = asyncio.ensure_future(asyncio.to_thread(self._spool.create, plan.sid, pack(plan)))
         try:
             await asyncio.shield(creating)
         except asyncio.CancelledError:  # nobody records any more, and nobody would finish it
@@ -271,7 +221,7 @@ class Recordings:
         """Tell what became of it, and clean up."""
         outcome = plan.outcome or Recorded(status="failed")
         try:
-            await self._keep(_kept(plan.sid, plan.call_sid, plan.account, plan.request, outcome))
+            await self._keep(kept_of(plan.sid, plan.call_sid, plan.account, plan.request, outcome))
             await self._call_back(plan.sid, plan.request, plan.facts, outcome)
             await self._transcribe(plan, outcome)
             clean_up = self._spool.give_up if outcome.status == "failed" else self._spool.remove
@@ -300,11 +250,11 @@ class Recordings:
                 failed.set_result(error)
 
         try:
-            await self._keep(_uploading(plan))
+            await self._keep(uploading(plan))
             problem = await self._uploads.put(self._upload(plan), tell)
             if problem:
                 plan = plan.failed(problem)
-                await asyncio.to_thread(self._spool.write_down, plan.sid, _pack(plan))
+                await asyncio.to_thread(self._spool.write_down, plan.sid, pack(plan))
         except Exception as failure:
             return _left(plan, failure)
         return await self._concluded(plan)
@@ -328,7 +278,7 @@ class Recordings:
             plan = await self._encode(plan)
         except (PromptError, StorageError) as failure:
             plan = plan.failed(str(failure))
-        await asyncio.to_thread(self._spool.write_down, plan.sid, _pack(plan))
+        await asyncio.to_thread(self._spool.write_down, plan.sid, pack(plan))
         return plan
 
     async def _encode(self, plan: Plan) -> Plan:
@@ -368,7 +318,7 @@ class Recordings:
             await self._storage.put(plan.file, self._spool.content(plan.sid))
         except StorageError as error:
             plan = plan.failed(str(error))
-            await asyncio.to_thread(self._spool.write_down, plan.sid, _pack(plan))
+            await asyncio.to_thread(self._spool.write_down, plan.sid, pack(plan))
         return plan
 
     async def _transcribe(self, plan: Plan, outcome: Recorded) -> None:
@@ -397,51 +347,6 @@ class Recordings:
             await self._callbacks.put(request.status_callback_url, method, data, sid=derived_sid(sid, "status"))
 
 
-def _wanted(request: RecordingRequest, sid: str) -> Wanted:
-    return Wanted(
-        name=f"{sid}.{request.file_format}",
-        format=request.file_format,
-        file_sid=request.file_sid,
-        container_sid=request.container_sid,
-        append=request.file_mode == "append",
-        string_key_1=request.string_key_1,
-        string_key_2=request.string_key_2,
-        integer_key_1=request.integer_key_1,
-        integer_key_2=request.integer_key_2,
-        lifecycle_action=request.lifecycle_action,
-        lifecycle_ttl=request.lifecycle_ttl,
-    )
-
-
-def _kept(
-    sid: str, call_sid: str, account: str, request: RecordingRequest, outcome: Recorded
-) -> KeptRecording:  # fmt: skip
-    in_storage = outcome.status == "completed" and not request.external
-    return KeptRecording(
-        sid=sid,
-        call=call_sid,
-        account=account,
-        recording_sid=outcome.sid,
-        file=outcome.sid if in_storage else "",
-        url=outcome.url,
-        format=request.file_format,
-        duration_s=outcome.duration_s,
-        status=outcome.status,
-        error=outcome.error,
-    )
-
-
-def _uploading(plan: Plan) -> KeptRecording:
-    """As it is until its cloud has it, or it is given up; where it is to lie is no secret."""
-    assert plan.outcome is not None  # there is a content, so it has been encoded
-    return replace(_kept(plan.sid, plan.call_sid, plan.account, plan.request, plan.outcome), status="uploading")
-
-
 def _left(plan: Plan, failure: Exception) -> Recorded:
     log.error("recording %s is left for the next start", plan.sid, exc_info=failure)
     return Recorded(status="failed", error=str(failure))
-
-
-def _pack(plan: Plan) -> bytes:
-    """As JSON, whatever an application put into the facts."""
-    return msgspec.json.encode(plan, enc_hook=str)

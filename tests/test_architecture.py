@@ -143,6 +143,7 @@ LAYERS = [
         "engine.provisioning",
         "engine.config_entries",
         "engine.recordings",
+        "engine.recording_plan",
         "engine.tokens",
         "engine.uploads",
         "engine.trunk_upkeep",

@@ -22,7 +22,8 @@ from flexml.engine.db import Database
 from flexml.engine.errors import StorageError
 from flexml.engine.recording import Recorded, RecordingRequest
 from flexml.engine.recording_log import RecordingLog
-from flexml.engine.recordings import Recording, Recordings
+from flexml.engine.recording_plan import Recording
+from flexml.engine.recordings import Recordings
 from flexml.engine.storage.base import StoredFile, Wanted
 from flexml.engine.storage.local import LocalStorage
 from flexml.engine.tables import recording_table
