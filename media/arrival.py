@@ -88,3 +88,7 @@ class Arrival:
             used += np.where(young | (np.abs(way) > JUMP), way, np.sign(way))
             self._used[rows], self._goal[rows] = used, goal
         return np.maximum(used - moved, 0)
+
+    def delay(self, rows: Indices) -> Integers:
+        """Return what `step` has last returned of each of `rows`, and let no time pass."""
+        return np.maximum(self._used[rows] - self._moved[rows], 0)

@@ -64,6 +64,7 @@ class JitterBuffer:
         self._width: Integers = np.zeros(capacity, np.int64)  # octets a sample; 0 while closed
         self._units: Integers = np.ones(capacity, np.int64)  # of the RTP timestamp, a sample
         self._target: Integers = np.zeros(capacity, np.int64)  # samples the first packet waits
+        self._excused: Integers = np.zeros(capacity, np.int64)  # RTP timestamp up to which audio need not be there
         self._table: Integers = np.zeros((capacity, 8), np.int64)
         self._records: NDArray[Any] = elements(self._table)
         self._step: Integers = np.tile(_STEP, (capacity, 1))  # as tables, added in a tenth of the time
@@ -112,6 +113,11 @@ class JitterBuffer:
             if rest is not None:
                 self._push_round(rest, now_tick, early)
 
+    def excuse(self, rows: Indices) -> None:
+        """On `rows` something else has come in place of audio: what is missing up to there is no loss."""
+        ahead = self._headroom.arrival.delay(rows) + FRAME_SAMPLES
+        self._excused[rows] = (self._play[rows] + ahead * self._units[rows]) % TIMESTAMP_MODULUS
+
     def pull(self, rows: Indices, ahead: int = 0) -> tuple[Octets, Flags]:
         """Return what `draw` does, but for the last of it."""
         return self.draw(rows, ahead)[:2]
@@ -156,6 +162,8 @@ class JitterBuffer:
         have[short] = filled = self._ring.flags(at[short])
         came = np.count_nonzero(filled, axis=1)
         heard = (now[short, _LEAD] <= 0) & (now[short, _QUIET] < QUIET_TICKS)
+        excused = timestamp_gap(self._excused[rows[short]], now[short, _PLAY])
+        heard &= (excused <= 0) | (excused > RING * self._units[rows[short]])
         self.concealed[rows[short]] += np.where(heard, FRAME_SAMPLES - came, 0)
         self.begun[rows[short[came > 0]]] = True
 
@@ -240,7 +248,7 @@ class JitterBuffer:
         target = int(self._target[row])
         self._ssrc[row] = ssrc
         self._lead[row] = target
-        self._play[row] = (timestamp - target * int(self._units[row])) % TIMESTAMP_MODULUS
+        self._play[row] = self._excused[row] = (timestamp - target * int(self._units[row])) % TIMESTAMP_MODULUS
         self._headroom.open(row, target, now_tick)
 
     def _forget(self, row: int) -> None:

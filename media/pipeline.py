@@ -188,6 +188,7 @@ class Pipeline:
             return
         stages.receiver.push(batch.where(audio), self._tick, early)
         events = batch.where(batch.payload_type == legs.event_type[batch.rows])
+        stages.receiver.excuse(events.rows)
         for row, digit in stages.event_receiver.push(events):
             legs.digits[row] += 1
             stages.tones.mute(row)

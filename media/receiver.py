@@ -121,6 +121,12 @@ class Receiver:
         for buffer in (self._narrow, self._broad):
             buffer.hasten(row, wanted=wanted)
 
+    def excuse(self, rows: Indices) -> None:
+        """Telephone events have come in place of audio on `rows`: what is missing of that is not counted as made up."""
+        self._narrow.excuse(rows)
+        if self._broad_rows:
+            self._broad.excuse(rows)
+
     def push(self, batch: RtpBatch, now_tick: int, early: int = 0) -> None:
         """Take audio packets; those that cannot be the row's codec are counted as malformed.
 

@@ -331,6 +331,27 @@ def test_digits_go_out_as_events_in_the_stream_and_are_heard_by_the_other_side(t
     assert (stats.digits_received, stats.lost, stats.invalid, stats.packets_received) == (3, 0, 0, 60)
 
 
+@pytest.mark.parametrize("codec", ["PCMU", "G722"])
+def test_keys_in_place_of_audio_are_no_loss_but_what_is_missing_beside_them_is(codec: str) -> None:
+    sender = Rig()
+    sender.leg(telephone_event=101, codec=codec)
+    sender.run(20)
+    sender.command(SendDigits(leg=1, job=2, digits="1"))
+    sender.run(60)
+    keys = [tick for tick, _, octets in sender.network.sent if octets[1] & 0x7F == 101]
+    assert len(keys) > 5
+    for missing, concealed_ms in (range(0), 0), (range(keys[0] - 8, keys[0] - 6), 40), (range(70, 72), 40):
+        receiver = Rig()
+        receiver.leg(telephone_event=101, codec=codec)
+        for tick, _, octets in sender.network.sent:
+            if tick not in missing:
+                receiver.network.arrive(tick, 0, octets)
+        receiver.run(80)
+        receiver.command(CloseLeg(leg=1))
+        stats = receiver.said(LegClosed)[0].stats
+        assert (stats.digits_received, stats.concealed_ms) == (1, concealed_ms)
+
+
 @pytest.mark.parametrize(("negotiated", "mode"), [(None, "auto"), (101, "inband")])
 def test_digits_in_band_are_tones_in_place_of_what_plays(negotiated: int | None, mode: Any) -> None:
     rig = Rig()
