@@ -22,32 +22,32 @@ SEQUENCE_MODULUS: Final = 1 << 16
 
 _NONE: Final = -1
 
-_SSRC, _HIGHEST, _RECEIVED, _TIMESTAMP = range(4)
-_CLOCK, _JITTER, _ARRIVAL, _ = range(4)
-"""The columns of two tables: of what every packet changes, a row is read and written at once."""
+_SSRC, _HIGHEST, _RECEIVED, _TIMESTAMP, _CLOCK, _JITTER, _ARRIVAL = range(7)
+_WIDTH: Final = 8
+"""The columns of the table of what every packet changes: a row is read and written at once. Those from _CLOCK on are
+float64 in the same memory."""
 
 
 class Reception:
     """Statistics of the source on each row."""
 
     def __init__(self, capacity: int) -> None:
-        self._table: Integers = np.zeros((capacity, 4), np.int64)
-        self._times = np.zeros((capacity, 4), np.float64)
-        self._records: NDArray[Any] = elements(self._table)
-        self._timings: NDArray[Any] = elements(self._times)
-        self._clock_hz = self._times[:, _CLOCK]  # 0 while closed
-        self._ssrc: Integers = self._table[:, _SSRC]
+        table: Integers = np.zeros((capacity, _WIDTH), np.int64)
+        times = table.view(np.float64)
+        self._records: NDArray[Any] = elements(table)
+        self._clock_hz = times[:, _CLOCK]  # 0 while closed
+        self._ssrc: Integers = table[:, _SSRC]
         self._ssrc[:] = _NONE
         self._base: Integers = np.zeros(capacity, np.int64)  # first sequence number
-        self._highest: Integers = self._table[:, _HIGHEST]  # sequence number, extended by cycles
+        self._highest: Integers = table[:, _HIGHEST]  # sequence number, extended by cycles
         self._bad: Integers = np.full(capacity, _NONE, np.int64)  # what would follow one far off
-        self._received: Integers = self._table[:, _RECEIVED]  # packets of the present source
+        self._received: Integers = table[:, _RECEIVED]  # packets of the present source
         self._lost_before: Integers = np.zeros(capacity, np.int64)  # packets of the sources before
         self._expected_prior: Integers = np.zeros(capacity, np.int64)  # at the last report
         self._received_prior: Integers = np.zeros(capacity, np.int64)
-        self._jitter = self._times[:, _JITTER]  # RTP ticks
-        self._timestamp: Integers = self._table[:, _TIMESTAMP]  # of the last packet
-        self._arrival = self._times[:, _ARRIVAL]  # seconds, of the last packet
+        self._jitter = times[:, _JITTER]  # RTP ticks
+        self._timestamp: Integers = table[:, _TIMESTAMP]  # of the last packet
+        self._arrival = times[:, _ARRIVAL]  # seconds, of the last packet
 
     def open(self, row: int, clock_hz: int, *, lost: int = 0) -> None:
         """Count on `row` anew, for timestamps of `clock_hz`, on top of `lost` packets before."""
@@ -111,7 +111,7 @@ class Reception:
         """
         rows = batch.rows
         records = self._records.take(rows)
-        now = records.view(np.int64).reshape(rows.size, 4)
+        now = records.view(np.int64).reshape(rows.size, _WIDTH)
         gap = (batch.timestamp - now[:, _TIMESTAMP]) & (TIMESTAMP_MODULUS - 1)
         follows = (batch.ssrc == now[:, _SSRC]) & (batch.sequence == (now[:, _HIGHEST] + 1) & (SEQUENCE_MODULUS - 1))
         follows &= (gap > 0) & (gap < TIMESTAMP_MODULUS // 2)
@@ -119,17 +119,15 @@ class Reception:
         if not every(follows):
             rest, batch = batch.where(~follows), batch.where(follows)
             rows, records, gap = batch.rows, records[follows], gap[follows]
-            now = records.view(np.int64).reshape(rows.size, 4)
+            now = records.view(np.int64).reshape(rows.size, _WIDTH)
         now[:, _HIGHEST] += 1
         now[:, _RECEIVED] += 1
         now[:, _TIMESTAMP] = batch.timestamp
-        self._records[rows] = records
-        timings = self._timings.take(rows)
-        times = timings.view(np.float64).reshape(rows.size, 4)
+        times = now.view(np.float64)
         deviation = np.abs((now_s - times[:, _ARRIVAL]) * times[:, _CLOCK] - gap)
         times[:, _JITTER] += (deviation - times[:, _JITTER]) / 16
         times[:, _ARRIVAL] = now_s
-        self._timings[rows] = timings
+        self._records[rows] = records
         return rest
 
     def _push_round(self, batch: RtpBatch, now_s: float) -> None:
