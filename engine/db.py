@@ -25,6 +25,7 @@ PAGE: Final = 200
 """Rows that are read at once where all are wanted."""
 CLAIM: Final = 10
 """How many calls an engine takes at a time: what is due at once is shared by all."""
+
 Row = TypeVar("Row", Account, Did, CallRecord, Callback)
 
 

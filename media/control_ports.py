@@ -13,13 +13,10 @@ from typing import Final
 
 from . import clock
 from .rtp import MAX_PACKET
-from .transport import Address, ControlPacket
+from .transport import ROUNDS, Address, ControlPacket
 
 SELDOM: Final = 10
 """Of so many looks one is taken: 0.2 s."""
-
-ROUNDS: Final = 4
-"""Packets taken from one socket at a look at most; a flood is left in the kernel."""
 
 LONGEST_WAIT_S: Final = 2.0
 """What waited longer by its stamp was stamped by a clock that has been set since."""

@@ -22,13 +22,10 @@ from numpy.typing import NDArray
 
 from .control_ports import ControlPorts
 from .rtp import MAX_PACKET
-from .transport import Address, Packets, Received
+from .transport import ROUNDS, Address, Packets, Received
 
 Indices = NDArray[np.intp]
 Lengths = NDArray[np.int32]
-
-ROUNDS: Final = 4
-"""Packets taken from one socket in one tick at most: a burst is caught up with, a flood is left in the kernel."""
 
 SOCKET_BUFFER: Final = 1 << 17
 """Octets; some 150 packets of 20 ms as the kernel counts them, 3 s that a worker may be late without loss."""

@@ -17,6 +17,9 @@ from .rtp import MAX_PACKET
 Address = tuple[str, int]
 Packets = NDArray[np.uint8]
 
+ROUNDS: Final = 4
+"""Packets taken from one socket at a look at most: a burst is caught up with, a flood is left in the kernel."""
+
 
 class ControlPacket(NamedTuple):
     """A packet that came on an RTCP port."""

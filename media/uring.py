@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from .ring import QUIET, RECEIVE, SEND, Ring, address, addresses
 from .rows import every
 from .rtp import MAX_PACKET
-from .sockets import ROUNDS, UdpTransport
-from .transport import Address, Packets, Received
+from .sockets import UdpTransport
+from .transport import ROUNDS, Address, Packets, Received
 
 Indices = NDArray[np.intp]
 Lengths = NDArray[np.int32]
 
 LOOK_AGAIN: Final = 8
 BLOCK: Final = 512
-"""As many sockets are asked in vain in the time of some 50 microseconds that it takes to ask at all."""
+"""So many rows in a row are looked at in the same tick: to ask at all costs as much as to ask many of them in vain."""
 
 
 class UringTransport(UdpTransport):
@@ -52,7 +52,6 @@ class UringTransport(UdpTransport):
         self._addresses[:capacity] = self._places[self._first_slot : self._first_slot + capacity]
         requests["operation"][capacity : 2 * capacity] = SEND
         requests["flags"][capacity : 2 * capacity] = QUIET
-        self._numbers: NDArray[np.uint64] = np.arange(capacity, dtype=np.uint64)
         self._sent: Indices | None = None  # rows that were last sent from, the same array as long as they are the same,
         self._sent_places: Indices = self._ringed_rows  # their requests,
         self._sent_from: tuple[int, int] = 0, 0  # and the address and length of the packets in these
@@ -103,7 +102,7 @@ class UringTransport(UdpTransport):
         start, length = address(packets), packets.shape[1]
         if (start, length) != self._sent_from:
             self._sent_from = start, length
-            self._addresses[self._sent_places] = self._numbers[: rows.size] * np.uint64(length) + np.uint64(start)
+            self._addresses[self._sent_places] = addresses(packets)
             self._lengths[self._sent_places] = length
         self._ring.submit(self._sent_places)  # what fails is lost, like a packet on the way
 

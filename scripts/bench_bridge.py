@@ -35,10 +35,11 @@ from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
-from bench_media import DISCARD_PORT, HERE, SO_TIMESTAMPNS, TICK_S, TIMESPEC
+from bench_media import DISCARD_PORT, HERE, TICK_S
 from flexml.engine.load.processes import cpu_s, steal_s
 from flexml.media import channel, rtp
 from flexml.media.channel import Channel
+from flexml.media.control_ports import STAMP, STAMP_OPTION
 from flexml.media.protocol import (
     Beat,
     CommandFailed,
@@ -93,7 +94,7 @@ class Peers:
         heapq.heapify(self._due)
         for _ in range(count):
             end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            end.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+            end.setsockopt(socket.SOL_SOCKET, STAMP_OPTION, 1)
             end.setblocking(False)
             end.bind((HERE, 0))
             self._sockets.append(end)
@@ -116,7 +117,7 @@ class Peers:
         """Take packets that come within `wait_s`."""
         for descriptor, _ in self._poll.poll(wait_s, len(self._sockets)):
             octets, ancillary, _, _ = self._ends[descriptor].recvmsg(200, 64)
-            seconds, nanoseconds = TIMESPEC.unpack(ancillary[0][2])
+            seconds, nanoseconds = STAMP.unpack(ancillary[0][2])
             said, last = octets[rtp.HEADER : -1], octets[-1:]
             left_s = self._left.pop(said, None) if last in (NEGATIVE_ZERO, POSITIVE_ZERO) else None
             if left_s is None:

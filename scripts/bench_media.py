@@ -28,6 +28,7 @@ import numpy as np
 from flexml.engine.load.processes import cpu_s, steal_s
 from flexml.media import channel
 from flexml.media.channel import Channel
+from flexml.media.control_ports import STAMP, STAMP_OPTION
 from flexml.media.protocol import (
     Beat,
     CloseLeg,
@@ -42,8 +43,6 @@ from flexml.media.protocol import (
 HERE: Final = "127.0.0.1"
 FIRST_PORT: Final = 21_000
 DISCARD_PORT: Final = 9
-SO_TIMESTAMPNS: Final = 35
-TIMESPEC: Final = struct.Struct("@qq")
 TICK_S: Final = 0.020
 SETTLE_S: Final = 2.0
 
@@ -62,7 +61,7 @@ class Meter:
         self._number: int = 0  # of the next packet
         for call in range(calls):
             end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            end.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+            end.setsockopt(socket.SOL_SOCKET, STAMP_OPTION, 1)
             end.setblocking(False)
             end.bind((HERE, 0))
             self.sockets.append(end)
@@ -78,7 +77,7 @@ class Meter:
         for descriptor, _ in self._poll.poll(wait_s, len(self.sockets)):
             call = self._call[descriptor]
             octets, ancillary, _, _ = self.sockets[call].recvmsg(200, 64)
-            seconds, nanoseconds = TIMESPEC.unpack(ancillary[0][2])
+            seconds, nanoseconds = STAMP.unpack(ancillary[0][2])
             came_s = seconds + nanoseconds / 1e9
             if came_s >= self._since_s:
                 self.stamps[call].append(came_s)

@@ -16,8 +16,9 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from bench_media import HERE, SO_TIMESTAMPNS, TICK_S, TIMESPEC
+from bench_media import HERE, TICK_S
 from flexml.codecs.g711 import encode_ulaw
+from flexml.media.control_ports import STAMP, STAMP_OPTION
 
 EVERY_S: Final = 2.0
 SPEAKS_S: Final = 0.6
@@ -104,7 +105,7 @@ class Voices:
             octets, ancillary, _, _ = self._ends[descriptor].recvmsg(200, 64)
             voice = self._whose.get(octets[HEADER + DIGITS :])
             if voice is not None:
-                seconds, nanoseconds = TIMESPEC.unpack(ancillary[0][2])
+                seconds, nanoseconds = STAMP.unpack(ancillary[0][2])
                 self.came[voice][_number(octets[HEADER : HEADER + DIGITS])] = seconds + nanoseconds / 1e9
 
 
@@ -128,7 +129,7 @@ def _number(digits: bytes) -> int:
 
 def _stamping_socket() -> socket.socket:
     end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    end.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    end.setsockopt(socket.SOL_SOCKET, STAMP_OPTION, 1)
     end.setblocking(False)
     end.bind((HERE, 0))
     return end

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from flexml.media import clock
 from flexml.media.control_ports import SELDOM
-from flexml.media.sockets import ROUNDS, UdpTransport
-from flexml.media.transport import Address, ControlPacket, FakeNetwork, Received
+from flexml.media.sockets import UdpTransport
+from flexml.media.transport import ROUNDS, Address, ControlPacket, FakeNetwork, Received
 from flexml.media.uring import LOOK_AGAIN, UringTransport
 
 HERE = "127.0.0.1"
