@@ -5,10 +5,14 @@ from __future__ import annotations
 import itertools
 import re
 from types import TracebackType
+from typing import Final
 
 from raw_peer import RawPeer, plain_sdp
 from rtp_endpoint import RtpEndpoint
 from sipp import Message
+
+# One count for all parties: to PJSIP a branch names a transaction whoever has sent it, for 32 s after its end.
+_branches: Final = itertools.count(1)
 
 
 class Answering:
@@ -74,7 +78,7 @@ class Answering:
         assert me is not None
         lines = [
             f"{method} {contact[1]} SIP/2.0",
-            f"Via: SIP/2.0/UDP 127.0.0.1:{self._peer.port};branch=z9hG4bK-answering-{next(self._cseq)}-{id(self)}",
+            f"Via: SIP/2.0/UDP 127.0.0.1:{self._peer.port};branch=z9hG4bK-answering-{next(_branches)}",
             f"From: {me[1]}",
             f"To: {self.invite.header('From')}",
             f"Call-ID: {self.invite.header('Call-ID')}",
