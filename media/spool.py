@@ -5,22 +5,20 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from .protocol import RecordingFinished
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """What the writer is asked: append `octets` to `path`, and close it where `finished` is given.
 
     Before that it is made `least` octets long, and a multiple of `grain`.
     """
 
     path: str
-    octets: bytes = b""
+    octets: bytes | memoryview = b""
     finished: RecordingFinished | None = None
     least: int = 0
     grain: int = 1

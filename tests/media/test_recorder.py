@@ -276,3 +276,19 @@ def test_frames_lie_where_they_came_whatever_the_delays(writer: SpoolWriter, tmp
     for row in range(rows):
         samples = np.frombuffer((tmp_path / str(row)).read_bytes(), "<i2").reshape(-1, 2).T
         assert (samples == model[row]).all()
+
+
+def test_nothing_is_left_of_the_recording_that_was_in_the_same_place_before(
+    writer: SpoolWriter, tmp_path: Path
+) -> None:
+    recorder = Recorder(writer)
+    for job in (1, 2):
+        recorder.start(0, leg=1, job=job, path=str(tmp_path / str(job)), sides="heard")
+        for number in range(2 * FLUSH_TICKS if job == 1 else 30):
+            level = np.full((1, 160), 7 if job == 1 else 8, np.float32)
+            late = 640 if number < 15 else 320  # of the second, what lies between is never heard
+            recorder.step(level, level, np.array([0]), np.array([late]))
+        assert recorder.stop(0, job)
+    writer.close()
+    samples = np.frombuffer((tmp_path / "2").read_bytes(), "<i2").reshape(-1, 160)
+    assert samples.tolist() == [[level] * 160 for level in [8] * 11 + [0] * 2 + [8] * 15 + [0] * 2]
