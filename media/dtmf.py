@@ -23,8 +23,9 @@ from .protocol import DigitReceived, Event
 from .rows import FRAME_SAMPLES, every
 from .tone_bank import BANK, EARLY, GROUP, HOPS, LAST, LAST_WEIGHTS, TONES, WEIGHTS
 from .tone_judge import (
-    LEAST_SHARE,
+    LEAST_SEEN,
     NONE,
+    SHARE,
     Flags,
     Floats,
     Indices,
@@ -32,10 +33,10 @@ from .tone_judge import (
     Phasors,
     are_clean,
     dial_energy,
-    likely_keys,
+    keys_of,
+    may_be_keys,
     mean_square,
     power_of,
-    strongest,
 )
 
 ACCEPT: Final = 5
@@ -82,6 +83,7 @@ class ToneReceiver:
         self._run: Integers = np.zeros(capacity, np.int64)  # windows of it, one after the other
         self._held: Integers = np.full(capacity, NONE)  # key that is pressed
         self._missed: Integers = np.zeros(capacity, np.int64)  # windows since it was seen
+        self._busy: Flags = np.zeros(capacity, np.bool_)  # one of the last two
 
     def open(self, row: int) -> None:
         """Begin to listen on `row`."""
@@ -106,7 +108,7 @@ class ToneReceiver:
         for state in (self._phasors, self._dial, self._run, self._missed):
             state[rows] = 0
         self._place_before[rows] = self._seen[rows] = self._held[rows] = NONE
-        self._lively[rows] = False
+        self._lively[rows] = self._busy[rows] = False
 
     def attentive(self) -> Flags:
         """Say on which rows keys in the audio count, bool[capacity].
@@ -145,87 +147,95 @@ class ToneReceiver:
     def _recent(self, rows: Indices, samples: int) -> Floats:
         """Return the last `samples` of the frame before of each of `rows`; where there was none, silence."""
         place = self._place_before[rows]
-        recent = self._before[place, -samples:]
+        recent = self._before[:, -samples:].take(place, axis=0)
         known = place != NONE
         if not every(known):
             recent[~known] = 0
         return recent
 
     def _listen(self, frames: Floats, rows: Indices, keen: Flags) -> list[tuple[int, Event]]:
-        loud = np.vecdot(frames, frames) > _QUIET
-        if not np.count_nonzero(loud | self._lively[rows]):
+        loud, lively = np.vecdot(frames, frames) > _QUIET, self._lively[rows]
+        concerned = loud | lively
+        if 2 * np.count_nonzero(concerned) < rows.size:  # else to take all costs less than to pick those
+            self._dial[rows[~concerned]] = 0
+            at = concerned.nonzero()[0]
+            frames, rows, keen, loud, lively = frames.take(at, axis=0), rows[at], keen[at], loud[at], lively[at]
+        if not rows.size:
             return []
-        seen = np.full((rows.size, HOPS), NONE)
-        at = loud.nonzero()[0]
-        if at.size:
-            seen[at] = self._look(frames if at.size == rows.size else frames.take(at, axis=0), rows[at])
-        self._dial[rows[~loud]] = 0
-        events = self._count(seen, rows)
-        lively = (loud & keen) | (self._seen[rows] != NONE) | (self._held[rows] != NONE)
-        self._lively[rows] = lively
-        self._phasors[rows[~(loud & lively)]] = 0
+        found, energy = self._last_windows(frames, rows)
+        power = power_of(*found)
+        dialling = self._hear_dial_tone(power[TONES:], energy, rows, loud)
+        at = (self._busy[rows] | loud & self._may_press(power[:TONES], energy, dialling)).nonzero()[0]
+        events = self._count(self._keys(frames, rows, at, loud, dialling), rows[at]) if at.size else []
+        self._phasors[rows[lively]] = 0
+        self._lively[rows] = lively = (loud & keen) | self._busy[rows]
+        at = (loud & lively).nonzero()[0]
+        self._phasors[rows[at]] = found[0, :TONES, at] + 1j * found[1, :TONES, at]
         return events
 
-    def _look(self, frames: Floats, rows: Indices) -> Integers:
-        """Return the key in each window of `frames` float32[n, 160], int[n, 4], or NONE.
-
-        Of ACCEPT windows in a row one is the last of a frame. So where that is not likely, and follows no key, none of
-        the frame's makes a press, and no other is looked at.
-        """
-        early, seen = self._recent(rows, EARLY), self._seen[rows]
-        found = (early @ LAST[:EARLY] + frames @ LAST[EARLY:]).view(np.complex64)
+    def _last_windows(self, frames: Floats, rows: Indices) -> tuple[Floats, Floats]:
+        """Return what finds the tones in the last window of each frame, [2, 11, n], and the windows' energy, [n]."""
+        early = self._recent(rows, EARLY)
+        found: Floats = np.matmul(early, LAST[:EARLY]) + np.matmul(frames, LAST[EARLY:])
         energy = np.square(early) @ LAST_WEIGHTS[:EARLY] + np.square(frames) @ LAST_WEIGHTS[EARLY:]
-        dialling = self._hear_dial_tone(found[:, TONES:], energy, rows)
-        last = found[:, :TONES]
-        power = power_of(last)
-        wanted = (seen != NONE) | (self._held[rows] != NONE)
-        at = (likely_keys(power) != NONE).nonzero()[0]
-        wanted[at] |= dialling[at] | (strongest(power[at]).sum(axis=1) > LEAST_SHARE * energy[at])
-        keys = np.full((rows.size, HOPS), NONE)
-        at = wanted.nonzero()[0]
-        if at.size:
+        return np.ascontiguousarray(found.T).reshape(2, found.shape[1] // 2, rows.size), energy
+
+    def _may_press(self, power: Floats, energy: Floats, dialling: Flags) -> Flags:
+        """Say which frames a key may be in, by the `power` float32[8, n] of the tones in their last windows.
+
+        Of ACCEPT windows in a row one is the last of a frame. So where that is no key, and follows none, none of the
+        frame's makes a press, and no other is looked at.
+        """
+        may = may_be_keys(power)
+        at = may.nonzero()[0]
+        share = power[:GROUP, at].max(axis=0) + power[GROUP:, at].max(axis=0)
+        may[at] = dialling[at] | (share > SHARE * LEAST_SEEN * energy[at])
+        return may
+
+    def _keys(self, frames: Floats, rows: Indices, at: Indices, loud: Flags, dialling: Flags) -> Integers:
+        """Return the key in each window of `frames[at]`, int[4, m], or NONE, as there is in what is not loud."""
+        keys = np.full((HOPS, at.size), NONE)
+        heard = loud[at].nonzero()[0]
+        if heard.size:
+            at = at[heard]
             span = np.concatenate([self._recent(rows[at], FRAME_SAMPLES), frames[at]], axis=1)
-            keys[at] = self._look_at_all(span, rows[at], dialling[at])
-        self._phasors[rows] = last
+            keys[:, heard] = self._look(span, rows[at], dialling[at])
         return keys
 
-    def _look_at_all(self, span: Floats, rows: Indices, dialling: Flags) -> Integers:
-        """Return the key in each window of `span` float32[n, 320], int[n, 4], or NONE."""
-        phasors = (span @ BANK).view(np.complex64).reshape(-1, HOPS, TONES)
-        keys = likely_keys(power_of(phasors))
-        row, hop = np.nonzero(keys != NONE)
+    def _look(self, span: Floats, rows: Indices, dialling: Flags) -> Integers:
+        """Return the key in each window of `span` float32[n, 320], int[4, n], or NONE."""
+        found = np.ascontiguousarray((span @ BANK).T).reshape(2, TONES, HOPS, rows.size)
+        power = power_of(*found)
+        keys = np.where(may_be_keys(power), keys_of(power), NONE)
+        hop, row = np.nonzero(keys != NONE)
         if row.size:
-            turned = phasors * np.conj(np.concatenate([self._phasors[rows, None], phasors[:, :-1]], axis=1))
-            key = keys[row, hop]
+            phasors = found[0] + 1j * found[1]
+            before = np.concatenate([self._phasors[rows].T[:, None], phasors[:, :-1]], axis=1)
+            key = keys[hop, row]
             pair = np.stack([key // GROUP, GROUP + key % GROUP], axis=1)
-            at = row[:, None], hop[:, None], pair
+            at = pair, hop[:, None], row[:, None]
             others = (np.square(span) @ WEIGHTS)[row, hop]
             besides = np.flatnonzero(dialling[row])
-            others[besides] -= dial_energy(span, row[besides], hop[besides])
-            clean = are_clean(power_of(phasors[at]), turned[at], pair, others)
-            keys[row, hop] = np.where(clean, key, NONE)
+            if besides.size:
+                others[besides] -= dial_energy(span, row[besides], hop[besides])
+            clean = are_clean(power[at], phasors[at] * np.conj(before[at]), pair, others)
+            keys[hop, row] = np.where(clean, key, NONE)
         return keys
 
-    def _hear_dial_tone(self, found: Phasors, energy: Floats, rows: Indices) -> Flags:
+    def _hear_dial_tone(self, power: Floats, energy: Floats, rows: Indices, loud: Flags) -> Flags:
         """Return whether there is dial tone on `rows`; once there is, keys do not end it, but its own end does."""
-        power = power_of(found)
-        dial = np.maximum(power[:, 0] + power[:, 1], power[:, 2])
+        dial = np.maximum(power[0] + power[1], power[2])
         alone = dial > DIAL_SHARE * energy
-        dialling = self._dial[rows] >= DIAL_FRAMES
-        self._dial[rows] = np.where(alone | dialling & (dial > _QUIETEST), self._dial[rows] + 1, 0)
+        frames = self._dial[rows]
+        dialling = frames >= DIAL_FRAMES
+        self._dial[rows] = np.where(loud & (alone | dialling & (dial > _QUIETEST)), frames + 1, 0)
         return dialling
 
-    def _count(self, seen: Integers, rows: Indices) -> list[tuple[int, Event]]:
-        """Take the windows of a frame, int[n, 4], in turn; return the keys newly pressed."""
-        busy = (seen != NONE).any(axis=1) | (self._held[rows] != NONE)
-        if not busy.all():
-            self._seen[rows[~busy]] = NONE  # without a key, nothing else is looked at
-            seen, rows = seen[busy], rows[busy]
+    def _count(self, keys: Integers, rows: Indices) -> list[tuple[int, Event]]:
+        """Take the windows of a frame, int[4, n], in turn; return the keys newly pressed."""
         last, run, held, missed = self._seen[rows], self._run[rows], self._held[rows], self._missed[rows]
         events: list[tuple[int, Event]] = []
-        if not rows.size:
-            return events
-        for now in seen.T:
+        for now in keys:
             run = np.where(now == last, run + 1, 1)
             last = now
             missed = np.where(now == held, 0, missed + 1)
@@ -235,4 +245,5 @@ class ToneReceiver:
                 self._played[rows[at]] = True
                 events.append((int(rows[at]), DigitReceived(digit=KEYS[now[at]], source="inband")))
         self._seen[rows], self._run[rows], self._held[rows], self._missed[rows] = last, run, held, missed
+        self._busy[rows] = (last != NONE) | (held != NONE)
         return events

@@ -40,17 +40,27 @@ def _phasors(hz: NDArray[np.float64]) -> NDArray[np.complex128]:
 
 
 def _bank() -> Floats:
-    """Return the matrix float32[320, 64] that finds the tones in the four windows of a span."""
+    """Return the matrix float32[320, 64] that finds the tones in the four windows of a span.
+
+    Its columns are the real parts of all tones, each in all windows, and then the imaginary parts.
+    """
     tones = _phasors(KEY_HZ)
-    bank = np.zeros((SPAN, HOPS * TONES), np.complex64)
+    bank = np.zeros((SPAN, TONES, HOPS), np.complex128)
     for hop in range(HOPS):
-        bank[hop * HOP + np.arange(WINDOW), hop * TONES : (hop + 1) * TONES] = tones
-    return bank.view(np.float32)
+        bank[hop * HOP + np.arange(WINDOW), :, hop] = tones
+    return _parts(bank.reshape(SPAN, -1))
 
 
 def _last() -> Floats:
-    """Return the matrix float32[200, 22] that finds the tones, and dial tone, in the last window of a frame."""
-    return _phasors(np.array([*KEY_HZ, *DIAL_HZ])).astype(np.complex64).view(np.float32)
+    """Return the matrix float32[200, 22] that finds the tones, and dial tone, in the last window of a frame.
+
+    Its columns are the real parts of all, and then the imaginary parts.
+    """
+    return _parts(_phasors(np.array([*KEY_HZ, *DIAL_HZ])))
+
+
+def _parts(phasors: NDArray[np.complex128]) -> Floats:
+    return np.concatenate([phasors.real, phasors.imag], axis=1).astype(np.float32)
 
 
 def _weights() -> Floats:

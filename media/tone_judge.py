@@ -39,31 +39,26 @@ NONE: Final = -1
 """Instead of the number of a key: there is none."""
 
 
-def power_of(phasors: Phasors) -> Floats:
-    """Return the power of the tones that `phasors` are of, on the scale of squared samples."""
-    return phasors.real**2 + phasors.imag**2
+def power_of(real: Floats, imaginary: Floats) -> Floats:
+    """Return the power of tones, on the scale of squared samples, from the parts of what finds them."""
+    return np.square(real) + np.square(imaginary)
 
 
-def strongest(power: Floats) -> Floats:
-    """Return the most of each group, [..., 2], of `power` float32[..., 8]."""
-    first, second, third, fourth = (power[..., tone::GROUP] for tone in range(GROUP))
-    return np.maximum(np.maximum(first, second), np.maximum(third, fourth))
-
-
-def likely_keys(power: Floats) -> Integers:
-    """Return the key whose tones stand out of `power` float32[..., 8], int[...], or NONE.
+def may_be_keys(power: Floats) -> Flags:
+    """Say where one tone of each group stands out of `power` float32[8, ...], so that it may be a key.
 
     It is generous: a detuned tone shows weaker than it is.
     """
-    first, second, third, fourth = (power[..., tone::GROUP] for tone in range(GROUP))  # of both groups
-    most = strongest(power)
-    stands_out = (most > _LEVEL / 2) & (most > ALONE * (first + second + third + fourth))
-    keys = np.full(power.shape[:-1], NONE)
-    likely = np.nonzero(stands_out.all(axis=-1))
-    if likely[0].size:
-        low, high = power[likely].reshape(-1, 2, GROUP).argmax(axis=-1).T
-        keys[likely] = GROUP * low + high
-    return keys
+    low, high = power[:GROUP], power[GROUP:]
+    lowest, highest = low.max(axis=0), high.max(axis=0)
+    may = (lowest > ALONE * low.sum(axis=0)) & (highest > ALONE * high.sum(axis=0))
+    may &= (lowest > _LEVEL / 2) & (highest > _LEVEL / 2)
+    return may & (LEAST_SEEN * lowest < _NORMAL_TWIST * highest) & (LEAST_SEEN * highest < _REVERSE_TWIST * lowest)
+
+
+def keys_of(power: Floats) -> Integers:
+    """Return the key of the strongest tones of each group of `power` float32[8, ...]."""
+    return GROUP * power[:GROUP].argmax(axis=0) + power[GROUP:].argmax(axis=0)
 
 
 def are_clean(power: Floats, turned: Phasors, pair: Integers, energy: Floats) -> Flags:
@@ -98,7 +93,7 @@ def mean_square(dbm0: float) -> float:
 
 
 _LEVEL: Final = mean_square(LEVEL_DBM0)
-LEAST_SHARE: Final = SHARE * float(_response(np.array(DETUNED * KEY_HZ.max(), np.float32)))
-"""The least share of the tones in the energy of a clean window, as they show where they are detuned."""
+LEAST_SEEN: Final = float(_response(np.array(DETUNED * KEY_HZ.max(), np.float32)))
+"""What a window shows of the power of a tone at least, however detuned it may be."""
 _NORMAL_TWIST: Final = 10.0 ** (NORMAL_TWIST_DB / 10.0)
 _REVERSE_TWIST: Final = 10.0 ** (REVERSE_TWIST_DB / 10.0)
