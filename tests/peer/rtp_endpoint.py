@@ -56,9 +56,8 @@ class RtpEndpoint:
 
     def __init__(self, *, codec: Codec = 0) -> None:
         """`codec` is the payload type that it speaks: 0 PCMU, 8 PCMA."""
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket, self._rtcp = _pair()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 19)
-        self._socket.bind(("127.0.0.1", 0))
         self._socket.setblocking(False)
         self.port: int = self._socket.getsockname()[1]
         self.packets: list[Packet] = []
@@ -83,6 +82,7 @@ class RtpEndpoint:
     ) -> None:
         _PACER.remove(self)
         self._socket.close()
+        self._rtcp.close()
 
     def wait_for(self, count: int, timeout_s: float = 10.0) -> list[Packet]:
         """Wait until `count` packets have come."""
@@ -243,6 +243,20 @@ class RtpEndpoint:
 
 def _is_loud(packet: Packet) -> bool:
     return bool(np.max(np.abs(decode(packet.payload, packet.payload_type)), initial=0.0) > 0.02)
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    """Sockets for RTP and for RTCP, on the next port (RFC 3550 section 11): reports come to nobody else's socket."""
+    while True:
+        rtp, rtcp = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+        try:
+            rtp.bind(("127.0.0.1", 0))
+            rtcp.bind(("127.0.0.1", rtp.getsockname()[1] + 1))
+        except (OSError, OverflowError):  # taken, or past the last port
+            rtp.close()
+            rtcp.close()
+        else:
+            return rtp, rtcp
 
 
 class _Pacer:
