@@ -83,7 +83,6 @@ class ToneReceiver:
         self._run: Integers = np.zeros(capacity, np.int64)  # windows of it, one after the other
         self._held: Integers = np.full(capacity, NONE)  # key that is pressed
         self._missed: Integers = np.zeros(capacity, np.int64)  # windows since it was seen
-        self._busy: Flags = np.zeros(capacity, np.bool_)  # one of the last two
 
     def open(self, row: int) -> None:
         """Begin to listen on `row`."""
@@ -108,7 +107,7 @@ class ToneReceiver:
         for state in (self._phasors, self._dial, self._run, self._missed):
             state[rows] = 0
         self._place_before[rows] = self._seen[rows] = self._held[rows] = NONE
-        self._lively[rows] = self._busy[rows] = False
+        self._lively[rows] = False
 
     def attentive(self) -> Flags:
         """Say on which rows keys in the audio count, bool[capacity].
@@ -165,10 +164,10 @@ class ToneReceiver:
         found, energy = self._last_windows(frames, rows)
         power = power_of(*found)
         dialling = self._hear_dial_tone(power[TONES:], energy, rows, loud)
-        at = (self._busy[rows] | loud & self._may_press(power[:TONES], energy, dialling)).nonzero()[0]
+        at = (self._occupied(rows) | loud & self._may_press(power[:TONES], energy, dialling)).nonzero()[0]
         events = self._count(self._keys(frames, rows, at, loud, dialling), rows[at]) if at.size else []
         self._phasors[rows[lively]] = 0
-        self._lively[rows] = lively = (loud & keen) | self._busy[rows]
+        self._lively[rows] = lively = (loud & keen) | self._occupied(rows)
         at = (loud & lively).nonzero()[0]
         self._phasors[rows[at]] = found[0, :TONES, at] + 1j * found[1, :TONES, at]
         return events
@@ -179,6 +178,10 @@ class ToneReceiver:
         found: Floats = np.matmul(early, LAST[:EARLY]) + np.matmul(frames, LAST[EARLY:])
         energy = np.square(early) @ LAST_WEIGHTS[:EARLY] + np.square(frames) @ LAST_WEIGHTS[EARLY:]
         return np.ascontiguousarray(found.T).reshape(2, found.shape[1] // 2, rows.size), energy
+
+    def _occupied(self, rows: Indices) -> Flags:
+        """Say on which rows there was a key in the last window, or one is pressed."""
+        return (self._seen[rows] != NONE) | (self._held[rows] != NONE)
 
     def _may_press(self, power: Floats, energy: Floats, dialling: Flags) -> Flags:
         """Say which frames a key may be in, by the `power` float32[8, n] of the tones in their last windows.
@@ -245,5 +248,4 @@ class ToneReceiver:
                 self._played[rows[at]] = True
                 events.append((int(rows[at]), DigitReceived(digit=KEYS[now[at]], source="inband")))
         self._seen[rows], self._run[rows], self._held[rows], self._missed[rows] = last, run, held, missed
-        self._busy[rows] = (last != NONE) | (held != NONE)
         return events

@@ -50,10 +50,10 @@ def may_be_keys(power: Floats) -> Flags:
     It is generous: a detuned tone shows weaker than it is.
     """
     low, high = power[:GROUP], power[GROUP:]
-    lowest, highest = low.max(axis=0), high.max(axis=0)
-    may = (lowest > ALONE * low.sum(axis=0)) & (highest > ALONE * high.sum(axis=0))
-    may &= (lowest > _LEVEL / 2) & (highest > _LEVEL / 2)
-    return may & (LEAST_SEEN * lowest < _NORMAL_TWIST * highest) & (LEAST_SEEN * highest < _REVERSE_TWIST * lowest)
+    low_one, high_one = low.max(axis=0), high.max(axis=0)
+    may = (low_one > ALONE * low.sum(axis=0)) & (high_one > ALONE * high.sum(axis=0))
+    may &= (low_one > _LEVEL / 2) & (high_one > _LEVEL / 2)
+    return may & (LEAST_SEEN * low_one < _NORMAL_TWIST * high_one) & (LEAST_SEEN * high_one < _REVERSE_TWIST * low_one)
 
 
 def keys_of(power: Floats) -> Integers:

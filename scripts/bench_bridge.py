@@ -35,11 +35,11 @@ from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
-from bench_media import DISCARD_PORT, HERE, TICK_S
+from bench_media import DISCARD_PORT, HERE, TICK_S, stamping_socket
 from flexml.engine.load.processes import cpu_s, steal_s
 from flexml.media import channel, rtp
 from flexml.media.channel import Channel
-from flexml.media.control_ports import STAMP, STAMP_OPTION
+from flexml.media.control_ports import STAMP
 from flexml.media.protocol import (
     Beat,
     CommandFailed,
@@ -93,10 +93,7 @@ class Peers:
         self._due = [(begun_s + peer * GOLDEN % 1 * TICK_S, peer, 0) for peer in range(count)]  # when, who, which
         heapq.heapify(self._due)
         for _ in range(count):
-            end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            end.setsockopt(socket.SOL_SOCKET, STAMP_OPTION, 1)
-            end.setblocking(False)
-            end.bind((HERE, 0))
+            end = stamping_socket()
             self._sockets.append(end)
             self._ends[end.fileno()] = end
             self._poll.register(end.fileno(), select.EPOLLIN)

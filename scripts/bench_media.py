@@ -47,6 +47,15 @@ TICK_S: Final = 0.020
 SETTLE_S: Final = 2.0
 
 
+def stamping_socket() -> socket.socket:
+    """Return a UDP socket on a port of its own; when a packet comes the kernel stamps it (STAMP)."""
+    end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    end.setsockopt(socket.SOL_SOCKET, STAMP_OPTION, 1)
+    end.setblocking(False)
+    end.bind((HERE, 0))
+    return end
+
+
 class Meter:
     """Sockets that say nothing but silence, and when each packet came to each of them."""
 
@@ -60,10 +69,7 @@ class Meter:
         self._since_s: float = 0.0  # since 1970
         self._number: int = 0  # of the next packet
         for call in range(calls):
-            end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            end.setsockopt(socket.SOL_SOCKET, STAMP_OPTION, 1)
-            end.setblocking(False)
-            end.bind((HERE, 0))
+            end = stamping_socket()
             self.sockets.append(end)
             self._call[end.fileno()] = call
             self._poll.register(end.fileno(), select.EPOLLIN)

@@ -9,16 +9,15 @@ Times are in seconds of the clock that the kernel stamps packets with.
 from __future__ import annotations
 
 import select
-import socket
 import struct
 import time
 from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from bench_media import HERE, TICK_S
+from bench_media import HERE, TICK_S, stamping_socket
 from flexml.codecs.g711 import encode_ulaw
-from flexml.media.control_ports import STAMP, STAMP_OPTION
+from flexml.media.control_ports import STAMP
 
 EVERY_S: Final = 2.0
 SPEAKS_S: Final = 0.6
@@ -45,7 +44,7 @@ class Voices:
         self._noise = [random.integers(0, BASE, FRAME - DIGITS, np.uint8).tobytes() for _ in range(count)]
         self._whose = {noise: voice for voice, noise in enumerate(self._noise)}
         self._target: list[tuple[str, int] | None] = [None] * count
-        self._sockets = [_stamping_socket() for _ in range(count)]
+        self._sockets = [stamping_socket() for _ in range(count)]
         self._ends = {end.fileno(): end for end in self._sockets}
         self._poll = select.epoll()
         for descriptor in self._ends:
@@ -125,11 +124,3 @@ def _phase(voice: int) -> float:
 
 def _number(digits: bytes) -> int:
     return sum(digit * BASE**place for place, digit in enumerate(digits))
-
-
-def _stamping_socket() -> socket.socket:
-    end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    end.setsockopt(socket.SOL_SOCKET, STAMP_OPTION, 1)
-    end.setblocking(False)
-    end.bind((HERE, 0))
-    return end
