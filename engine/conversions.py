@@ -15,6 +15,7 @@ from typing import BinaryIO, Final
 
 from .audio_cache import AudioCache, SingleFlight, digest
 from .audio_formats import headerless
+from .opening import opened
 from .workers import Workers
 
 FOLDER: Final = "converted"
@@ -50,10 +51,10 @@ class Conversions:
         where it is no audio or too long, OSError where the disk is full or `source` has gone.
         """
         key = digest(identity, file_format)
-        kept = await asyncio.to_thread(_opened, self._cache.path(key))
+        kept = await opened(_used, self._cache.path(key))
         while kept is None:
             await self._flights.share(key, lambda: self._make(source, key, file_format))
-            kept = await asyncio.to_thread(_opened, self._cache.path(key))
+            kept = await opened(_used, self._cache.path(key))
         return kept
 
     async def _make(self, source: Path, key: str, file_format: str) -> None:
@@ -73,7 +74,7 @@ class Conversions:
         await self._cache.evict()
 
 
-def _opened(path: Path) -> BinaryIO | None:
+def _used(path: Path) -> BinaryIO | None:
     """The file, marked as used now; None where there is none. Once it is open, eviction does it no harm."""
     with contextlib.suppress(FileNotFoundError):
         os.utime(path)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import dataclass
-from io import FileIO
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
 from .errors import PromptError
+from .opening import opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+    from typing import BinaryIO
 
 CHUNK: Final = 64 * 1024
 OK: Final = 200
@@ -77,7 +78,7 @@ class Download:
 
     async def _save(self, target: Path) -> str:
         limits, sha, loop = self._limits, hashlib.sha256(), asyncio.get_running_loop()
-        file = await _opened(target)
+        file = await opened(_writable, target)
 
         async def write(chunk: bytes) -> None:
             room = limits.max_bytes - self.size
@@ -97,25 +98,10 @@ class Download:
             await write(_left(self._response))
             raise
         finally:
-            await asyncio.to_thread(file.close)
+            file.close()  # at once: a thread's turn might never come for who is being cancelled
         if self.size == 0:
             raise PromptError("the body is empty; expected audio")
         return sha.hexdigest()
-
-
-async def _opened(target: Path) -> FileIO:
-    """The file to write to; whoever is cancelled meanwhile leaves it closed."""
-    opening = asyncio.ensure_future(asyncio.to_thread(FileIO, target, "wb"))
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(_close)
-        raise
-
-
-def _close(opening: asyncio.Future[FileIO]) -> None:
-    if opening.exception() is None:
-        opening.result().close()
 
 
 async def request(
@@ -139,6 +125,10 @@ async def request(
         response.close()
         raise
     return Download(response, limits)
+
+
+def _writable(path: Path) -> BinaryIO:
+    return path.open("wb", buffering=0)
 
 
 def _check(response: aiohttp.ClientResponse, conditions: Mapping[str, str], limits: DownloadLimits) -> None:

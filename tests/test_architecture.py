@@ -184,6 +184,7 @@ LAYERS = [
         "engine.countries",
         "engine.growth",
         "engine.moment",
+        "engine.opening",
         "engine.sid",
         "engine.dial",
         "engine.order",

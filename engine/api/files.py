@@ -6,7 +6,6 @@ out, a suffix or a query string put behind (decisions, section 5).
 
 from __future__ import annotations
 
-import asyncio
 import os
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -17,6 +16,7 @@ from fastapi import APIRouter, Request, Response
 from ..audio_cache import digest
 from ..conversions import Conversions
 from ..errors import PromptError
+from ..opening import opened
 from ..storage.base import ALIASES, MIME_TYPES, StoredFile
 from ..storage.local import LocalStorage
 from .content import Content, respond
@@ -42,10 +42,10 @@ def files_router(storage: LocalStorage, conversions: Conversions) -> APIRouter:
         """A file, or a part of it. Whoever knows its sid may have it; a suffix behind the sid means nothing."""
         wanted = _format(request.query_params.get("format", ""))
         file = await storage.find(name.partition(".")[0])
-        opened = None if file is None else await asyncio.to_thread(_opened, storage.path(file))
-        if file is None or opened is None:
+        octets = None if file is None else await opened(_readable, storage.path(file))
+        if file is None or octets is None:
             raise missing("file")
-        content = _content(file, opened)
+        content = _content(file, octets)
         if wanted and wanted != file.format:
             content = await _converted(conversions, content, storage.path(file), wanted)
         return respond(request, content, download=request.query_params.get("download", "").lower() not in OFF)
@@ -78,31 +78,31 @@ def _format(text: str) -> str:
     return ALIASES.get(name, name)
 
 
-def _opened(path: Path) -> BinaryIO | None:
+def _readable(path: Path) -> BinaryIO | None:
     try:
         return path.open("rb")
     except FileNotFoundError:
         return None
 
 
-def _content(file: StoredFile, opened: BinaryIO) -> Content:
-    found = os.fstat(opened.fileno())
+def _content(file: StoredFile, octets: BinaryIO) -> Content:
+    found = os.fstat(octets.fileno())
     identity = digest(file.sid, found.st_mtime_ns, found.st_size)
-    return Content(file=opened, mime=file.mime, name=file.name, tag=f'"{identity}"', modified=found.st_mtime)
+    return Content(file=octets, mime=file.mime, name=file.name, tag=f'"{identity}"', modified=found.st_mtime)
 
 
 async def _converted(conversions: Conversions, content: Content, path: Path, wanted: str) -> Content:
     """The same in another format. Raises Problem."""
     with content.file:
         try:
-            opened = await conversions.open(path, content.tag, wanted)
+            octets = await conversions.open(path, content.tag, wanted)
         except PromptError as error:
             raise invalid(Fault("format", f"cannot be converted to {wanted}: {error}")) from None
         except OSError as error:
             raise Problem(507, "cannot be converted", [Fault("format", error.strerror or "the disk fails")]) from None
     return replace(
         content,
-        file=opened,
+        file=octets,
         mime=MIME_TYPES[wanted],
         name=f"{PurePosixPath(content.name).stem}.{wanted}",
         tag=f'"{digest(content.tag, wanted)}"',

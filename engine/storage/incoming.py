@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from ..opening import opened
 from .base import Room, StoredFile
 from .local import LocalStorage
 
@@ -61,7 +62,7 @@ async def incoming(storage: LocalStorage, file: StoredFile) -> AsyncGenerator[In
     """Take in `file`; whatever ends the block, what has not been stored by then leaves nothing. Raises StorageError."""
     room = await storage.room(file)
     path = storage.folder / FOLDER / uuid.uuid4().hex
-    out = await asyncio.to_thread(_create, path)
+    out = await opened(_create, path)
     try:
         yield Incoming(storage, file, path, out, room)
     finally:
