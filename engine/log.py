@@ -13,9 +13,10 @@ import logging
 import queue
 import time
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import lru_cache
 from logging.handlers import QueueHandler, QueueListener
 from typing import Final, TextIO
 
@@ -23,6 +24,9 @@ GATHER_S: Final = 0.05
 """How long records gather once all have been written: each waking of the thread that writes holds up the loop."""
 QUEUE_SIZE: Final = 10_000
 """Records; what accumulates in a second or so of a blocked terminal under load."""
+
+LINES: Final = 200
+"""That are written at once at most: each writing may have to wait for its turn to run Python again."""
 
 QUIET: Final = ("alembic", "asyncio", "aiosqlite", "sqlalchemy", "uvicorn", "aiohttp", "flexml.pjsip")
 """Loggers that are heard from WARNING on, unless the level is debug."""
@@ -55,11 +59,19 @@ class AboutCall:
 
 
 def _extras(record: logging.LogRecord) -> dict[str, object]:
+    if vars(record).keys() <= _PLAIN_ATTRIBUTES:
+        return {}
     return {key: value for key, value in vars(record).items() if key not in _PLAIN_ATTRIBUTES}
 
 
 def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    ms = int(record.created * 1000)
+    return f"{_second(ms // 1000)}.{ms % 1000:03d}Z"
+
+
+@lru_cache(1)
+def _second(unix_s: int) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 class PlainFormatter(logging.Formatter):
@@ -111,6 +123,11 @@ class DroppingQueueHandler(QueueHandler):
         self.size = size
         self.dropped = 0
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Take a record; the queue needs no lock of ours, and nothing is filtered here."""
+        self.emit(record)
+        return True
+
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         """Note the call while its context is at hand. Nothing is formatted here: that is the listener's work."""
         record.call = call_id.get()
@@ -137,16 +154,44 @@ def _dropped_record(after: logging.LogRecord, count: int) -> dict[str, object]:
     }
 
 
+class GatheringWriter(logging.Handler):
+    """Makes lines of records, and writes those of `LINES` records or of a `flush` together."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a record."""
+        try:
+            self._lines.append(self.format(record) + "\n")
+        except Exception:  # whatever a record cannot do, the next one is written
+            self.handleError(record)
+        if len(self._lines) >= LINES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what there is. Where nobody takes it any more it is lost: there is nowhere to say so."""
+        with self.lock or nullcontext():
+            text, self._lines = "".join(self._lines), []
+            if text:
+                with suppress(OSError, ValueError):
+                    self._stream.write(text)
+                    self._stream.flush()
+
+
 class GatheringListener(QueueListener):
     """Writes what is there, then looks again after GATHER_S; what comes after a silence is written at once."""
 
-    def __init__(self, records: Records, writer: logging.Handler) -> None:
+    def __init__(self, records: Records, writer: GatheringWriter) -> None:
         super().__init__(records, writer)
-        self._records = records
+        self._records, self._writer = records, writer
 
     def dequeue(self, block: bool) -> logging.LogRecord:
         """The next record."""
         if self._records.empty():
+            self._writer.flush()
             time.sleep(GATHER_S)
         return super().dequeue(block)
 
@@ -162,7 +207,7 @@ def logging_to(stream: TextIO, *, level: str = "info", style: str = "plain", siz
 
     `level` and `style` are [log] level and format of the configuration.
     """
-    writer = logging.StreamHandler(stream)
+    writer = GatheringWriter(stream)
     writer.setFormatter(JsonFormatter() if style == "json" else PlainFormatter())
     records: Records = queue.SimpleQueue()
     handler = DroppingQueueHandler(records, size)
@@ -183,3 +228,4 @@ def logging_to(stream: TextIO, *, level: str = "info", style: str = "plain", siz
         root.removeHandler(handler)
         root.setLevel(before)
         listener.stop()
+        writer.flush()

@@ -10,7 +10,7 @@ import re
 import threading
 
 import pytest
-from flexml.engine.log import AboutCall, DroppingQueueHandler, logging_to
+from flexml.engine.log import LINES, AboutCall, DroppingQueueHandler, GatheringWriter, logging_to
 
 log = logging.getLogger("flexml.test")
 
@@ -95,3 +95,53 @@ def test_what_comes_shortly_after_is_written_with_one_waking(monkeypatch: pytest
         go_on.set()
     assert len(stream.getvalue().splitlines()) == 50
     assert rests <= 2
+
+
+class Counting(io.StringIO):
+    """Counts writes; `broken` is a reader that has gone."""
+
+    def __init__(self, *, broken: bool = False) -> None:
+        super().__init__()
+        self.writes, self.broken = 0, broken
+
+    def write(self, text: str, /) -> int:
+        self.writes += 1
+        if self.broken:
+            raise BrokenPipeError
+        return super().write(text)
+
+
+def record(message: str, *values: object) -> logging.LogRecord:
+    return logging.makeLogRecord({"msg": message, "args": values})
+
+
+def test_lines_of_many_records_are_written_together() -> None:
+    stream = Counting()
+    writer = GatheringWriter(stream)
+    for number in range(LINES + 3):
+        writer.handle(record("record %d", number))
+    assert (stream.writes, len(stream.getvalue().splitlines())) == (1, LINES)
+    writer.flush()
+    writer.flush()
+    assert (stream.writes, len(stream.getvalue().splitlines())) == (2, LINES + 3)
+
+
+def test_a_record_that_has_no_text_costs_no_other_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = Counting()
+    writer = GatheringWriter(stream)
+    for one in (record("one"), record("%d", "two"), record("three")):
+        writer.handle(one)
+    writer.flush()
+    assert stream.getvalue() == "one\nthree\n"
+    assert "TypeError" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_gone_ends_nothing() -> None:
+    stream = Counting(broken=True)
+    writer = GatheringWriter(stream)
+    writer.handle(record("lost"))
+    writer.flush()
+    stream.broken = False
+    writer.handle(record("read"))
+    writer.flush()
+    assert stream.getvalue() == "read\n"
