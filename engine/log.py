@@ -13,7 +13,7 @@ import logging
 import queue
 import time
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -123,11 +123,6 @@ class DroppingQueueHandler(QueueHandler):
         self.size = size
         self.dropped = 0
 
-    def handle(self, record: logging.LogRecord) -> bool:
-        """Take a record; the queue needs no lock of ours, and nothing is filtered here."""
-        self.emit(record)
-        return True
-
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         """Note the call while its context is at hand. Nothing is formatted here: that is the listener's work."""
         record.call = call_id.get()
@@ -155,7 +150,10 @@ def _dropped_record(after: logging.LogRecord, count: int) -> dict[str, object]:
 
 
 class GatheringWriter(logging.Handler):
-    """Makes lines of records, and writes those of `LINES` records or of a `flush` together."""
+    """Makes lines of records, and writes those of `LINES` records or of a `flush` together.
+
+    Only the listener's thread has it, and whoever stops the listener, after that.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
@@ -173,12 +171,11 @@ class GatheringWriter(logging.Handler):
 
     def flush(self) -> None:
         """Write what there is. Where nobody takes it any more it is lost: there is nowhere to say so."""
-        with self.lock or nullcontext():
-            text, self._lines = "".join(self._lines), []
-            if text:
-                with suppress(OSError, ValueError):
-                    self._stream.write(text)
-                    self._stream.flush()
+        text, self._lines = "".join(self._lines), []
+        if text:
+            with suppress(OSError, ValueError):
+                self._stream.write(text)
+                self._stream.flush()
 
 
 class GatheringListener(QueueListener):

@@ -496,10 +496,7 @@ class Agent:
         """
         if event.type == pj.PJSIP_EVENT_TSX_STATE:
             transaction = event.body.tsxState.tsx
-            method, ours = transaction.method, transaction.role == pj.PJSIP_ROLE_UAC
-            call.leaving |= ours and method == "BYE"
-            if not ours and method != "INFO":
-                return
+            call.leaving |= transaction.method == "BYE" and transaction.role == pj.PJSIP_ROLE_UAC
         received = _received(event, ("SIP/", "INFO "))
         if received is not None and received.key:
             self.tell(DigitInfo(dialog=call.dialog, digit=received.key, duration_ms=0))
