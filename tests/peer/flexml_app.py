@@ -94,7 +94,7 @@ class Application:
         self._news = threading.Condition()
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),), daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._port = 0
 
     def __enter__(self) -> Application:
@@ -108,7 +108,6 @@ class Application:
     ) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
-        self._loop.close()
 
     def url(self, path: str = "/") -> str:
         return f"http://127.0.0.1:{self._port}{path}"
@@ -131,6 +130,10 @@ class Application:
             asked = [f"{one.method} {one.path}" for one in self._received]
         assert enough, f"waited {timeout_s:.0f} s for {count} x {path}; asked so far: {asked}"
         return self.requests(path)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:  # ends what still answers when it closes
+            runner.run(self._serve())
 
     async def _serve(self) -> None:
         app = web.Application()
