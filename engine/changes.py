@@ -1,4 +1,4 @@
-"""Changes that the API makes to accounts, numbers and scheduled calls: in the database first, then in the directory.
+"""Changes that the API makes to accounts and numbers: in the database first, then in the directory.
 
 One change at a time, so that the directory never ends with what the database has forgotten again. What others change,
 commands and engines on the same database, is looked for every second, and the directory read again.
@@ -22,8 +22,8 @@ from .db import Database
 from .directory import Directory
 from .errors import DatabaseAway
 from .provisioning import NOTHING, Named
-from .records import Account, CallRecord, Did, call_row
-from .tables import account_table, call_table, did_table
+from .records import Account, Did
+from .tables import account_table, did_table
 
 log = logging.getLogger("flexml.changes")
 
@@ -31,6 +31,7 @@ LOOK_S: Final = 1.0
 """How often is looked for what others have changed."""
 Row = TypeVar("Row", Account, Did)
 T = TypeVar("T")
+Object = dict[str, Any]
 
 
 class Changes:
@@ -60,16 +61,23 @@ class Changes:
 
     # ---- what the API changes ---------------------------------------------------------------------------------
 
-    async def account(self, sid: str, values: Mapping[str, Any]) -> None:
-        """Set those columns of the account; harmless where it has gone.
+    async def account(
+        self, sid: str, values: Mapping[str, Any], *, attributes: Callable[[Object], Object] | None = None
+    ) -> None:
+        """Set those columns of the account, and its attributes to what `attributes` makes of them; harmless where it
+        has gone.
 
-        Raises ProvisioningError for a password that the configuration has.
+        Raises ProvisioningError for a password that the configuration has, and what `attributes` raises.
         """
         if "password_hash" in values and (known := self._directory.account(sid)) is not None:
             self._named.check_login(known.login)
 
         async def change(connection: AsyncConnection) -> Account | None:
-            return await _change(connection, account_table, account_table.c.sid == sid, values, Account)
+            where, nested = account_table.c.sid == sid, {}
+            if attributes is not None:
+                before = sa.select(account_table.c.attributes).where(where).with_for_update()
+                nested["attributes"] = attributes((await connection.execute(before)).scalar() or {})
+            return await _change(connection, account_table, where, {**values, **nested}, Account)
 
         def take(account: Account | None) -> None:
             if account is not None:
@@ -195,10 +203,3 @@ async def _change(
     columns = [table.c[field.name] for field in fields(kind)]
     found = (await connection.execute(sa.select(*columns).where(where))).mappings().first()
     return None if found is None else kind(**found)
-
-
-async def change_scheduled_call(database: Database, call: CallRecord) -> bool:
-    """Save the call as it is now, if it still waits to be placed; False where somebody has taken it."""
-    where = sa.and_(call_table.c.sid == call.sid, call_table.c.state == "scheduled")
-    async with database.begin() as connection:
-        return (await connection.execute(sa.update(call_table).where(where).values(call_row(call)))).rowcount == 1

@@ -6,9 +6,9 @@ are those of `records`. Times are Unix seconds, given by the caller.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -130,7 +130,9 @@ class Database(Sql):
         due = sa.and_(call_table.c.state == "scheduled", call_table.c.due <= now)
         where, order = sa.or_(due, self._unplaced()), call_table.c.due
         async with self.begin() as connection:
-            calls = await _select(connection, call_table, CallRecord, where=where, order=order, limit=CLAIM, lock=True)
+            calls = await _select(
+                connection, call_table, CallRecord, where=where, order=order, limit=CLAIM, lock="pass over"
+            )
             taken = sa.update(call_table).where(call_table.c.sid.in_([call.sid for call in calls]), where)
             taken = taken.values(state="live", owner=self.owner).returning(call_table.c.sid)
             sids = set((await connection.execute(taken)).scalars())
@@ -176,12 +178,34 @@ class Database(Sql):
             taken = await connection.execute(sa.update(call_table).where(calls).values(mine).returning(*columns))
             return [CallRecord(**row) for row in taken.mappings()]
 
-    async def cancel_scheduled_call(self, sid: str, now: float) -> bool:
-        """End a call that has not been placed yet; False where it has been, or is not there."""
-        where = sa.and_(call_table.c.sid == sid, call_table.c.state == "scheduled")
-        ended = sa.update(call_table).where(where).values(state="ended", status="cancel", ended=now)
+    async def take_unplaced(self, sid: str, account: str) -> CallRecord | None:
+        """Take a call of the account that waits, or that this engine has claimed but not begun to place.
+
+        Nobody places it then: it is live and this engine's, until it is saved as ended. None where there is none.
+        """
+        columns = [call_table.c[field.name] for field in fields(CallRecord)]
+        waits = sa.or_(call_table.c.state == "scheduled", self._unplaced())
+        taken = sa.update(call_table).where(call_table.c.sid == sid, call_table.c.account == account, waits)
+        taken = taken.values(state="live", owner=self.owner, due=None).returning(*columns)
         async with self.begin() as connection:
-            return (await connection.execute(ended)).rowcount == 1
+            row = (await connection.execute(taken)).mappings().first()
+        return None if row is None else CallRecord(**row)
+
+    async def change_scheduled_call(
+        self, sid: str, account: str, changed: Callable[[CallRecord], CallRecord]
+    ) -> CallRecord | None:
+        """Save a call of the account that waits as `changed` makes it of what it is; None where it waits no more.
+
+        What two change at once has both changes. What `changed` raises is raised.
+        """
+        where = sa.and_(call_table.c.sid == sid, call_table.c.account == account, call_table.c.state == "scheduled")
+        async with self.begin() as connection:
+            found = await _select(connection, call_table, CallRecord, where=where, lock="wait")
+            if not found:
+                return None
+            call = changed(found[0])
+            saved = await connection.execute(sa.update(call_table).where(where).values(call_row(call)))
+            return call if saved.rowcount == 1 else None
 
     async def save_callback(self, callback: Callback) -> None:
         """Insert the callback, or update it where it is there already."""
@@ -212,7 +236,7 @@ async def _select(
     where: sa.ColumnElement[bool] | None = None,
     order: sa.ColumnElement[Any] | None = None,
     limit: int | None = None,
-    lock: bool = False,
+    lock: Literal["", "wait", "pass over"] = "",
 ) -> list[Row]:
     query = sa.select(*(table.c[f.name] for f in fields(kind)))
     if where is not None:
@@ -222,5 +246,5 @@ async def _select(
     if limit is not None:
         query = query.limit(limit)
     if lock:  # where the database has such locks; SQLite has one writer
-        query = query.with_for_update(skip_locked=True)
+        query = query.with_for_update(skip_locked=lock == "pass over")
     return [kind(**row) for row in (await connection.execute(query)).mappings()]

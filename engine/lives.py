@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Literal, cast
 
@@ -26,7 +27,7 @@ from .flexml.request import CallFacts, Ending, request_data, status_callback_dat
 from .flexml.verb import Method
 from .log import call_id
 from .outbox import Outbox
-from .outcome import Outcome
+from .outcome import Outcome, Word
 from .records import Account, CallRecord
 from .registry import Registry
 from .sid import derived_sid
@@ -202,6 +203,19 @@ class Lives:
         )
         callback = _callback(call, facts, case, ending)
         await _write_end(self._database, self._outbox, _record(call, case, outcome), callback)
+
+    async def end_unplaced(self, record: CallRecord, status: Word, *, now: float, error: str = "") -> None:
+        """Conclude a call that is live in the database alone, and that nobody will place; told of as any other."""
+        at = datetime.fromtimestamp(now, UTC)
+        if error:
+            self._timeline.note(record.sid, at, "the call cannot go on", {"error": error})
+        self._timeline.note(record.sid, at, "call over", {"status": status, "duration_s": 0})
+        self.ended[record.direction, status] += 1
+        await self._timeline.flush()
+        self._timeline.forget(record.sid)
+        callback = record.callback and {**record.callback, "data": {**record.callback["data"], "CallStatus": status}}
+        ended = replace(record, state="ended", status=status, ended=now, callback=None)
+        await _write_end(self._database, self._outbox, ended, callback)
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new calls, hang up those that live, and wait until all are concluded."""

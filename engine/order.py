@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from .errors import OrderError
+from .sip.address import one_line
 
 HEADER: Final = "sip_header_"
 
@@ -32,17 +34,24 @@ class CallOrder:
 
     @property
     def name(self) -> str:
-        """The display name to call with."""
-        return str(self.attributes.get("cnam") or "")
+        """The display name to call with. Raises OrderError for one that is no text."""
+        return _text("cnam", self.attributes.get("cnam") or "")
 
     @property
     def headers(self) -> list[tuple[str, str]]:
-        """Headers for the INVITE. Raises OrderError for one whose name does not begin with X-."""
+        """Headers for the INVITE. Raises OrderError for one whose name does not begin with X-, or that is no text."""
         given = {name.removeprefix(HEADER): value for name, value in self.attributes.items() if name.startswith(HEADER)}
         for name in given:
             if not name.lower().startswith("x-") or not _is_token(name):
                 raise OrderError(f"attributes.{HEADER}{name}", f"header {name!r}; its name must begin with X-")
-        return [(name, " ".join(str(value).split())) for name, value in given.items()]
+        return [(name, _text(f"{HEADER}{name}", value)) for name, value in given.items()]
+
+
+def _text(attribute: str, value: object) -> str:
+    """What goes into a header: a number may come as one, anything else has no spelling of its own there."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise OrderError(f"attributes.{attribute}", f"found {json.dumps(value)[:40]}; expected text")
+    return one_line(str(value))
 
 
 def _is_token(name: str) -> bool:

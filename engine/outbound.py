@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, cast
 
+from .call import Call
 from .call_services import Services
-from .changes import change_scheduled_call
 from .db import Database
 from .dial import Destination
 from .directory import Directory, Route
@@ -28,7 +28,7 @@ from .outgoing import OutboundCall
 from .peers import Peers
 from .records import Account, CallRecord
 from .sid import new_sid
-from .sip.address import user_part
+from .sip.address import parse_address, user_part
 
 log = logging.getLogger("flexml.outbound")
 
@@ -36,6 +36,9 @@ LOOK_S: Final = 1.0
 """How often the database is asked for what others have scheduled."""
 LATE_S: Final = 300.0
 """A call that is due for longer is not placed any more: nobody wants to be called by what an engine forgot."""
+PLACING_S: Final = 0.05
+LOOKS: Final = 40
+"""How often, and so many seconds apart, a call is looked for that is just being placed, or has just ended."""
 
 
 class Outbound:
@@ -88,15 +91,22 @@ class Outbound:
         self._news.set()
         return record
 
-    async def change(self, account: Account, record: CallRecord, order: CallOrder, *, delay_s: float | None) -> bool:
-        """Let a scheduled call be as `order` says, `delay_s` from now on; None leaves when it is due.
+    async def change(
+        self, account: Account, sid: str, wanted: Callable[[CallOrder], tuple[CallOrder, float | None]]
+    ) -> bool:
+        """Let a scheduled call be what `wanted` makes of its order, so many seconds from now; None leaves when.
 
-        False where it is scheduled no more. Raises OrderError where it could never be placed so.
+        False where it is scheduled no more. Raises OrderError where it could never be placed so, and what `wanted`
+        raises.
         """
-        case = replace(self._case(account, order, record.sid), created=record.created)
-        due = record.due if delay_s is None else self._clock() + delay_s
-        changed = self._record(order, case, state="scheduled", started=record.started, due=due)
-        if not await change_scheduled_call(self._database, changed):
+
+        def changed(record: CallRecord) -> CallRecord:
+            order, delay_s = wanted(CallOrder(**(record.order or {})))
+            case = replace(self._case(account, order, record.sid), created=record.created)
+            due = record.due if delay_s is None else self._clock() + delay_s
+            return self._record(order, case, state="scheduled", started=record.started, due=due)
+
+        if await self._database.change_scheduled_call(sid, account.sid, changed) is None:
             return False
         self._news.set()
         return True
@@ -106,48 +116,59 @@ class Outbound:
 
         Raises ElsewhereError where it lives on another engine that does not answer.
         """
-        call = self._lives.find(sid)
-        if call is not None and call.account == account.sid:
-            return await self._lives.move(sid, url=url, method=method)
-        record = await self._database.load_call(sid)
-        return await self._ask(account, record, {"do": "move", "url": url, "method": method})
+        return await self._do({"do": "move", "call": sid, "account": account.sid, "url": url, "method": method})
 
     async def end(self, account: Account, sid: str) -> bool:
         """Cancel a scheduled call of the account, hang up a live one; False where it has none of that sid.
 
         Raises ElsewhereError where it lives on another engine that does not answer.
         """
-        call = self._lives.find(sid)
-        if call is not None and call.account == account.sid:
-            call.end()
-            return True
-        record = await self._database.load_call(sid)
-        if record is None or record.account != account.sid:
-            return False
-        if record.state == "live":
-            return await self._ask(account, record, {"do": "end"})
-        return await self._database.cancel_scheduled_call(sid, self._clock())
+        return await self._do({"do": "end", "call": sid, "account": account.sid})
 
     async def asked(self, what: Mapping[str, Any]) -> bool:
         """Do what another engine has been asked for; whether it could be done."""
-        call = self._lives.find(what["call"])
-        if call is None or call.account != what["account"]:
+        return await self._do_here(what) is True
+
+    async def _do(self, what: Mapping[str, Any]) -> bool:
+        """Do it here, or have the engine do it that the call is on. Raises ElsewhereError."""
+        done = await self._do_here(what)
+        if not isinstance(done, CallRecord):
+            return done
+        if self._peers is None or done.state != "live":
             return False
+        done_there = await self._peers.ask(done.owner, dict(what))
+        if done_there is None:
+            raise ElsewhereError(f"the call is on the engine {done.owner!r}, which does not answer")
+        return done_there
+
+    async def _do_here(self, what: Mapping[str, Any]) -> bool | CallRecord:
+        """Whether it was done; the call's row where another engine has the call."""
+        sid, account = what["call"], what["account"]
+        for _ in range(LOOKS):
+            if (call := self._lives.find(sid)) is not None:
+                return call.account == account and await self._do_on(call, what)
+            if what["do"] == "end" and await self._cancel(sid, account):
+                return True
+            record = await self._database.load_call(sid)
+            if record is None or record.account != account or record.state != "live":
+                return False
+            if record.owner != self._database.owner:
+                return record
+            await asyncio.sleep(PLACING_S)
+        return False
+
+    async def _do_on(self, call: Call, what: Mapping[str, Any]) -> bool:
         if what["do"] == "move":
             return await self._lives.move(call.sid, url=what["url"], method=what["method"])
         call.end()
         return True
 
-    async def _ask(self, account: Account, record: CallRecord | None, what: Mapping[str, Any]) -> bool:
-        """Have the engine do it that a live call is on. Raises ElsewhereError."""
-        if self._peers is None or record is None or record.state != "live":
-            return False
-        if record.owner == self._peers.name or record.account != account.sid:
-            return False
-        done = await self._peers.ask(record.owner, {**what, "call": record.sid, "account": account.sid})
-        if done is None:
-            raise ElsewhereError(f"the call is on the engine {record.owner!r}, which does not answer")
-        return done
+    async def _cancel(self, sid: str, account: str) -> bool:
+        """End a call that is not placed yet; False where there is none."""
+        record = await self._database.take_unplaced(sid, account)
+        if record is not None:
+            await self._lives.end_unplaced(record, "cancel", now=self._clock())
+        return record is not None
 
     def _record(self, order: CallOrder, case: Case, *, state: str, started: float, due: float | None) -> CallRecord:
         """The row of a call that is not placed yet, with the callback that is due should it be lost once it is."""
@@ -201,8 +222,9 @@ class Outbound:
                 self._place(order, case, late_s=self._clock() - record.due)
         except OrderError as error:
             log.error("scheduled call %s cannot be placed: %s", record.sid, error)
-            ended = replace(record, state="ended", status="failed", ended=self._clock())
-            await self._database.patiently(lambda: self._database.save_call(ended))
+            taken = await self._database.patiently(lambda: self._database.take_unplaced(record.sid, record.account))
+            if taken is not None:
+                await self._lives.end_unplaced(taken, "failed", now=self._clock(), error=str(error))
 
     # ---- placing ----------------------------------------------------------------------------------------------
 
@@ -244,11 +266,12 @@ class Outbound:
         """What the call is about. Raises OrderError naming the field that is wrong."""
         route = self._route(account, order)
         if not _can_be_called(order.called_did):
-            raise OrderError("called_did", f"found {order.called_did!r}; expected a number or a SIP URI")
+            wanted = "expected a number, or a SIP URI without headers"
+            raise OrderError("called_did", f"found {order.called_did!r}; {wanted}")
         url, method = (order.url, order.method) if order.url else (route.url, route.method)
         if not url:
             raise OrderError("url", "neither the call nor its DID nor the account has one")
-        _ = order.headers  # they are wrong now or never
+        _ = order.headers, order.name  # they are wrong now or never
         facts = CallFacts(
             sid=sid or new_sid(),
             direction="outbound",
@@ -264,5 +287,9 @@ class Outbound:
 
 
 def _can_be_called(target: str) -> bool:
-    digits = sum(char.isdigit() for char in target)
-    return target.lower().startswith(SCHEMES) or (digits >= 3 and all(c.isdigit() or c in "+-.() " for c in target))
+    """Headers in a URI would be those of the INVITE, From and Route among them (RFC 3261 section 19.1.5)."""
+    if not target.isascii():
+        return False
+    if target.lower().startswith(SCHEMES):
+        return parse_address(target) is not None and target.isprintable() and not set(target) & set(' ?<>"')
+    return sum(char.isdigit() for char in target) >= 3 and all(c.isdigit() or c in "+-.() " for c in target)

@@ -132,12 +132,16 @@ class Callback:
 
 
 def call_row(call: CallRecord) -> dict[str, Any]:
-    """What is kept of a call: all of it, and what its order says once more, as lists are filtered by it."""
+    """What is kept of a call: all of it, and what its order says once more, as lists are filtered by it.
+
+    Whom it calls is kept as a number, or as the SIP URI that the order has: what is shown can be ordered again.
+    """
     order = call.order or {}
+    called = str(order.get("called_did", ""))
     return {
         **columns(call),
         "from_number": storable_text(call.from_number)[:LONGEST_NUMBER],
-        "to_number": storable_text(call.to_number)[:LONGEST_NUMBER],
+        "to_number": storable_text(called if ":" in called else call.to_number)[:LONGEST_NUMBER],
         "url": order.get("url"),
         "method": order.get("method", "POST"),
         "status_callback_url": order.get("status_callback_url"),

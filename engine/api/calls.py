@@ -6,7 +6,6 @@ follows; one that is over in nothing.
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -16,7 +15,7 @@ from ..db import Database
 from ..errors import ElsewhereError, OrderError
 from ..order import CallOrder
 from ..outbound import Outbound
-from ..records import Account, CallRecord
+from ..records import Account
 from ..storage.base import canonical_sid
 from ..timeline import load_timeline
 from .authentication import Authentication
@@ -53,8 +52,8 @@ def calls_router(outbound: Outbound, database: Database, reader: Reader, authent
     async def update(request: Request, sid: PathSid, account: Account = asking) -> JSONResponse:
         """Change a call that waits; with PATCH of `url` (and `method`), let a live one go on with that document."""
         chosen(request.query_params, CALLS)
-        row = await reader.row(CALLS, account, sid)
         sent = await read_object(request)
+        row = await reader.row(CALLS, account, sid)
         if row["state"] == "scheduled":
             await _reschedule(outbound, account, row, request, sent)
         elif row["state"] == "live" and request.method == "PATCH":
@@ -116,17 +115,20 @@ def calls_router(outbound: Outbound, database: Database, reader: Reader, authent
 async def _reschedule(outbound: Outbound, account: Account, row: Row, request: Request, sent: dict[str, Any]) -> None:
     """Change a scheduled call. Raises Problem."""
     replaces = replaces_nested(request.query_params)
-    wanted = sent
-    if request.method == "PATCH":
-        before = dict(row["order"])
-        wanted = {**before, **sent}
+
+    def wanted(before: CallOrder) -> tuple[CallOrder, float | None]:
+        """The order as it is to be, and from now on in how many seconds; None leaves when."""
+        if request.method != "PATCH":
+            change = checked(CallChange, sent, CALLS.by_name)
+            return _order(change), change.delay
+        merging = {**before.as_row(), **sent}
         if isinstance(attributes := sent.get("attributes"), dict):
-            wanted["attributes"] = merged(before["attributes"], attributes, replace=replaces)
-    change = checked(CallChange, wanted, CALLS.by_name)
-    keeps_time = request.method == "PATCH" and "delay" not in sent
-    record = CallRecord(**{field.name: row[field.name] for field in fields(CallRecord)})
+            merging["attributes"] = merged(before.attributes, attributes, replace=replaces)
+        change = checked(CallChange, merging, CALLS.by_name)
+        return _order(change), change.delay if "delay" in sent else None
+
     try:
-        if not await outbound.change(account, record, _order(change), delay_s=None if keeps_time else change.delay):
+        if not await outbound.change(account, row["sid"], wanted):
             raise conflict(None, "the call is being placed")
     except OrderError as error:
         raise _refused(error) from None

@@ -6,7 +6,7 @@ A model of what may be set has the defaults that an object gets where a PUT leav
 from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -23,11 +23,20 @@ def _web_url(value: str | None) -> str | None:
         return None
     url = clean_url(value)
     parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if parts.scheme not in {"http", "https"} or not _names_host(parts):
         raise ValueError(WANTED_URL)
     if len(url.encode()) > LONGEST_URL:
         raise ValueError(f"expected at most {LONGEST_URL} octets")
     return url
+
+
+def _names_host(parts: SplitResult) -> bool:
+    """Whether there is a host that may be looked up, and no port that there cannot be."""
+    host = (parts.hostname or "").removesuffix(".")
+    try:
+        return parts.port != 0 and all(host.split(".")) and "%" not in host
+    except ValueError:
+        return False
 
 
 def _some_web_url(value: str) -> str:
@@ -118,7 +127,12 @@ class CallChange(_CallSettings):
     """What may be set of a call that is not placed yet."""
 
     delay: float = Field(
-        0, ge=0, le=MOST_DELAY_S, allow_inf_nan=False, description="Seconds from now until it is placed."
+        0,
+        strict=True,
+        ge=0,
+        le=MOST_DELAY_S,
+        allow_inf_nan=False,
+        description="Seconds from now until it is placed.",
     )
 
 

@@ -80,6 +80,17 @@ def _params(parts: list[str]) -> dict[str, str]:
     return {name.strip().lower(): unquote(value.strip()) for name, _, value in split}
 
 
+def one_line(text: str) -> str:
+    """Text that cannot end a header: spaces in place of line ends and of all else that cannot be shown."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def quoted(name: str) -> str:
+    """A display name as it stands before an address, with a space after it (RFC 3261 section 25.1); none, nothing."""
+    shown = one_line(name).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{shown}" ' if shown else ""
+
+
 def user_part(uri: str) -> str:
     """Who is meant, as received: the user part of `uri`, or `uri` itself where it has none."""
     address = parse_address(uri)

@@ -28,6 +28,7 @@ import pjsua2 as pj
 
 from ..errors import NotAcceptable, SdpError, SipError
 from . import message
+from .address import one_line, quoted
 from .crypto import without_keys
 from .events import (
     Accepted,
@@ -598,7 +599,7 @@ class Agent:
         call.first_sdp = sdp
         prm = pj.CallOpParam(True)
         prm.opt.audioCount, prm.opt.videoCount = 1, 0
-        prm.txOption.localUri = f'"{display_name}" <{from_uri}>' if display_name else from_uri
+        prm.txOption.localUri = f"{quoted(display_name)}<{from_uri}>"
         _add_headers(prm, headers)
         self._calls[call.dialog] = call
         try:
@@ -831,10 +832,10 @@ def _mark(prm: Any) -> int:
 def _add_headers(
     prm: pj.CallOpParam | pj.CallSendRequestParam | pj.SendInstantMessageParam, headers: Sequence[tuple[str, str]]
 ) -> None:
-    """Add headers to what goes out; line ends in a value would end the header, so they become spaces."""
+    """Add headers to what goes out; what would end one becomes a space."""
     vector = pj.SipHeaderVector()
     for name, value in headers:
         header = pj.SipHeader()
-        header.hName, header.hValue = name, " ".join(value.split())
+        header.hName, header.hValue = name, one_line(value)
         vector.append(header)
     prm.txOption.headers = vector

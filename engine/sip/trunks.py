@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import quote
 
 from ..config import Trunk
-from .address import Address, parse_address
+from .address import Address, parse_address, quoted
 from .addresses import ip_address, ip_network
 from .events import TrunkLine
 
@@ -220,15 +220,14 @@ def outgoing(trunk: Trunk, number: str, *, caller: str, name: str = "", host: st
     shown = caller if trunk.caller_id == "as_is" else trunk.caller_id
     domain = _domain(trunk) if trunk.username else host
     from_uri = f"sip:{quote(shown, safe='+*#')}@{domain}"
-    display = "".join(char for char in name if char.isprintable() and char not in '"\\')
-    quoted = f'"{display}" ' if display else ""
+    shown_as = f"{quoted(name)}<{from_uri}>"
     headers = {
         "none": (),
-        "pai": (("P-Asserted-Identity", f"{quoted}<{from_uri}>"),),
-        "rpid": (("Remote-Party-ID", f"{quoted}<{from_uri}>;party=calling;privacy=off;screen=yes"),),
+        "pai": (("P-Asserted-Identity", shown_as),),
+        "rpid": (("Remote-Party-ID", f"{shown_as};party=calling;privacy=off;screen=yes"),),
     }[trunk.identity]
     target = _with_user(trunk.uri, quote(number, safe="+*#"))
-    return Outgoing(target=target, from_uri=from_uri, display_name=display, headers=headers)
+    return Outgoing(target=target, from_uri=from_uri, display_name=name, headers=headers)
 
 
 def by_tcp(target: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 from flexml.engine.db import PAGE, Database
-from flexml.engine.errors import ConfigError
+from flexml.engine.errors import ConfigError, OrderError
 from flexml.engine.password import hash_password, verify_password
 from flexml.engine.records import AccountEntry, Callback, CallRecord, DidEntry
 from flexml.engine.tables import account_table, did_table
@@ -254,12 +254,39 @@ def test_a_scheduled_call_is_claimed_once_when_it_is_due(database_url: str) -> N
             assert claimed == [early]
             assert (await other.load_call("early")) == replace(early, state="live", owner="one")
             assert await one.next_due() == 20.0
-            assert not await one.cancel_scheduled_call("early", 11.0)
-            assert await one.cancel_scheduled_call("late", 11.0)
+            assert await other.take_unplaced("early", CALL.account) is None, "it is the other engine's"
+            assert await one.take_unplaced("late", "somebody else") is None
+            assert await one.take_unplaced("late", CALL.account) == replace(late, state="live", owner="one", due=None)
+            assert await one.take_unplaced("late", CALL.account) is None
             assert await other.claim_due_calls(99.0) == []
             assert await one.next_due() is None
-            ended = await one.load_call("late")
-            assert ended is not None
-            assert (ended.state, ended.status, ended.ended) == ("ended", "cancel", 11.0)
+            assert await one.take_unplaced("early", CALL.account) == replace(early, state="live", owner="one", due=None)
+            assert not await one.begin_placing("early"), "who claimed it must not place it any more"
+
+    asyncio.run(main())
+
+
+def test_a_scheduled_call_has_what_everybody_changed_of_it(database_url: str) -> None:
+    waiting = replace(CALL, sid="w", state="scheduled", due=10.0, order={"called_did": "1", "n": 0})
+
+    def counted(call: CallRecord) -> CallRecord:
+        return replace(call, order={**(call.order or {}), "n": (call.order or {})["n"] + 1})
+
+    def refused(call: CallRecord) -> CallRecord:
+        raise OrderError("url", "no")
+
+    async def main() -> None:
+        async with opened(database_url, "one") as one, opened(database_url, "other") as other:
+            await one.save_call(waiting)
+            engines = (one, other) if one.is_shared else (one, one)  # with SQLite there is only one
+            each = [base.change_scheduled_call("w", CALL.account, counted) for base in engines for _ in range(5)]
+            await asyncio.gather(*each)
+            with pytest.raises(OrderError):
+                await one.change_scheduled_call("w", CALL.account, refused)
+            assert await one.change_scheduled_call("w", "somebody else", counted) is None
+            found = await other.load_call("w")
+            assert found == replace(waiting, order={"called_did": "1", "n": 10})
+            await one.claim_due_calls(10.0)
+            assert await one.change_scheduled_call("w", CALL.account, counted) is None
 
     asyncio.run(main())

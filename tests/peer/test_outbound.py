@@ -111,6 +111,24 @@ def test_who_answers_hears_the_document_and_the_invite_has_name_and_headers(
     assert told["PlaybackUrl"] == out.application.url("/sounds/tone-1000-1000.wav")
 
 
+NAMES = {
+    'John "Jack" Smith': '"John \\"Jack\\" Smith" <',
+    "ends in \\": '"ends in \\\\" <',
+    'x" <sip:911@evil.example>\n': '"x\\" <sip:911@evil.example>" <',
+    "Ann\r\nRoute: <sip:evil>": '"Ann Route: <sip:evil>" <',
+    "Äpfel": '"Äpfel" <',
+}
+
+
+@pytest.mark.parametrize(("name", "shown"), NAMES.items(), ids=map(ascii, NAMES))
+def test_a_name_is_only_a_name(placing: EngineProcess, out: Line, bob: Answering, name: str, shown: str) -> None:
+    sid = place(placing, bob.uri, attributes={"cnam": name})
+    bob.refuse("486 Busy Here")
+    assert bob.invite is not None
+    assert bob.invite.header("From").startswith(f"{shown}sip:{NUMBER}@")
+    assert ended(out, sid).data["CallStatus"] == "busy"
+
+
 REFUSALS = {
     "486 Busy Here": "busy",
     "600 Busy Everywhere": "busy",
@@ -235,9 +253,10 @@ def test_a_call_with_a_delay_survives_a_kill_and_is_placed_once(
         bob.pick_up()
         bob.expect("BYE ")
         assert ended(line, sid).data["CallStatus"] == "completed"
+        assert ended(line, cancelled).data["CallStatus"] == "cancel"
         with pytest.raises(AssertionError):
             bob.expect("INVITE ", timeout_s=2)
-        assert len(line.requests("status")) == 1
+        assert len(line.requests("status")) == 2
     finally:
         assert engine.stop() == 0
 

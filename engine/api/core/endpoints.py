@@ -145,18 +145,21 @@ class _Endpoints:
         """Change an account's name, attributes or password. Raises Problem."""
         chosen(request.query_params, self.collection)
         replaces, partly = replaces_nested(request.query_params), request.method == "PATCH"
+        change = checked(EndpointChange, await read_object(request), self.collection.by_name)
         row = await self._reader.row(self.collection, token, sid)
-        sent = await read_object(request)
-        change = checked(EndpointChange, sent, self.collection.by_name)
         values: dict[str, Any] = change.model_dump(include={"name", "attributes"}, exclude_unset=partly)
-        if partly and "attributes" in values:
-            values["attributes"] = merged(row["attributes"], change.attributes, replace=replaces)
-        _check_size(values.get("attributes", {}))
+        given = values.pop("attributes", None)
+
+        def attributes(before: Object) -> Object:
+            after = merged(before, change.attributes, replace=replaces or not partly)
+            _check_size(after)
+            return after
+
         password = change.properties.password
         if password is not None:
             values["password_hash"] = await asyncio.to_thread(hash_password, password)
         try:
-            await self._changes.account(row["sid"], values)
+            await self._changes.account(row["sid"], values, attributes=None if given is None else attributes)
         except ProvisioningError as error:
             raise conflict("properties.password", str(error)) from None
         return await self._shown(request, token, row["sid"], password)

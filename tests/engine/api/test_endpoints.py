@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -136,6 +137,14 @@ def test_attributes_are_patched_record_by_record(provider: Client) -> None:
     assert provider.ask("PUT", path, {}).body["attributes"] == {}
     assert provider.get(path).body["name"] == "", "PUT sets what is missing to its default"
     assert provider.ask("PATCH", f"{path}?nested_objects=all", {}).status == 400
+
+
+def test_attributes_patched_at_once_are_all_kept(provider: Client) -> None:
+    path = f"/endpoints/{created(provider)['endpoint_sid']}"
+    sent = [{"attributes": {f"a{number}": number}} for number in range(12)]
+    with ThreadPoolExecutor(8) as pool:
+        assert {reply.status for reply in pool.map(lambda change: provider.ask("PATCH", path, change), sent)} == {200}
+    assert provider.get(path).body["attributes"] == {f"a{number}": number for number in range(12)}
 
 
 def test_attributes_do_not_grow_without_bound(provider: Client) -> None:

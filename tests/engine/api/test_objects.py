@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -107,6 +108,7 @@ BODIES: dict[str, tuple[bytes, int, object]] = {
     "a list": (b"[]", 400, "no json object could be decoded"),
     "too long": (b" " * 70000, 413, "body longer than 65536 octets"),
     "half a character": (b'{"name": "\\ud800"}', 422, "object validation error"),
+    "half a character in a name": (b'{"\\ud800": 1}', 422, "object validation error"),
     "U+0000": (b'{"name": "a\\u0000"}', 422, "object validation error"),
     "nested deep": (b'{"name": ' + b"[" * 40 + b"]" * 40 + b"}", 422, "object validation error"),
 }
@@ -243,6 +245,16 @@ WRONG_ORDERS: list[tuple[dict[str, object], set[str]]] = [
     ({"delay": 1e12}, {"delay"}),
     ({"attributes": {"sip_header_Q": "1"}}, {"attributes.sip_header_Q"}),
     ({"attributes": []}, {"attributes"}),
+    ({"attributes": {"sip_header_X-N": [], "cnam": "a"}}, {"attributes.sip_header_X-N"}),
+    ({"attributes": {"sip_header_X-N": True}}, {"attributes.sip_header_X-N"}),
+    ({"attributes": {"cnam": {"a": 1}}}, {"attributes.cnam"}),
+    ({"delay": True}, {"delay"}),
+    ({"delay": "5"}, {"delay"}),
+    ({"url": "http://a:b/", "status_callback_url": "http://a:99999/"}, {"url", "status_callback_url"}),
+    ({"url": "http://a b/", "status_callback_url": "http://a..b/"}, {"url", "status_callback_url"}),
+    *[({"called_did": did}, {"called_did"}) for did in ("sip:", "sip:a@[::1", "sip:a@h:99999", "sip:a b@h", "١٢٣٤")],
+    ({"called_did": "sip:a@h?From=sip:b@h"}, {"called_did"}),
+    ({"called_did": "sip:a@h\r\nX: y"}, {"called_did"}),
     ({"call_sid": "x", "nothing": 1}, {"call_sid", "nothing"}),
 ]
 
@@ -253,6 +265,44 @@ def test_orders_that_cannot_be_name_each_field(api: Served, sent: dict[str, obje
     path = "/calls/" + schedule(api)["call_sid"]
     assert faults(api.me.ask("PATCH", path, sent)).keys() == fields
     assert faults(api.me.ask("PUT", path, {**ORDER, **sent})).keys() == fields
+
+
+def test_a_sip_uri_is_shown_and_found_as_it_was_ordered(api: Served) -> None:
+    uri = "sip:15162065317@127.0.0.1:5090;transport=tcp"
+    call = schedule(api, called_did=uri)
+    path = "/calls/" + call["call_sid"]
+    assert call["called_did"] == uri
+    shown = api.me.get("/calls", filter=f'called_did eq "{uri}"').body["items"]
+    assert [one["call_sid"] for one in shown] == [call["call_sid"]]
+    put = {name: call[name] for name in ("called_did", "calling_did", "delay")}
+    assert api.me.ask("PUT", path, put).body == call
+
+
+def test_changes_at_once_are_all_kept(api: Served) -> None:
+    path = "/calls/" + schedule(api)["call_sid"]
+    sent = [{"attributes": {f"a{number}": number}} for number in range(12)] + [{"method": "GET"}]
+    with ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(lambda change: api.me.ask("PATCH", path, change), sent))
+    assert {reply.status for reply in replies} == {200}
+    found = api.me.get(path).body
+    assert (found["attributes"], found["method"]) == ({f"a{number}": number for number in range(12)}, "GET")
+
+
+def test_a_call_that_is_cancelled_before_it_is_placed_is_told_of_once(api: Served) -> None:
+    call = schedule(api, status_callback_url="http://127.0.0.1:9/told")
+    path = "/calls/" + call["call_sid"]
+    assert api.me.ask("DELETE", path).status == 204
+    (told,) = [one for one in api.do(api.database.load_callbacks("pending")) if one.data["CallSid"] == call["call_sid"]]
+    assert (told.url, told.data["CallStatus"], told.data["CallDuration"]) == ("http://127.0.0.1:9/told", "cancel", 0)
+    steps = api.me.get(f"{path}/timeline").body["items"]
+    assert ("call over", {"status": "cancel", "duration_s": 0}) in [(one["what"], one["details"]) for one in steps]
+
+
+def test_a_call_that_is_just_being_placed_is_cancelled(api: Served) -> None:
+    call = schedule(api, delay=0.2)
+    (claimed,) = [one for one in api.do(api.database.claim_due_calls(NOW + 1)) if one.sid == call["call_sid"]]
+    assert api.me.ask("DELETE", f"/calls/{claimed.sid}").status == 204
+    assert not api.do(api.database.begin_placing(claimed.sid))
 
 
 def test_a_call_that_is_over_stays_as_it_is(api: Served) -> None:

@@ -6,7 +6,9 @@ from flexml.engine.sip.address import (
     diverting_number,
     normalise_number,
     number_of,
+    one_line,
     parse_address,
+    quoted,
     user_part,
 )
 from hypothesis import given
@@ -107,3 +109,11 @@ def test_reading_never_raises(text: str) -> None:
     parse_address(text)
     number_of(text)
     diverting_number([("Diversion", text)])
+
+
+@given(st.text(max_size=40))
+def test_a_display_name_is_read_as_it_was_written_and_ends_no_header(name: str) -> None:
+    address = parse_address(f"{quoted(name)}<sip:a@b>")
+    assert address is not None
+    assert address.display == one_line(name)
+    assert quoted(name).isprintable()

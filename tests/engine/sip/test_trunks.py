@@ -196,8 +196,7 @@ def test_neither_name_nor_number_can_add_to_a_header() -> None:
     )
     assert line.target == "sip:1%40evil.example%3Bx@carrier.example"
     assert line.from_uri == "sip:1%3E%0D%0AX%3A%20y%22@h"
-    assert line.display_name == "AB: c <sip:d@e>"
-    assert line.headers == (("P-Asserted-Identity", f'"AB: c <sip:d@e>" <{line.from_uri}>'),)
+    assert line.headers == (("P-Asserted-Identity", rf'"A\" B: c <sip:d@e>\\" <{line.from_uri}>'),)
 
 
 IDENTITIES = [
