@@ -224,11 +224,6 @@ class _Call(pj.Call):
         return pj.PJSIP_REDIRECT_STOP
 
     @guarded
-    def onDtmfEvent(self, prm: pj.OnDtmfEventParam) -> None:
-        if prm.method == pj.PJSUA_DTMF_METHOD_SIP_INFO and (key := prm.digit.upper()) in message.KEYS:
-            self.agent.tell(DigitInfo(dialog=self.dialog, digit=key, duration_ms=prm.duration))
-
-    @guarded
     def onInstantMessage(self, prm: pj.OnInstantMessageParam) -> None:
         log.warning("< MESSAGE within a call from %s is dropped; the stack has answered it with 200", prm.fromUri)
 
@@ -493,14 +488,15 @@ class Agent:
     def transaction_changed(self, call: _Call, event: pj.SipEvent) -> None:
         """Catch the answer to an offer that we made within the dialog, further provisional responses, keys by INFO.
 
-        Of those the stack itself takes `application/dtmf-relay`; it answers any other INFO with 500, whatever we do.
+        The stack answers an INFO that is no `application/dtmf-relay` as it writes that itself with 400 or 500, whatever
+        we do; the key counts.
         """
         if event.type == pj.PJSIP_EVENT_TSX_STATE:
             transaction = event.body.tsxState.tsx
             call.leaving |= transaction.method == "BYE" and transaction.role == pj.PJSIP_ROLE_UAC
         received = _received(event, ("SIP/", "INFO "))
         if received is not None and received.key:
-            self.tell(DigitInfo(dialog=call.dialog, digit=received.key, duration_ms=0))
+            self.tell(DigitInfo(dialog=call.dialog, digit=received.key))
         if received is None or not received.status or "INVITE" not in received.header("cseq"):
             return
         call.heard = True

@@ -62,11 +62,10 @@ class Acknowledged:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DigitInfo:
-    """SIP INFO with a key press (application/dtmf-relay, or application/dtmf, which tells no duration: 0)."""
+    """SIP INFO with a key press (application/dtmf-relay or application/dtmf)."""
 
     dialog: int
     digit: str
-    duration_ms: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,6 +19,8 @@ COMPACT: Final = {
 _TAG: Final = re.compile(r";\s*tag\s*=\s*([^\s;,]+)", re.IGNORECASE)
 
 KEYS: Final = "0123456789*#ABCD"
+_EVENT_KEYS: Final = {str(number): key for number, key in enumerate(KEYS)}
+_SIGNAL: Final = re.compile(r"^\s*signal\s*=\s*(\S+)\s*$", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,11 +77,19 @@ class Message:
 
     @property
     def key(self) -> str:
-        """The key in an INFO whose body is nothing but that (`application/dtmf`); empty where there is none."""
+        """The key that an INFO tells of, by itself (`application/dtmf`) or as a Signal (`application/dtmf-relay`).
+
+        Signals above 9 are the events of RFC 4733 section 3.2. Empty where there is none.
+        """
+        if not self.start_line.startswith("INFO "):
+            return ""
         kind = self.header("content-type").partition(";")[0].strip().lower()
-        key = self.body.strip().upper()
-        inform = self.start_line.startswith("INFO ") and kind == "application/dtmf"
-        return key if inform and len(key) == 1 and key in KEYS else ""
+        if kind == "application/dtmf-relay":
+            found = _SIGNAL.search(self.body)
+            key = "" if found is None else _EVENT_KEYS.get(found[1], found[1].upper())
+        else:
+            key = self.body.strip().upper() if kind == "application/dtmf" else ""
+        return key if len(key) == 1 and key in KEYS else ""
 
 
 def parse(text: str) -> Message:

@@ -196,7 +196,7 @@ def test_a_dialog_that_the_stack_has_lost_is_concluded_all_the_same() -> None:
 def test_keys_by_info_count(offer: str) -> None:
     async def main() -> None:
         scene = Scene(offer)
-        scene.call.on_sip_event(DigitInfo(dialog=1, digit="5", duration_ms=100))
+        scene.call.on_sip_event(DigitInfo(dialog=1, digit="5"))
         assert await scene.call.digit(1) == "5"
 
     run(main())
@@ -206,7 +206,7 @@ def test_a_key_that_comes_in_every_way_counts_once() -> None:
     async def main() -> None:
         scene = Scene()
         for digit in "5577":
-            scene.call.on_sip_event(DigitInfo(dialog=1, digit=digit, duration_ms=100))
+            scene.call.on_sip_event(DigitInfo(dialog=1, digit=digit))
             scene.call.on_digit(digit, "rfc4733")
             await asyncio.sleep(0.1)
             scene.call.on_digit(digit, "inband")

@@ -87,7 +87,7 @@ def test_documents_run_once_somebody_has_answered_and_keys_are_the_calls() -> No
         scene.say(Accepted(dialog=1, sdp=OFFER))
         await settle()
         await asyncio.sleep(3)
-        scene.say(DigitInfo(dialog=1, digit="7", duration_ms=100))
+        scene.say(DigitInfo(dialog=1, digit="7"))
         await settle()
         assert (heard, scene.agent.said[1:]) == (["7"], ["BYE"])
         scene.say(Ended(dialog=1, status=200, reason="OK", by="local"))

@@ -102,6 +102,15 @@ def test_keys_that_come_by_info_and_as_tones_count_once(line: Line, sipp: Sipp, 
     assert got.data["Digits"] == "77#"
 
 
+def test_signals_above_nine_are_keys_and_flash_is_none(line: Line, sipp: Sipp, rtp: RtpEndpoint) -> None:
+    gathered(line, 3)
+    keys = [info("10", 2), pause(300), info("16", 3), pause(300), info("11", 4), pause(300), info("1", 5)]
+    outcome = sipp.run(call(pause(600), *keys, hang_up=False), number=line.number, rtp_port=rtp.port)
+    assert outcome.status == 0, outcome.errors
+    (got,) = line.wait_for("got")
+    assert got.data["Digits"] == "*#1"
+
+
 def test_keys_that_come_in_all_three_ways_count_once(line: Line, sipp: Sipp, rtp: RtpEndpoint) -> None:
     gathered(line, 2)
     rtp.speak(tones("4", on_ms=60), at=0.54)
