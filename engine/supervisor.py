@@ -20,6 +20,7 @@ log = logging.getLogger("flexml.supervisor")
 
 BEAT_TIMEOUT_S: Final = 5.0
 """A worker that has been silent for that long hangs, and is replaced."""
+WATCH_S: Final = 1.0
 RESTART_PAUSE_S: Final = (0.0, 0.1, 0.5, 1.0, 2.0)
 START_TIMEOUT_S: Final = 15.0
 STOP_TIMEOUT_S: Final = 3.0
@@ -124,9 +125,13 @@ class Supervisor:
                 log.error("%s cannot be started, trying again in %g s: %s", link.name, pause, error)
 
     async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(1)
+            due = loop.time() + WATCH_S
+            await asyncio.sleep(WATCH_S)
+            stood_still = loop.time() - due  # control itself, or all of the machine: beats may wait to be read
             for link in self._client.workers:
+                link.beat_at += stood_still
                 silent = link.loop.time() - link.beat_at
                 if link.connected and silent > BEAT_TIMEOUT_S:
                     log.error("%s has given no sign for %.0f s", link.name, silent)

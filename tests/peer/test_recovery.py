@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from itertools import pairwise
 from pathlib import Path
 
 from engine_process import EngineProcess
+from flexml.engine.supervisor import BEAT_TIMEOUT_S
 from flexml_app import Line, tone_wav
 from rtp_endpoint import RtpEndpoint
 from sipp import Sipp, call, pause
@@ -46,3 +48,25 @@ def test_a_call_goes_on_when_its_media_worker_is_killed(
     assert sum(packet.at > after.at for packet in packets) > 50
     callback = line.final_status()
     assert (callback.data["CallStatus"], callback.data["CallDuration"]) == ("completed", 5)
+
+
+def test_a_worker_is_left_alone_when_it_was_control_that_stood_still(
+    engine: EngineProcess, line: Line, sipp: Sipp, rtp: RtpEndpoint
+) -> None:
+    line.serve("<Play>tone.wav</Play>")
+    line.serve(tone_wav(1000, 20.0), at="tone.wav")
+    said = len(engine.log())
+
+    def stop_control() -> None:
+        rtp.wait_for(50)
+        os.kill(engine.pids[0], signal.SIGSTOP)
+        time.sleep(BEAT_TIMEOUT_S + 1.5)
+        os.kill(engine.pids[0], signal.SIGCONT)
+
+    stopper = threading.Thread(target=stop_control)
+    stopper.start()
+    outcome = sipp.run(call(pause(10_000)), number=line.number, rtp_port=rtp.port)
+    stopper.join()
+    assert outcome.status == 0, outcome.errors
+    assert "has given no sign" not in engine.log(said)
+    assert max(later.at - packet.at for packet, later in pairwise(rtp.packets)) < 1.0
