@@ -143,9 +143,10 @@ class Commands:
         if stages.reporter.set_remote(row, control, latch=message.latch, now_s=now_s):
             stages.transport.aim_control(row, control)
         stages.legs.let_flow(row)
-        stages.legs.let_send(row, reachable and message.direction in SENDING)
-        receiving = stages.legs.receiving[row] = message.direction in RECEIVING
-        if receiving:
+        listens = reachable and message.direction in SENDING
+        stages.legs.let_send(row, listens)
+        stages.legs.receiving[row] = message.direction in RECEIVING
+        if listens and message.direction in RECEIVING:  # who holds the call may well be silent
             stages.silence.expect(row, now_s)
         else:
             stages.silence.excuse(row)

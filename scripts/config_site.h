@@ -23,3 +23,26 @@
 /* It refuses offers of codecs it has never heard of, whoever carries them. */
 #define PJMEDIA_CODEC_L16_HAS_8KHZ_MONO  1
 #define PJMEDIA_CODEC_L16_HAS_16KHZ_MONO 1
+/* A session description that does not fit is passed on as none; those of softphones with ICE have 2000 octets and more. */
+#define PJSUA2_MAX_SDP_BUF_LEN          PJSIP_MAX_PKT_LEN
+/* What is long goes by UDP too, in fragments: a trunk that has no TCP, or a filter before it, is not found out for 16 s. */
+#define PJSIP_DONT_SWITCH_TO_TCP        1
+#define PJ_HAS_IPV6                     1
+/* How a request in a call is answered that nothing takes. By OPTIONS peers ask whether the call still is. */
+#define FLEXML_UNTAKEN_IN_CALL(msg) \
+    ((msg)->line.req.method.id == PJSIP_OPTIONS_METHOD ? 200 : \
+     pj_stricmp2(&(msg)->line.req.method.name, "INFO") != 0 ? 405 : \
+     (msg)->body && pj_stricmp2(&(msg)->body->content_type.subtype, "dtmf") != 0 ? 415 : 200)
+/* The same outside of calls (RFC 3261 sections 8.2.1 and 12.2.2): what there is only within one is for none that we know. */
+#define FLEXML_ANSWER_UNTAKEN(endpt, rdata) \
+    if (rdata->msg_info.msg->type == PJSIP_REQUEST_MSG && \
+        rdata->msg_info.msg->line.req.method.id != PJSIP_ACK_METHOD) { \
+        const pjsip_hdr *allow = pjsip_endpt_get_capability(endpt, PJSIP_H_ALLOW, NULL); \
+        pj_bool_t known = pjsip_endpt_has_capability(endpt, PJSIP_H_ALLOW, NULL, \
+                                                     &rdata->msg_info.msg->line.req.method.name); \
+        pjsip_hdr headers; \
+        pj_list_init(&headers); \
+        if (allow && !known) \
+            pj_list_push_back(&headers, pjsip_hdr_clone(rdata->tp_info.pool, allow)); \
+        pjsip_endpt_respond_stateless(endpt, rdata, known ? 481 : 405, NULL, &headers, NULL); \
+    }

@@ -26,7 +26,7 @@ from typing import Any, Concatenate, Final, Literal, ParamSpec
 import _pjsua2
 import pjsua2 as pj
 
-from ..errors import NotAcceptable, SdpError, SipError
+from ..errors import SdpError, SipError
 from . import message
 from .address import one_line, quoted
 from .crypto import without_keys
@@ -315,8 +315,9 @@ class Agent:
             config.tlsConfig.verifyServer = bool(self._settings.tls_ca)  # chain and host name (RFC 5922 section 7)
             config.tlsConfig.proto = TLS_VERSIONS
         types = {"udp": pj.PJSIP_TRANSPORT_UDP, "tcp": pj.PJSIP_TRANSPORT_TCP, "tls": pj.PJSIP_TRANSPORT_TLS}
+        family = pj.PJSIP_TRANSPORT_IPV6 if ":" in address else 0
         try:
-            number = endpoint.transportCreate(types[kind], config)
+            number = endpoint.transportCreate(types[kind] + family, config)
         except pj.Error as error:
             raise SipError(f"cannot listen on {listen}: {error.reason}") from None
         self.listening.append(f"{kind}:{endpoint.transportGetInfo(number).localName}")
@@ -453,7 +454,7 @@ class Agent:
         """Try a re-offer before pjsua commits to it, so that a refusal leaves the session as it was."""
         try:
             call.first_sdp = self._listener.on_offer(call.dialog, offer)
-        except NotAcceptable as error:
+        except SdpError as error:
             log.debug("re-offer refused: %s", error)
             return False
         return True
@@ -488,8 +489,7 @@ class Agent:
     def transaction_changed(self, call: _Call, event: pj.SipEvent) -> None:
         """Catch the answer to an offer that we made within the dialog, further provisional responses, keys by INFO.
 
-        The stack answers an INFO that is no `application/dtmf-relay` as it writes that itself with 400 or 500, whatever
-        we do; the key counts.
+        The stack answers an `application/dtmf-relay` that is not as it writes that itself with 400; the key counts.
         """
         if event.type == pj.PJSIP_EVENT_TSX_STATE:
             transaction = event.body.tsxState.tsx

@@ -291,10 +291,11 @@ def test_silence_of_the_peer_is_reported_once_and_again_after_it_spoke() -> None
     assert [1000 <= event.silent <= longest for event in rig.said(LegSilent)] == [True, True]
 
 
-@pytest.mark.parametrize("direction", ["sendonly", "inactive"])
-def test_a_peer_that_may_not_send_is_not_silent(direction: str) -> None:
+@pytest.mark.parametrize("changes", [{"direction": "sendonly"}, {"direction": "inactive"}, {"direction": "recvonly"},
+                                     {"address": "0.0.0.0"}], ids=str)  # fmt: skip
+def test_a_peer_that_may_not_send_or_that_holds_the_call_is_not_silent(changes: dict[str, Any]) -> None:
     rig = Rig(silent_after_s=1.0)
-    rig.leg(direction=direction)
+    rig.leg(**changes)
     rig.run(100)
     assert not rig.said(LegSilent)
 

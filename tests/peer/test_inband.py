@@ -59,7 +59,7 @@ def info(digit: str, cseq: int, kind: str = "dtmf-relay") -> str:
     """Send a key as SIP INFO, and expect that it is taken."""
     body = digit if kind == "dtmf" else f"Signal={digit}\nDuration=100\n"
     sent = request("INFO", within=True, cseq=cseq, body=body).replace("application/sdp", f"application/{kind}")
-    return sent + receive(500 if kind == "dtmf" else 200)  # 500 is pjsua's, which does not know application/dtmf
+    return sent + receive(200)
 
 
 def gathered(line: Line, count: int) -> None:
