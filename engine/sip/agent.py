@@ -320,7 +320,8 @@ class Agent:
             number = endpoint.transportCreate(types[kind] + family, config)
         except pj.Error as error:
             raise SipError(f"cannot listen on {listen}: {error.reason}") from None
-        self.listening.append(f"{kind}:{endpoint.transportGetInfo(number).localName}")
+        name, _, bound_port = endpoint.transportGetInfo(number).localName.rpartition(":")
+        self.listening.append(f"{kind}:[{name}]:{bound_port}" if family else f"{kind}:{name}:{bound_port}")
 
     def _account_config(self) -> pj.AccountConfig:
         config = pj.AccountConfig()
