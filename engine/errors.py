@@ -21,10 +21,12 @@
     ├── LoadError          a load run cannot be made as it was asked for: what is missing, what to do
     └── CallEnded          the call ended while something was being done on it
 
-Messages say what was found, what was expected, and where.
+Messages say what was found, what was expected, and where; URLs in them are without user name and password.
 """
 
 from __future__ import annotations
+
+from .redact import without_user_info
 
 
 class FlexmlError(Exception):
@@ -61,6 +63,7 @@ class DocumentError(FlexmlError):
         value: str = "",
         allowed: str = "",
     ) -> None:
+        url = without_user_info(url)
         self.found, self.url, self.line = found, url, line
         self.verb, self.attribute, self.value, self.allowed = verb, attribute, value, allowed
         where = ", ".join(
@@ -74,8 +77,8 @@ class FetchError(FlexmlError):
     """An HTTP request got no usable answer; `status` is 0 where there was none."""
 
     def __init__(self, message: str, *, url: str, status: int = 0) -> None:
-        super().__init__(f"{url}: {message}")
-        self.url, self.status = url, status
+        self.url, self.status = without_user_info(url), status
+        super().__init__(f"{self.url}: {message}")
 
 
 class PromptError(FlexmlError):

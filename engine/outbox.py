@@ -193,7 +193,9 @@ class Outbox:
         timing: dict[str, object] = {"first_ms": answer.first_ms, "total_ms": answer.total_ms}
         timing |= {name: count for name, count in again.items() if count}
         self._tell(callback, "attempt", attempt=attempt, status=answer.status, **timing, delivery=callback.sid)
-        return "" if 200 <= answer.status < 300 else f"{answer.url}: status {answer.status}; expected 2xx"
+        if 200 <= answer.status < 300:
+            return ""
+        return str(FetchError(f"status {answer.status}; expected 2xx", url=answer.url))
 
 
 def _host(url: str) -> str:

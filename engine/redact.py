@@ -57,6 +57,12 @@ def presentable_text(text: str) -> str:
     return storable_text(text)
 
 
+def without_user_info(url: str) -> str:
+    """The URL as others may be told it: user name and password are for its own host only."""
+    match = _USER_INFO.match(url)
+    return match[1] + url[match.end() :] if match else url
+
+
 def storable_text(text: str) -> str:
     """Text with NUL and lone surrogates, which no database takes, as escapes."""
     if text.isprintable():

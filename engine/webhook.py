@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import json
 from dataclasses import dataclass, replace
+from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -45,12 +46,18 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Request:
-    """One HTTP request as it goes out."""
+    """One HTTP request as it goes out; `added` is how its URL ends with the data, where they are in it."""
 
     method: str
     url: URL
-    body: bytes
+    added: str = ""
+    body: bytes = b""
     delivery: str
+
+    @property
+    def asked(self) -> str:
+        """The URL without the data: what the application is known by, and told of."""
+        return str(self.url).removesuffix(self.added)
 
 
 @dataclass(slots=True)
@@ -68,7 +75,7 @@ class CallCookies(Cookies):
     """The cookies of one call. Hosts named by address count too: applications are often in the same rack."""
 
     def __init__(self) -> None:
-        self.jar = aiohttp.CookieJar(unsafe=True)
+        self.jar = aiohttp.CookieJar(unsafe=True, quote_cookie=False)
 
 
 class Webhook:
@@ -139,14 +146,16 @@ class Webhook:
 
     async def _follow(self, request: _Request, course: _Course) -> Fetched:
         """Send the request, and those that redirects make of it."""
-        first = str(request.url)
-        for _ in range(self._limits.redirects + 1):
+        first = request.asked
+        while True:
             answer, location = await self._send(request, course)
             if location is None:
                 return answer
+            if course.redirects == self._limits.redirects:
+                many = f"more than {course.redirects} redirects, the last to {location!r}"
+                raise FetchError(many, url=first, status=answer.status)
             request = _redirected(request, answer.status, location)
             course.redirects += 1
-        raise FetchError(f"more than {self._limits.redirects} redirects, the last to {request.url}", url=first)
 
     async def _send(self, request: _Request, course: _Course) -> tuple[Fetched, str | None]:
         """Send once, and again after a connection failure: then nothing, or nothing whole, was answered."""
@@ -162,24 +171,22 @@ class Webhook:
     async def _exchange(self, request: _Request, course: _Course) -> tuple[Fetched, str | None]:
         """One request and its response; the second value is where a redirect points to."""
         if self._session is None:
-            raise FetchError("the HTTP client is not started", url=str(request.url))
-        cookies = {name: morsel.value for name, morsel in course.jar.filter_cookies(request.url).items()}
+            raise FetchError("the HTTP client is not started", url=request.asked)
         async with self._session.request(
             request.method,
             request.url,
             data=request.body or None,
-            headers=self._headers(request),
-            cookies=cookies or None,  # for an empty dict too it makes a jar
+            headers=self._headers(request) | _cookie_header(course.jar, request.url),
             allow_redirects=False,
         ) as response:
             course.headers_at = asyncio.get_running_loop().time()
-            course.jar.update_cookies(response.cookies, response.url)
+            course.jar.update_cookies(_as_they_came(response.cookies), response.url)
             if response.status in REDIRECTS and "Location" in response.headers:
-                return Fetched(url=str(request.url), status=response.status, body=b""), response.headers["Location"]
-            body = await self._read(response)
-            return Fetched(url=str(request.url), status=response.status, body=body, method=request.method), None
+                return Fetched(url=request.asked, status=response.status, body=b""), response.headers["Location"]
+            body = await self._read(response, request)
+            return Fetched(url=request.asked, status=response.status, body=body, method=request.method), None
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _read(self, response: aiohttp.ClientResponse, request: _Request) -> bytes:
         """The body, which stops being read as soon as it is longer than allowed."""
         body = bytearray()
         async for chunk in response.content.iter_any():
@@ -187,17 +194,17 @@ class Webhook:
             if len(body) > self._limits.max_body:
                 raise FetchError(
                     f"the body is longer than the {self._limits.max_body} octets allowed",
-                    url=str(response.url),
+                    url=request.asked,
                     status=response.status,
                 )
         return bytes(body)
 
     def _headers(self, request: _Request) -> dict[str, str]:
-        timestamp = str(int(self._clock()))
+        timestamp, url = str(int(self._clock())), str(request.url.with_user(None))
         headers = {
             "X-FlexML-Timestamp": timestamp,
             "X-FlexML-Delivery": request.delivery,
-            "X-FlexML-Signature": sign(self._secret, timestamp, request.method, str(request.url), request.body),
+            "X-FlexML-Signature": sign(self._secret, timestamp, request.method, url, request.body),
         }
         if request.body:
             headers["Content-Type"] = "application/json"
@@ -213,6 +220,20 @@ def sign(secret: bytes, timestamp: str, method: str, url: str, body: bytes) -> s
     return hmac.new(secret, message, hashlib.sha256).hexdigest()
 
 
+def _as_they_came(cookies: SimpleCookie) -> SimpleCookie:
+    """Cookies whose values are what the header says: quotes are part of a value (RFC 6265 section 5.2)."""
+    for morsel in cookies.values():  # their `set` would refuse names such as a[b], which PHP gives
+        value = morsel.coded_value
+        morsel.__setstate__({"key": morsel.key, "value": value, "coded_value": value})  # pyright: ignore[reportAttributeAccessIssue]
+    return cookies
+
+
+def _cookie_header(jar: aiohttp.CookieJar, url: URL) -> dict[str, str]:
+    """What goes to that URL, written by nobody anew (RFC 6265 section 5.4)."""
+    pairs = [f"{morsel.key}={morsel.value}" for morsel in jar.filter_cookies(url).values()]
+    return {"Cookie": "; ".join(pairs)} if pairs else {}
+
+
 def _first_request(url: str, method: str, data: Mapping[str, object], delivery: str) -> _Request:
     try:
         target = URL(url.strip()).with_fragment(None)
@@ -222,7 +243,8 @@ def _first_request(url: str, method: str, data: Mapping[str, object], delivery: 
         raise FetchError("expected an absolute http or https URL", url=url)
     if method == "GET":
         pairs = [(name, _query_value(value)) for name, value in data.items()]
-        return _Request(method="GET", url=target.extend_query(pairs), body=b"", delivery=delivery)
+        extended = target.extend_query(pairs)
+        return _Request(method="GET", url=extended, added=str(extended).removeprefix(str(target)), delivery=delivery)
     if method != "POST":
         raise FetchError(f"method {method!r}; allowed: POST, GET", url=url)
     return _Request(method="POST", url=target, body=_as_json(data), delivery=delivery)
@@ -237,16 +259,18 @@ def _as_json(data: Mapping[str, object]) -> bytes:
 
 
 def _redirected(request: _Request, status: int, location: str) -> _Request:
-    """What a redirect makes of a request."""
+    """What a redirect makes of a request. Within its origin user name and password stay, however it is written."""
     try:
         target = request.url.join(URL(location)).with_fragment(None)
     except ValueError as error:
-        raise FetchError(f"redirect to {location!r}, which is not a URL", url=str(request.url)) from error
+        raise FetchError(f"redirect to {location!r}, which is not a URL", url=request.asked, status=status) from error
     if target.scheme not in {"http", "https"} or not target.host:
-        raise FetchError(f"redirect to {location!r}; expected http or https", url=str(request.url), status=status)
+        raise FetchError(f"redirect to {location!r}; expected http or https", url=request.asked, status=status)
+    if target.user is None and target.origin() == request.url.origin():
+        target = target.with_user(request.url.user).with_password(request.url.password)
     if status in KEEPS_METHOD:
-        return _Request(method=request.method, url=target, body=request.body, delivery=request.delivery)
-    return _Request(method="GET", url=target, body=b"", delivery=request.delivery)
+        return replace(request, url=target)
+    return replace(request, method="GET", url=target, body=b"")
 
 
 def _query_value(value: object) -> str:

@@ -75,11 +75,11 @@ async def _with_fallback(session: _Session, application: Application) -> None:
 
 def error_code(error: FlexmlError) -> str:
     """One word for the application error: what `ErrorCode` says."""
-    if isinstance(error, FetchError):
+    if isinstance(error, FetchError) and not 200 <= error.status <= 299:
         return f"http-{error.status}" if error.status else "no-answer"
     if isinstance(error, _TooManyDocuments):
         return "too-many-documents"
-    return "bad-document" if isinstance(error, DocumentError) else "internal"
+    return "bad-document" if isinstance(error, FetchError | DocumentError) else "internal"
 
 
 async def _give_up(call: Call, application: Application) -> None:

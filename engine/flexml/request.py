@@ -11,7 +11,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal
 
+from ..redact import without_user_info
+
 API_VERSION: Final = "2.0"
+
+_URLS: Final = ("RequestUrl", "PlaybackUrl", "ErrorUrl")
+"""URLs that the host which is told them may not know the password of."""
 
 _TOLD_HEADERS: Final = MappingProxyType({"call-id": "Call-ID", "i": "Call-ID", "contact": "Contact", "m": "Contact"})
 """Headers told beside every X- header, and their compact forms (RFC 3261 section 7.3.3)."""
@@ -74,6 +79,7 @@ def request_data(facts: CallFacts, *, request_url: str, data: Mapping[str, objec
     told.update(facts.results)
     told.update({f"Storage_{name}": value for name, value in facts.storage.items()})
     told.update(data or {})
+    told.update({name: without_user_info(str(told[name])) for name in _URLS if name in told})
     return told
 
 

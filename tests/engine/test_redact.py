@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from flexml.engine.redact import MAX_CHARACTERS, presentable, presentable_text
+from flexml.engine.redact import MAX_CHARACTERS, presentable, presentable_text, without_user_info
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,20 @@ from flexml.engine.redact import MAX_CHARACTERS, presentable, presentable_text
 def test_credentials_are_masked_and_the_rest_stays(text: str, shown: str) -> None:
     assert presentable_text(text) == shown
     assert presentable({"x": text}) == {"x": shown}
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://user:secret@app/x?to=http://a@b", "http://app/x?to=http://a@b"),
+        ("HTTPS://a@b:p@app", "HTTPS://app"),
+        ("http://app/?to=http://a:b@c", "http://app/?to=http://a:b@c"),
+        ("menu", "menu"),
+        ("http://[oops", "http://[oops"),
+    ],
+)
+def test_a_url_is_told_without_who_asks(url: str, told: str) -> None:
+    assert without_user_info(url) == told
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import hmac
+import json
 import socket
 from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import web
 from flexml.engine.errors import FetchError
-from flexml.engine.webhook import Limits, Webhook
+from flexml.engine.webhook import Limits, Webhook, sign
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -94,8 +96,8 @@ def test_get_adds_data_to_the_query(path: str, data: dict[str, object], query: s
         async with serving(echo) as base, client() as webhook:
             answer = await webhook.fetch(base + path, "get", data)
             expected = path.partition("#")[0].partition("?")[0].replace(" ", "%20") + (f"?{query}" if query else "")
-            assert answer.url == base + expected
-            assert b'"method": "GET"' in answer.body
+            assert answer.url == (base + path.partition("#")[0]).replace(" ", "%20")
+            assert json.loads(answer.body) == {"method": "GET", "url": base + expected, "type": "", "body": ""}
 
     asyncio.run(run())
 
@@ -113,6 +115,89 @@ def test_redirect_is_followed_and_its_end_is_the_base(status: int, method: str) 
             assert (answer.url, answer.method) == (f"{base}/sub/to", method)
             assert f'"method": "{method}"'.encode() in answer.body
             assert (b'{\\"a\\":1}' in answer.body) is (method == "POST")
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("location", "ends_at"),
+    [("/to?x=1", "/to?x=1"), ("/to?{query}", "/to?b=1"), ("/to?x=1&{query}", "/to?x=1&b=1"), ("/to?a=1", "/to?a=1")],
+)
+def test_a_redirect_that_repeats_the_data_ends_at_the_url_without_them(location: str, ends_at: str) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        if request.path == "/from":
+            return web.Response(
+                status=302, headers={"Location": location.format(query=request.rel_url.raw_query_string)}
+            )
+        return web.Response(text="<Response/>")
+
+    async def run() -> None:
+        async with serving(handler) as base, client() as webhook:
+            answer = await webhook.fetch(f"{base}/from?b=1", "GET", {"a": "x y", "RequestUrl": "http://h/?b=1"})
+            assert answer.url == base + ends_at
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("location", ["to", "{base}/to"])
+def test_who_asks_is_told_to_the_same_origin_and_never_signed(location: str) -> None:
+    seen: list[tuple[str | None, str]] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append((request.headers.get("Authorization"), request.headers["X-FlexML-Signature"]))
+        if request.path == "/from":
+            return web.Response(status=307, headers={"Location": location.format(base=request.url.origin())})
+        return web.Response(text="<Response/>")
+
+    async def run() -> None:
+        async with serving(handler) as base, client() as webhook:
+            inside = base.replace("http://", "http://us:p%40ss@")
+            answer = await webhook.fetch(f"{inside}/from", "POST", {})
+            assert answer.url == f"{inside}/to"
+            basic = "Basic " + base64.b64encode(b"us:p@ss").decode()
+            signed = [sign(SECRET.encode(), "1700000000", "POST", f"{base}{path}", b"{}") for path in ("/from", "/to")]
+            assert seen == [(basic, signed[0]), (basic, signed[1])]
+
+    asyncio.run(run())
+
+
+def test_another_origin_is_not_told_who_asks() -> None:
+    seen: list[str | None] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append(request.headers.get("Authorization"))
+        return web.Response(status=307, headers={"Location": "/x"})
+
+    async def run() -> None:
+        async with serving(handler) as other, client(redirects=1) as webhook:
+
+            async def elsewhere(_: web.Request) -> web.Response:
+                return web.Response(status=307, headers={"Location": f"{other}/x"})
+
+            async with serving(elsewhere) as base:
+                with pytest.raises(FetchError, match="more than 1 redirects") as caught:
+                    await webhook.fetch(base.replace("http://", "http://us:p%40ss@"), "POST", {})
+                assert (caught.value.url, caught.value.status) == (base, 307)
+                assert "p%40ss" not in str(caught.value)
+
+    asyncio.run(run())
+    assert seen == [None]
+
+
+def test_cookies_come_back_as_they_were_set() -> None:
+    pairs = ["s=abc==", 't="quoted v"', "w=a,b", "u=a/b+c:d|e{f}", "a[b]=1", r'q="a\"b"', "e="]
+
+    async def handler(request: web.Request) -> web.Response:
+        response = web.Response(text=request.headers.get("Cookie", ""))
+        for pair in pairs if request.path == "/login" else []:
+            response.headers.add("Set-Cookie", f"{pair}; HttpOnly; Path=/")
+        return response
+
+    async def run() -> None:
+        async with serving(handler) as base, client() as webhook:
+            cookies = webhook.cookies()
+            await webhook.fetch(f"{base}/login", "POST", {}, cookies=cookies)
+            assert (await webhook.fetch(f"{base}/", "POST", {}, cookies=cookies)).body.decode() == "; ".join(pairs)
 
     asyncio.run(run())
 
@@ -240,22 +325,22 @@ async def to_file(_: web.Request) -> web.Response:
 
 
 @pytest.mark.parametrize(
-    ("handler", "message"),
+    ("handler", "message", "status"),
     [
-        (endless, "longer than the 5000 octets allowed"),
-        (silent, "no complete answer within 0.2 s"),
-        (circle, "more than 5 redirects"),
-        (to_file, "redirect to 'file:///etc/passwd'; expected http or https"),
+        (endless, "longer than the 5000 octets allowed", 200),
+        (silent, "no complete answer within 0.2 s", 0),
+        (circle, "more than 5 redirects", 302),
+        (to_file, "redirect to 'file:///etc/passwd'; expected http or https", 302),
     ],
 )
 def test_no_usable_answer_is_an_error_that_names_url_and_limit(
-    handler: Callable[[web.Request], Awaitable[web.StreamResponse]], message: str
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]], message: str, status: int
 ) -> None:
     async def run() -> None:
         async with serving(handler) as base, client(timeout_s=0.2, max_body=5000) as webhook:
             with pytest.raises(FetchError, match=message) as caught:
                 await webhook.fetch(f"{base}/doc", "POST", {})
-            assert caught.value.url == f"{base}/doc"
+            assert (caught.value.url, caught.value.status) == (f"{base}/doc", status)
 
     asyncio.run(run())
 

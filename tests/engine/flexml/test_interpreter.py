@@ -85,6 +85,28 @@ def test_relative_urls_start_where_redirects_ended() -> None:
     assert fetcher.requests[1].data["RequestUrl"] == "https://other.example/deep/start"
 
 
+def test_who_asks_goes_with_relative_urls_and_is_told_to_nobody() -> None:
+    inside = "http://us:p%40ss@app.example"
+    pages = {
+        f"{inside}/start": document('<Play action="next">http://me:too@cdn.example/a.wav</Play>'),
+        f"{inside}/next": document("<Redirect>http://other.example/</Redirect>"),
+        "http://other.example/": document(f"<Redirect>{inside}/gone</Redirect>"),
+        f"{HOST}/fallback": document("<Reject/>"),
+    }
+    application = Application(url=f"{inside}/start", fallback_url=f"{HOST}/fallback")
+    _, fetcher = perform(pages, FakeCall(audio={"http://me:too@cdn.example/a.wav": 1.0}), application)
+
+    told = [request.data for request in fetcher.requests]
+    assert [data["RequestUrl"] for data in told] == [
+        f"{HOST}/start",
+        f"{HOST}/start",
+        f"{HOST}/next",
+        "http://other.example/",
+        "http://other.example/",
+    ]
+    assert (told[1]["PlaybackUrl"], told[-1]["ErrorUrl"]) == ("http://cdn.example/a.wav", f"{HOST}/gone")
+
+
 def test_action_data_and_storage_go_into_later_requests() -> None:
     body = '<Store name="a">b</Store><Gather numDigits="1" action="/digits"><Say>Press</Say></Gather>'
     later = {f"{HOST}/digits": document("<Redirect>/more</Redirect>"), f"{HOST}/more": document("")}
@@ -259,6 +281,8 @@ def test_a_url_that_is_none_is_an_application_error() -> None:
     [
         (FetchError("refused", url=BASE), "no-answer"),
         (FetchError("status 404", url=BASE, status=404), "http-404"),
+        (FetchError("more than 5 redirects", url=BASE, status=302), "http-302"),
+        (FetchError("the body is longer than allowed", url=BASE, status=200), "bad-document"),
         (DocumentError("malformed XML"), "bad-document"),
         (MediaError("gone"), "internal"),
     ],
