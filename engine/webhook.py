@@ -184,7 +184,13 @@ class Webhook:
             if response.status in REDIRECTS and "Location" in response.headers:
                 return Fetched(url=request.asked, status=response.status, body=b""), response.headers["Location"]
             body = await self._read(response, request)
-            return Fetched(url=request.asked, status=response.status, body=body, method=request.method), None
+            return Fetched(
+                url=request.asked,
+                status=response.status,
+                body=body,
+                charset=response.charset or "",
+                method=request.method,
+            ), None
 
     async def _read(self, response: aiohttp.ClientResponse, request: _Request) -> bytes:
         """The body, which stops being read as soon as it is longer than allowed."""

@@ -33,15 +33,20 @@ class Document:
     notes: tuple[str, ...] = ()
 
 
-def parse(body: bytes, *, url: str, max_bytes: int = MAX_BYTES, max_verbs: int = MAX_VERBS) -> Document:
-    """Read the document served at `url`. Raises DocumentError. A blank body is a document without verbs."""
+def parse(
+    body: bytes, *, url: str, charset: str = "", max_bytes: int = MAX_BYTES, max_verbs: int = MAX_VERBS
+) -> Document:
+    """Read the document served at `url`. Raises DocumentError. A blank body is a document without verbs.
+
+    `charset` is that of the answer, for a body that does not say itself what it is written in.
+    """
     if len(body) > max_bytes:
         raise DocumentError(f"a document of {len(body)} bytes", url=url, allowed=f"at most {max_bytes} bytes")
-    return (_read_again if len(body) <= _KEPT_BYTES else _read)(body, url, max_verbs)
+    return (_read_again if len(body) <= _KEPT_BYTES else _read)(body, url, charset, max_verbs)
 
 
-def _read(body: bytes, url: str, max_verbs: int) -> Document:
-    root = elements.read(body, url=url)
+def _read(body: bytes, url: str, charset: str, max_verbs: int) -> Document:
+    root = elements.read(body, url=url, charset=charset)
     if root is None:
         return Document(url=url, notes=("the document is empty",))
     if root.tag.lower() != "response":

@@ -7,6 +7,8 @@ nesting that could exhaust the stack. Names are told apart without namespaces.
 
 from __future__ import annotations
 
+import codecs
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +17,8 @@ from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
 from ..errors import DocumentError
 
+_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_DECLARED: Final = re.compile(rb"<\?xml[^>]*\sencoding\s*=")
 _DEEPEST: Final = 16
 """Levels of elements; FlexML has four (Response, Dial, Number)."""
 
@@ -30,13 +34,18 @@ class Element:
     children: tuple[Element, ...]
 
 
-def read(body: bytes, *, url: str) -> Element | None:
-    """The root element of `body`, None if `body` is blank. Raises DocumentError with `url` and the line."""
-    markup = body.lstrip(b" \t\r\n")
+def read(body: bytes, *, url: str, charset: str = "") -> Element | None:
+    """The root element of `body`, None if `body` is blank. Raises DocumentError with `url` and the line.
+
+    `charset` says what it is written in, where neither a byte order mark nor its XML declaration does.
+    """
+    mark = codecs.BOM_UTF8 if body.startswith(codecs.BOM_UTF8) else b""
+    markup = body[len(mark) :].lstrip(b" \t\r\n")
     if not markup:
         return None
     # White space before an XML declaration is an error in XML and common in templates; lines still count from the top.
     skipped = body[: len(body) - len(markup)].count(b"\n")
+    markup = mark + markup if mark else _as_utf8(markup, charset)
     parser = etree.XMLParser(
         resolve_entities=False, load_dtd=False, no_network=True, remove_comments=True, remove_pis=True
     )
@@ -48,6 +57,20 @@ def read(body: bytes, *, url: str) -> Element | None:
     if root.getroottree().docinfo.doctype:
         raise DocumentError("a DTD", url=url, line=1 + skipped, allowed="documents without a DTD")
     return _element(root, url, skipped, depth=1)
+
+
+def _as_utf8(markup: bytes, charset: str) -> bytes:
+    """The markup as XML reads it unless told otherwise; as it is, where it tells, or is not in that charset.
+
+    For RFC 7303 section 3.2 the charset goes before what the declaration says. But servers name their own default,
+    unasked, and the documents that come so have always been read by what they say themselves.
+    """
+    if not charset or markup.startswith(_MARKS) or _DECLARED.match(markup):
+        return markup
+    try:
+        return markup.decode(charset).encode()
+    except (LookupError, UnicodeError):
+        return markup
 
 
 def _element(node: Any, url: str, skipped: int, *, depth: int) -> Element:

@@ -17,13 +17,15 @@ class Fetched:
     """What came back. `url` is the one that served it, after redirects: relative URLs in `body` start there.
 
     So it has the user name and password that it was asked for with, and not the data that were added for GET.
-    `method` is how that one was requested: a redirect can make a GET, without the data, of a POST.
+    `charset` is what the answer says that `body` is written in, empty where it says nothing. `method` is how that URL
+    was requested: a redirect can make a GET, without the data, of a POST.
     `first_ms` is how long it took until the headers of that answer were there, `total_ms` until all was.
     """
 
     url: str
     status: int
     body: bytes
+    charset: str = ""
     method: str = "POST"
     first_ms: float = 0.0
     total_ms: float = 0.0

@@ -179,7 +179,13 @@ class _Session:
         if error_status and not fetched.body.strip():
             raise failed
         try:
-            document = parse(fetched.body, url=fetched.url, max_bytes=limits.max_bytes, max_verbs=limits.max_verbs)
+            document = parse(
+                fetched.body,
+                url=fetched.url,
+                charset=fetched.charset,
+                max_bytes=limits.max_bytes,
+                max_verbs=limits.max_verbs,
+            )
         except DocumentError:
             if error_status:
                 raise failed from None

@@ -202,6 +202,18 @@ def test_cookies_come_back_as_they_were_set() -> None:
     asyncio.run(run())
 
 
+def test_an_answer_says_what_it_is_written_in() -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(body=b"", headers={"Content-Type": request.query["type"]})
+
+    async def run() -> None:
+        async with serving(handler) as base, client() as webhook:
+            for kind, charset in (("text/xml; charset=ISO-8859-1", "iso-8859-1"), ("text/xml", "")):
+                assert (await webhook.fetch(f"{base}/", "GET", {"type": kind})).charset.lower() == charset
+
+    asyncio.run(run())
+
+
 def test_error_status_is_an_answer() -> None:
     async def handler(_: web.Request) -> web.Response:
         return web.Response(status=500, text="<Response><Hangup/></Response>")

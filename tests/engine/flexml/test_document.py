@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+from typing import Any
+
 import pytest
 from flexml.engine.errors import DocumentError
 from flexml.engine.flexml.attributes import Attribute
@@ -17,11 +20,11 @@ from hypothesis import strategies as st
 URL = "http://app.example/flow/start?x=1"
 
 
-def read(inside: str, **limits: int) -> Document:
+def read(inside: str, **limits: Any) -> Document:
     return parse(f"<Response>{inside}</Response>".encode(), url=URL, **limits)
 
 
-def refusal(body: bytes | str, **limits: int) -> DocumentError:
+def refusal(body: bytes | str, **limits: Any) -> DocumentError:
     with pytest.raises(DocumentError) as caught:
         parse(body.encode() if isinstance(body, str) else body, url=URL, **limits)
     return caught.value
@@ -160,6 +163,41 @@ def test_other_encodings_are_read() -> None:
         (say,) = parse(body.encode(encoding), url=URL).verbs
         assert isinstance(say, Say)
         assert say.text == "Grüß Gott"
+
+
+GREETING = "<Response><Say>Grüß Gott</Say></Response>"
+LATIN = GREETING.encode("iso-8859-1")
+MARKED = codecs.BOM_UTF8 + GREETING.encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "charset"),
+    [
+        (LATIN, "iso-8859-1"),
+        (LATIN, "ISO-8859-1"),
+        (b"\n<?xml version='1.0'?>" + LATIN, "iso-8859-1"),
+        (GREETING.encode("utf-16-le"), "utf-16-le"),
+        (GREETING.encode("utf-16"), "iso-8859-1"),
+        (MARKED, "iso-8859-1"),
+        (b"<?xml version='1.0' encoding='iso-8859-1'?>" + LATIN, "utf-8"),
+        (b"<?xml version='1.0' encoding='utf-8'?>" + GREETING.encode(), "iso-8859-1"),
+        (GREETING.encode(), "us-ascii"),
+        (GREETING.encode(), "no-such-charset"),
+        (GREETING.encode(), "hex"),
+        (GREETING.encode(), "ü"),
+    ],
+)
+def test_the_charset_of_the_answer_counts_where_the_document_says_nothing(body: bytes, charset: str) -> None:
+    (say,) = parse(body, url=URL, charset=charset).verbs
+    assert isinstance(say, Say)
+    assert say.text == "Grüß Gott"
+
+
+def test_white_space_before_the_declaration_is_no_error_behind_a_byte_order_mark_either() -> None:
+    for mark in (b"", codecs.BOM_UTF8):
+        body = mark + b"\r\n\n<?xml version='1.0'?><Response><Say>a</Say></Response>"
+        assert [verb.line for verb in parse(body, url=URL).verbs] == [3]
+        assert parse(mark + b" \n", url=URL).notes == ("the document is empty",)
 
 
 NESTING = {

@@ -107,6 +107,15 @@ def test_who_asks_goes_with_relative_urls_and_is_told_to_nobody() -> None:
     assert (told[1]["PlaybackUrl"], told[-1]["ErrorUrl"]) == ("http://cdn.example/a.wav", f"{HOST}/gone")
 
 
+def test_a_document_is_read_as_its_answer_says() -> None:
+    latin = Fetched(
+        url=BASE, status=200, body="<Response><Say>Grüß</Say></Response>".encode("latin-1"), charset="latin-1"
+    )
+    call, _ = perform({BASE: latin})
+
+    assert call.done == ["answer", "play man: Grüß", "silence", "hang up"]
+
+
 def test_action_data_and_storage_go_into_later_requests() -> None:
     body = '<Store name="a">b</Store><Gather numDigits="1" action="/digits"><Say>Press</Say></Gather>'
     later = {f"{HOST}/digits": document("<Redirect>/more</Redirect>"), f"{HOST}/more": document("")}
