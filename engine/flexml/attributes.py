@@ -211,7 +211,19 @@ def keys(allowed: Collection[str] = KEYS, *, off: str = "", single: bool = False
 
 
 def url() -> Kind[str]:
-    """A URL, absolute or relative, without the white space around it and with the spaces in it encoded."""
+    """A URL to be requested, absolute or relative, without white space around it and with the spaces in it encoded."""
+
+    def parse(value: str) -> str:
+        cleaned = clean_url(value)
+        if urlsplit(cleaned).scheme not in {"", "http", "https"}:
+            raise ValueError(value)
+        return cleaned
+
+    return Kind(parse=parse, allowed="http or https URL, absolute or relative", link=True)
+
+
+def audio_url() -> Kind[str]:
+    """The same of audio, which may come by other schemes too."""
     return Kind(parse=clean_url, allowed="absolute or relative URL", link=True)
 
 

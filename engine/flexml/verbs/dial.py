@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from ...dial import Destination, Dialled, DialRequest, Ringing
 from ...errors import StorageError
 from ...recording import Direction, RecordingRequest
-from ..attributes import KEYS, attr, boolean, choice, http_method, keys, seconds, subset, text, url
+from ..attributes import KEYS, attr, audio_url, boolean, choice, http_method, keys, seconds, subset, text, url
 from ..verb import Call, Failed, Method, Outcome
 from .base import Noun, Verb, goto
 
@@ -54,7 +54,7 @@ class Dial(Verb):
         says="The key that the called party must press, within `timeout`, to be connected. Another key, or none, "
         "ends its call, and the others go on ringing.",
     )
-    confirm_sound: str | None = attr(url(), says="What the called party hears meanwhile; it should name the key.")
+    confirm_sound: str | None = attr(audio_url(), says="What the called party hears meanwhile; it should name the key.")
     container_sid: str | None = attr(
         text(), says="The container that the recording is stored in; without it, the account's."
     )

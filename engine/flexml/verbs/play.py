@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from ...errors import PromptError
-from ..attributes import KEYS, TONES, attr, boolean, http_method, integer, keys, seconds, url
+from ..attributes import KEYS, TONES, attr, audio_url, boolean, http_method, integer, keys, seconds, url
 from ..verb import Call, Failed, Goto, Method, Outcome, Prompt
 from .base import Noun, Verb, goto
 from .play_controls import ControlledPlay, Controls, Ended, first_key
@@ -31,7 +31,7 @@ class Play(Verb):
     """Play what the text names, then pass control to `action`; to `error_action` if there is nothing to be heard."""
 
     name: ClassVar[str] = "Play"
-    content = url()
+    content = audio_url()
     nests: ClassVar[tuple[str, ...]] = ("File",)
 
     action: str | None = attr(
@@ -66,7 +66,7 @@ class Play(Verb):
         default="",
         says="Moves forward by `controlSkip`; past the end the play is over, unless `strictForwardControl`.",
     )
-    information_audio_url: str | None = attr(url(), says="What `informationOnKey` lets be heard.")
+    information_audio_url: str | None = attr(audio_url(), says="What `informationOnKey` lets be heard.")
     information_on_key: str = attr(
         keys(KEYS), default="", says="Interrupts the play for `informationAudioUrl`, once, then goes on where it was."
     )
@@ -78,7 +78,7 @@ class Play(Verb):
         keys(KEYS), default="", says="Moves back by `minorControlSkip`, to the beginning at most."
     )
     pause_audio_url: str | None = attr(
-        url(), says="What is heard again and again during a pause; without it, comfort noise."
+        audio_url(), says="What is heard again and again during a pause; without it, comfort noise."
     )
     pause_on_key: str = attr(
         keys(KEYS), default="", says="Pauses the play. Where `restartOnKey` is not given, the same keys let it go on."
@@ -106,14 +106,16 @@ class Play(Verb):
     )
     wait_initial: int | None = attr(seconds(), says="How long to wait for the audio before `waitInitialUrl` is played.")
     wait_initial_url: str | None = attr(
-        url(), says="What is heard once when the audio is slow to come; it stops as soon as the audio is there."
+        audio_url(), says="What is heard once when the audio is slow to come; it stops as soon as the audio is there."
     )
     wait_repeat: int | None = attr(
         seconds(),
         says="How long to wait after that, and after each repetition, before `waitRepeatUrl` is played; at least "
         "1 second.",
     )
-    wait_repeat_url: str | None = attr(url(), says="What is heard again and again while the audio is still not there.")
+    wait_repeat_url: str | None = attr(
+        audio_url(), says="What is heard again and again while the audio is still not there."
+    )
 
     @property
     def blank(self) -> bool:

@@ -20,6 +20,7 @@ from ..attributes import (
     KEYS,
     attr,
     attributes,
+    audio_url,
     boolean,
     choice,
     http_method,
@@ -71,7 +72,7 @@ class Record(Verb):
         integer(), default=1, says="How often `backgroundAudioUrl` is played; 0: until the recording ends."
     )
     background_audio_url: str | None = attr(
-        url(), says="What the caller hears during the recording; it is not recorded."
+        audio_url(), says="What the caller hears during the recording; it is not recorded."
     )
     callback_url: str | None = attr(
         url(), says="Gets one POST when the recording is over, whatever became of it; its answer is not looked at."

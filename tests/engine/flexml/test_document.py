@@ -44,7 +44,8 @@ def refusal(body: bytes | str, **limits: Any) -> DocumentError:
         (b"<Response>\n<Gather>\n<Hangup/></Gather></Response>", 3, "Hangup inside Gather; allowed: Say, Play,"),
         (b"<Response><Say>a<b>c</b></Say></Response>", 1, "unknown verb 'b'; allowed: text only"),
         (b"<Response><Store>x</Store></Response>", 1, "Store, attribute name: missing"),
-        (b"<Response><Redirect> </Redirect></Response>", 1, "Redirect: text; allowed: absolute or relative URL"),
+        (b"<Response><Redirect> </Redirect></Response>", 1, "Redirect: text; allowed: http or https URL, absolute"),
+        (b"<Response><Redirect>ftp://h/</Redirect></Response>", 1, "Redirect: text 'ftp://h/'; allowed: http or"),
         (b"<Response><Dtmf>12x</Dtmf></Response>", 1, "Dtmf: text '12x'"),
         (b"<Response><Play>http://[oops</Play></Response>", 1, "Play: text 'http://[oops'"),
         (b"<Response><Reject reason='rude'/></Response>", 1, "attribute reason: value 'rude'; allowed: redirect, "),
@@ -228,7 +229,13 @@ def sample(name: str) -> str:
     return f"<{name}{required(name)}>1</{name}>"
 
 
-BAD_FOR = {"integer": "two", "boolean": "perhaps", "one of": "12", "any of": "x!"}
+BAD_FOR = {
+    "integer": "two",
+    "boolean": "perhaps",
+    "one of": "12",
+    "any of": "x!",
+    "http or https": "ftp://h/a",
+}
 
 
 @pytest.mark.parametrize(("verb", "attribute"), declarations(), ids=lambda value: getattr(value, "name", value))
@@ -244,6 +251,16 @@ def test_every_declared_attribute_takes_its_default_and_refuses_what_is_not_allo
     if bad is not None:
         with pytest.raises(ValueError, match=bad):
             attribute.kind.parse(bad)
+
+
+def test_audio_may_come_by_other_schemes_and_requests_may_not() -> None:
+    other = {"name": "rtmp://h/a", "case": "HTTPS://h/a", "relative": "a/b:c?d=e:f"}
+    (play,) = read(f'<Play waitInitialUrl="{other["name"]}" action="{other["case"]}">{other["name"]}</Play>').verbs
+    assert isinstance(play, Play)
+    assert (play.wait_initial_url, play.text) == (other["name"], other["name"])
+    (gather,) = read(f'<Gather action="{other["relative"]}"/>').verbs
+    assert isinstance(gather, Gather)
+    assert gather.action == "http://app.example/flow/a/b:c?d=e:f"
 
 
 @given(st.binary(max_size=200))
