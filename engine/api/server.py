@@ -14,12 +14,13 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 import uvicorn
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import DatabaseAway
@@ -29,6 +30,8 @@ from .patience import PatientProtocol
 from .problem import Problem, show_away, show_problem, show_unexpected, show_validation
 
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
+DESCRIPTION: Final = "Every path that takes GET takes HEAD too, which is answered alike, but without a body."
+METHODS: Final = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 _BACKLOG: Final = 1024
 _SHUTDOWN_S: Final = 3
 _EXPOSED: Final = (
@@ -65,10 +68,13 @@ def create_app(
 ) -> FastAPI:
     """Build the application: /health, /metrics, and whatever `routers` add (the demo, the REST API)."""
     # FastAPI's own pages load scripts from elsewhere; ours is in `docs`.
-    app = FastAPI(title="FlexML engine", version=health().version, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="FlexML engine", description=DESCRIPTION, version=health().version, docs_url=None, redoc_url=None
+    )
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     for kind in (Problem, HTTPException):
         app.add_exception_handler(kind, show_problem)
+    app.add_exception_handler(405, show_not_allowed)
     app.add_exception_handler(RequestValidationError, show_validation)
     app.add_exception_handler(DatabaseAway, show_away)
     app.add_exception_handler(Exception, show_unexpected)
@@ -102,7 +108,7 @@ async def run(app: FastAPI, host: str, port: int, *, on_listening: Callable[[str
     with bound(host, port) as listener:
         server = _Server(
             uvicorn.Config(
-                _open_to_all(app),
+                _open_to_all(_with_head(app)),
                 log_config=None,
                 access_log=False,
                 http=PatientProtocol,
@@ -141,6 +147,30 @@ def _open_to_all(app: ASGIApp) -> ASGIApp:
         await app(scope, receive, sending)
 
     return answer
+
+
+def _with_head(app: FastAPI) -> ASGIApp:
+    """Answer HEAD where nothing else does as GET, which uvicorn sends without its body (RFC 9110 section 9.3.2)."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD" and not takes(app.routes, scope, "HEAD"):
+            scope = {**scope, "method": "GET"}
+        await app(scope, receive, send)
+
+    return answer
+
+
+def takes(routes: Sequence[BaseRoute], scope: Scope, method: str) -> bool:
+    """Whether the path of a request can be asked by that method."""
+    return any(route.matches({**scope, "method": method})[0] is Match.FULL for route in routes)
+
+
+def show_not_allowed(request: Request, _error: Exception) -> JSONResponse:
+    """What the path can be asked by instead: Starlette names the methods of one of its routes only."""
+    allowed = {method for method in METHODS if takes(request.app.routes, request.scope, method)}
+    if "GET" in allowed:
+        allowed.add("HEAD")
+    return Problem(405, "method not allowed", headers={"Allow": ", ".join(sorted(allowed))}).response()
 
 
 class _Server(uvicorn.Server):

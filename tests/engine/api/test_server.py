@@ -34,6 +34,8 @@ def serve(check: Callable[[aiohttp.ClientSession], Awaitable[T]], health: Health
     router = APIRouter(prefix="/test")
     router.add_api_route("/broken", broken)
     router.add_api_route("/double", double)
+    router.add_api_route("/double", double, methods=["POST"])
+    router.add_api_route("/told", double, methods=["DELETE"])
 
     async def main() -> T:
         listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -118,6 +120,44 @@ def test_other_origins_may_ask_what_they_may_send() -> None:
     assert status == 200
     assert "PATCH" in methods
     assert headers == "authorization,content-type"
+
+
+@pytest.mark.parametrize("path", ["/health", "/docs", "/openapi.json", "/nothing", "/test/double?number=4"])
+def test_head_is_answered_as_get_without_a_body(path: str) -> None:
+    async def fetch(client: aiohttp.ClientSession) -> list[tuple[int, str | None, str | None, bytes]]:
+        answers: list[tuple[int, str | None, str | None, bytes]] = []
+        for method in ("GET", "HEAD", "HEAD"):
+            async with client.request(method, path) as response:
+                headers = response.headers
+                length, kind = headers.get("Content-Length"), headers.get("Content-Type")
+                answers.append((response.status, length, kind, await response.read()))
+        return answers
+
+    asked, *looked_at = serve(fetch)
+    assert looked_at == 2 * [(*asked[:3], b"")]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/test/double", "GET, HEAD, POST"),
+        ("OPTIONS", "/test/double", "GET, HEAD, POST"),
+        ("HEAD", "/test/told", "DELETE"),
+        ("GET", "/test/told", "DELETE"),
+        ("DELETE", "/health", "GET, HEAD"),
+        ("POST", "/openapi.json", "GET, HEAD"),
+    ],
+)
+def test_a_method_that_a_path_does_not_take_is_answered_with_all_that_it_takes(
+    method: str, path: str, allowed: str
+) -> None:
+    async def fetch(client: aiohttp.ClientSession) -> tuple[int, str, object]:
+        async with client.request(method, path) as response:
+            return response.status, response.headers["Allow"], await response.json() if method != "HEAD" else None
+
+    message = "method not allowed"
+    body = {"message": message, "errors": [{"field": None, "message": message, "reference_sid": None}]}
+    assert serve(fetch) == (405, allowed, body if method != "HEAD" else None)
 
 
 def test_an_address_in_use_is_an_error_that_names_it() -> None:
