@@ -270,3 +270,11 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     for pragma in (*pragmas, patience):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+    connection.create_function("lowered", 1, lowered, deterministic=True)
+
+
+def lowered(value: Any) -> Any:
+    """A text in lower case, letter by letter, as PostgreSQL has it: SQLite's own `lower` leaves all but ASCII alone."""
+    if not isinstance(value, str) or value.isascii():
+        return value  # LIKE does not heed the case of these
+    return "".join(map(str.lower, value))

@@ -91,7 +91,7 @@ def _like(column: Column, values: list[Any]) -> Clause:
 def _ilike(column: Column, values: list[Any]) -> Clause:
     pattern = _pattern(values[0])
     if not pattern.isascii():
-        return _AnyCaseLike(column, sa.literal(pattern))
+        return _AnyLetterLike(column, sa.literal(pattern))
     if isinstance(column, sa.Column) and not pattern.startswith(("%", "_")):
         begins = sa.or_(*(_like(column, [f"{beginning}%"]) for beginning in _beginnings(values[0])))
         return sa.and_(_OnPostgresql(begins), _AnyCaseLike(ByCodePoint(column), sa.literal(pattern)))
@@ -151,6 +151,12 @@ class _FoldedLike(_Condition):
     inherit_cache = True
 
 
+class _AnyLetterLike(_Condition):
+    """LIKE that does not heed the case of letters beyond ASCII either, for which SQLite has to ask Python."""
+
+    inherit_cache = True
+
+
 @compiles(_FoldedLike)
 def _write_folded(element: FunctionElement[bool], compiler: SQLCompiler, **how: Any) -> str:
     column, pattern = element.clauses
@@ -165,7 +171,13 @@ def _write_like(element: FunctionElement[bool], compiler: SQLCompiler, **how: An
     return f"{compiler.process(column, **how)} LIKE {compiler.process(pattern, **how)} ESCAPE '{_ESCAPE}'"
 
 
+@compiles(_AnyLetterLike, "sqlite")
+def _write_lowered(element: FunctionElement[bool], compiler: SQLCompiler, **how: Any) -> str:
+    return _write_like(_SameCaseLike(*map(sa.func.lowered, element.clauses)), compiler, **how)
+
+
 @compiles(_AnyCaseLike)
+@compiles(_AnyLetterLike)
 def _write_ilike(element: FunctionElement[bool], compiler: SQLCompiler, **how: Any) -> str:
     column, pattern = element.clauses
     return f"{compiler.process(column, **how)} ILIKE {compiler.process(pattern, **how)} ESCAPE '{_ESCAPE}'"

@@ -43,7 +43,8 @@ ROWS: list[dict[str, Any]] = [
      "more": {"cnam": "Desk", "X-Y": "1", "n": 7}},
     {"id": 2, "name": "account b", "size": 10, "flags": 4, "on": False, "at": 1539723558.095, "left": 10.4, "more": {}},
     {"id": 3, "name": None, "size": None, "flags": 7, "on": True, "at": None, "left": None, "more": None},
-    {"id": 4, "name": r"100%_[*]?\'", "size": -1, "flags": 0, "on": True, "at": 0.0, "left": 0.0, "more": {"a": "b"}},
+    {"id": 4, "name": r"100%_[*]?\'", "size": -1, "flags": 0, "on": True, "at": 0.0, "left": 0.0,
+     "more": {"a": "b", "who": "MÜLLER Žo 1é"}},
 ]  # fmt: skip
 
 
@@ -85,6 +86,11 @@ FOUND = {
     'name ilike "%OUNT _"': [1, 2],
     'name ilike "_CCOUNT A"': [1],
     'name ilike "%É%"': [],
+    'more.who ilike "müller žO _É"': [4],
+    'more.who ilike "m%Ž%"': [4],
+    'more.who ilike "müller__o 1é"': [4],
+    'more.n ilike "%é"': [],
+    'more.who like "Mü%"': [],
     'more.cnam ilike "dESK"': [1],
     'more.cnam ilike "%eS%"': [1],
     'sid ilike "A2-B"': [2],
