@@ -63,7 +63,7 @@ def _credentials(header: str) -> tuple[str, str]:
     if scheme.lower() != "basic":
         return "", ""
     try:
-        login, _, password = base64.b64decode(given, validate=True).decode().partition(":")
+        login, _, password = base64.b64decode(given.strip(" "), validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
         return "", ""
     return login, password

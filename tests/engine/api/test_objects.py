@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -149,6 +150,12 @@ def test_nobody_known_gets_401_before_anything_else(api: Served, login: str | No
         assert (reply.status, reply.headers["www-authenticate"]) == (401, 'Basic realm="flexml", charset="UTF-8"')
         message = "authentication required"
         assert reply.body["errors"] == [{"field": "cause", "message": message, "reference_sid": None}]
+
+
+def test_credentials_stand_behind_any_number_of_spaces(api: Served) -> None:
+    given = base64.b64encode(b"flexml_user_123:qwerty123").decode()
+    for header, status in ((f"basic   {given}", 200), (f"Basic {given} ", 200), (f"Basic{given}", 401)):
+        assert api.nobody.ask("GET", "/dids", headers={"Authorization": header}).status == status
 
 
 @pytest.mark.parametrize("path", ["/dids/x", "/calls/2f367eb5-adc6-4413-b603-533e2a8f0804", "/accounts/-", "/nothing"])
