@@ -253,8 +253,7 @@ class Recordings:
             await self._keep(uploading(plan))
             problem = await self._uploads.put(self._upload(plan), tell)
             if problem:
-                plan = plan.failed(problem)
-                await asyncio.to_thread(self._spool.write_down, plan.sid, pack(plan))
+                plan = await self._written_down(plan.failed(problem))
         except Exception as failure:
             return _left(plan, failure)
         return await self._concluded(plan)
@@ -278,7 +277,19 @@ class Recordings:
             plan = await self._encode(plan)
         except (PromptError, StorageError) as failure:
             plan = plan.failed(str(failure))
-        await asyncio.to_thread(self._spool.write_down, plan.sid, pack(plan))
+        return await self._written_down(plan)
+
+    async def _written_down(self, plan: Plan) -> Plan:
+        """Write down what came of it. What cannot be has failed, and is told so now, written down or not."""
+        try:
+            await asyncio.to_thread(self._spool.write_down, plan.sid, pack(plan))
+        except OSError as error:
+            if plan.outcome is not None and plan.outcome.status == "completed":
+                await asyncio.to_thread(self._spool.content(plan.sid).unlink, missing_ok=True)  # which makes room
+                return await self._written_down(plan.failed(f"cannot be written down: {error.strerror}"))
+            log.error("recording %s: what became of it cannot be written down: %s", plan.sid, error)
+            if plan.request.external:  # the sidecar that is there has credentials
+                await asyncio.to_thread(self._spool.sidecar(plan.sid).unlink, missing_ok=True)
         return plan
 
     async def _encode(self, plan: Plan) -> Plan:
@@ -317,8 +328,7 @@ class Recordings:
         try:
             await self._storage.put(plan.file, self._spool.content(plan.sid))
         except StorageError as error:
-            plan = plan.failed(str(error))
-            await asyncio.to_thread(self._spool.write_down, plan.sid, pack(plan))
+            plan = await self._written_down(plan.failed(str(error)))
         return plan
 
     async def _transcribe(self, plan: Plan, outcome: Recorded) -> None:

@@ -35,6 +35,10 @@ class SpoolFolder:
         """Where the encoder writes: on the file system of the storage, so that it can be moved in one step."""
         return self._folder / (sid + CONTENT)
 
+    def sidecar(self, sid: str) -> Path:
+        """Where what is needed to finish it lies."""
+        return self._folder / (sid + SIDECAR)
+
     def prepare(self) -> None:
         """Make the folders; throw away what an encoder or a sidecar's writer was killed over."""
         for folder in (self._folder, self._failed):
@@ -67,12 +71,17 @@ class SpoolFolder:
         return True
 
     def write_down(self, sid: str, sidecar: bytes) -> None:
-        """Write or replace a sidecar, in one step."""
-        path = self._folder / (sid + SIDECAR)
+        """Write or replace a sidecar, in one step. Raises OSError, and leaves the one that is there then."""
+        path = self.sidecar(sid)
         partial = path.with_suffix(PARTIAL)
-        partial.touch(PRIVATE)
-        partial.write_bytes(sidecar)
-        partial.replace(path)
+        try:
+            partial.touch(PRIVATE)
+            partial.write_bytes(sidecar)
+            partial.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise
 
     def written(self, sid: str) -> float:
         """When the last sample was written, in Unix seconds: that is when the recording ended."""

@@ -25,6 +25,7 @@ from flexml.engine.recording_log import RecordingLog
 from flexml.engine.recording_plan import Recording
 from flexml.engine.recordings import Recordings
 from flexml.engine.storage.base import StoredFile, Wanted
+from flexml.engine.storage.cloud import CloudSettings
 from flexml.engine.storage.local import LocalStorage
 from flexml.engine.tables import recording_table
 from flexml.engine.uploads import Uploads
@@ -253,6 +254,56 @@ def test_a_recording_that_failed_keeps_its_spool_aside(tmp_path: Path) -> None:
             assert done == Recorded(status="failed", error="No space left on device")
             assert set(here.told.statuses().values()) == {"failed"}
             assert here.left() == ["failed/*.json", "failed/*.s16"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("room", [True, False], ids=["room without the content", "no room at all"])
+def test_a_disk_that_is_full_when_a_recording_ends_fails_it_and_the_application_is_told_then(
+    tmp_path: Path, room: bool
+) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            recording = await here.record(RecordingRequest(**CALLBACKS), 1)
+            partial = Path(recording.path).with_suffix(".partial")
+            if room:
+                partial.symlink_to("/dev/full")
+            else:
+                partial.mkdir()
+            done = await here.recordings.finish(recording, FACTS)
+            assert done.status == "failed"
+            assert ("No space left on device" if room else "Is a directory") in done.error
+            assert here.told.statuses() == {"http://app/callback": "failed", "http://app/status": "failed"}
+            assert [one["status"] for one in await here.kept()] == ["failed"]
+            assert [name for name in here.left() if "partial" not in name] == ["failed/*.json", "failed/*.s16"]
+            assert partial.exists() is not room
+            assert await here.recordings.recover() == 0
+
+    run(main())
+
+
+def test_a_spool_that_could_not_be_written_on_a_full_disk_is_told_of_too(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            request = RecordingRequest(**CALLBACKS)
+            recording = await here.record(request, 1)
+            Path(recording.path).with_suffix(".partial").mkdir()
+            done = await here.recordings.finish(recording, FACTS, "No space left on device")
+            assert done == Recorded(status="failed", error="No space left on device")
+            assert set(here.told.statuses().values()) == {"failed"}
+            assert await here.recordings.recover() == 0
+
+    run(main())
+
+
+def test_a_sidecar_with_credentials_that_cannot_be_replaced_is_not_kept(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path, uploads=Uploads(CloudSettings(), clock=lambda: 1000.0)) as here:
+            store = {"aws_bucket_name": "bucket", "aws_access_key": "AKIAHUSH", "aws_secret_key": "HUSH"}
+            recording = await here.record(RecordingRequest(external=store), 1)
+            Path(recording.path).with_suffix(".partial").mkdir()
+            assert (await here.recordings.finish(recording, FACTS)).status == "failed"
+            assert here.left() == ["failed/*.s16", "spool/*.partial"]
 
     run(main())
 
