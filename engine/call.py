@@ -430,7 +430,10 @@ class Call(CallAudio):
         return await self.fetch_audio(self._services.music_url)
 
     async def dial(self, request: DialRequest) -> Dialled:
-        """Call others, and let the first to answer talk with the caller. Raises StorageError."""
+        """Call others, and let the first to answer talk with the caller.
+
+        Raises StorageError where it is to be recorded into what does not exist; nobody is rung then.
+        """
         failed = Dialled(status="failed", number=request.destinations[0].target)
         if self._services.exchange is None:
             self.note("no calls out are placed here")
@@ -438,6 +441,8 @@ class Call(CallAudio):
         if request.caller_id and not self.may_show(request.caller_id):
             self.note("callerId is neither a DID of the account nor in its caller_ids", caller_id=request.caller_id)
             return failed
+        if request.recording is not None:
+            await self._recordings.check(request.recording, self)
         number, name = request.caller_id or self.caller.number, request.caller_name or self.caller.name
         caller = replace(self.caller, number=number, name=name)
         dialled = await Dialling(self, self._services.exchange, request, caller, self._services.ringback).run()

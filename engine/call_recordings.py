@@ -40,6 +40,12 @@ class RecordingService(Protocol[S]):
         """Make room for a recording of the call; `facts` go into its callbacks. Raises StorageError."""
         ...
 
+    async def check(
+        self, call_sid: str, account_sid: str, request: RecordingRequest, facts: Mapping[str, object], /
+    ) -> None:
+        """Raise StorageError, and tell, where a recording that begins later would have no place to go to."""
+        ...
+
     async def finish(self, spool: S, facts: Mapping[str, object], error: str = "", /) -> Recorded:
         """Make its file and queue its callbacks, once. Never raises: a failure is an outcome."""
         ...
@@ -89,6 +95,10 @@ class CallRecordings:
         job = call.leg.media.start_recording(spool.path, _side(request, inbound=call.inbound))
         self._running[job] = spool, call
         return CallRecording(lambda: self._end(job))
+
+    async def check(self, request: RecordingRequest, call: Subject) -> None:
+        """Raise StorageError where a recording that begins later has no place to go to; its callbacks are told."""
+        await self._service.check(call.sid, call.account, request, call.told())
 
     async def stop(self) -> None:
         """End all that run, and wait until their last samples are written: the leg is about to be closed."""

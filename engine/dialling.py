@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from ..media.protocol import StartPlay
 from .conversation import Conversation, Switchboard, Talker
 from .dial import Destination, Dialled, DialRequest, DialStatus
-from .errors import PromptError
+from .errors import PromptError, StorageError
 from .exchange import Caller, Exchange
 from .flexml.verb import Playing, Prompt, Recording
 from .outcome import unanswered
@@ -83,10 +83,11 @@ class Dialling:
         self._room = exchange.new_room()
         self._joined = False
         self._comfort: Playing | None = None
+        self._to_record = request.recording
         self._recording: Recording | None = None
 
     async def run(self) -> Dialled:
-        """Ring and talk. Raises StorageError where it is to be recorded and cannot be."""
+        """Ring and talk."""
         try:
             await self._ring_caller()
             if self._request.record_ringing:
@@ -120,8 +121,13 @@ class Dialling:
         return "noanswer" if still_ringing or "noanswer" in words else "failed"
 
     async def _record(self) -> None:
-        if self._request.recording is not None and self._recording is None:
-            self._recording = await self._calling.record(self._request.recording)
+        """Record from now on, if that has not been tried; what cannot be recorded is talked about all the same."""
+        request, self._to_record = self._to_record, None
+        if request is not None:
+            try:
+                self._recording = await self._calling.record(request)
+            except StorageError as error:
+                self._calling.note("Dial: goes on without a recording", error=str(error))
 
     # ---- the caller ---------------------------------------------------------------------------------------------
 

@@ -134,11 +134,36 @@ class Recordings:
             )  # fmt: skip
             await self._spool_for(plan)
         except StorageError as error:
-            outcome = Recorded(status="failed", error=str(error))
-            await self._keep(kept_of(sid, call_sid, account_sid, request, outcome))
-            await self._call_back(sid, request, facts, outcome)
+            await self._refused(sid, call_sid, account_sid, request, facts, error)
             raise
         return Recording(plan, str(self._spool.samples(sid)))
+
+    async def check(
+        self, call_sid: str, account_sid: str, request: RecordingRequest, facts: Mapping[str, object]
+    ) -> None:
+        """See whether a recording that begins later has a place to go to: raises, and tells, what `begin` would.
+
+        But for one that is full, which it may not be by then.
+        """
+        sid = new_sid()
+        try:
+            await self._storage.check(account_sid, wanted(request, sid))
+        except StorageError as error:
+            await self._refused(sid, call_sid, account_sid, request, facts, error)
+            raise
+
+    async def _refused(
+        self,
+        sid: str,
+        call_sid: str,
+        account_sid: str,
+        request: RecordingRequest,
+        facts: Mapping[str, object],
+        error: StorageError,
+    ) -> None:
+        outcome = Recorded(status="failed", error=str(error))
+        await self._keep(kept_of(sid, call_sid, account_sid, request, outcome))
+        await self._call_back(sid, request, facts, outcome)
 
     async def _reserve(self, account_sid: str, request: RecordingRequest, sid: str) -> StoredFile:
         asked = wanted(request, sid)

@@ -185,7 +185,10 @@ class Call(Protocol):
         ...
 
     async def dial(self, request: DialRequest) -> Dialled:
-        """Call others, and let the first to answer talk with the caller. Raises StorageError."""
+        """Call others, and let the first to answer talk with the caller.
+
+        Raises StorageError where it is to be recorded into what does not exist; nobody is rung then.
+        """
         ...
 
     async def send_message(self, text: str, *, sender: str = "", recipient: str = "") -> MessageStatus:

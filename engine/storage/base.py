@@ -119,6 +119,10 @@ class Storage(Protocol):
         """
         ...
 
+    async def check(self, account: str, wanted: Wanted) -> None:
+        """Raise StorageError as `reserve` does, but for a container that is full: it may not be by then."""
+        ...
+
     async def content(self, sid: str) -> tuple[StoredFile, Path]:
         """Return a file as it is now, and a copy of its content on this machine. Raises StorageError."""
         ...

@@ -112,14 +112,20 @@ class LocalStorage:
         """See Storage. Waits for a database that is away."""
         return await self._database.patiently(lambda: self._reserve(account, wanted))
 
+    async def check(self, account: str, wanted: Wanted) -> None:
+        """See Storage. Waits for a database that is away."""
+        await self._database.patiently(lambda: self._meant(account, wanted))
+
+    async def _meant(self, account: str, wanted: Wanted) -> StoredFile:
+        if not wanted.file_sid:
+            return await self._new_file(account, wanted)
+        file = await self.open_file(account, wanted.file_sid)
+        if wanted.append and file.bytes and file.format != wanted.format:
+            raise StorageError(f"file {file.sid}: {wanted.format} cannot be appended to {file.format}")
+        return _renewed(file, wanted)
+
     async def _reserve(self, account: str, wanted: Wanted) -> StoredFile:
-        if wanted.file_sid:
-            file = await self.open_file(account, wanted.file_sid)
-            if wanted.append and file.bytes and file.format != wanted.format:
-                raise StorageError(f"file {file.sid}: {wanted.format} cannot be appended to {file.format}")
-            file = _renewed(file, wanted)
-        else:
-            file = await self._new_file(account, wanted)
+        file = await self._meant(account, wanted)
         async with self._database.begin() as connection:
             await self._check_room(connection, file, file.bytes + 1 if wanted.append else 1)
         return file

@@ -208,6 +208,11 @@ class NoAudio:
     ) -> Spool:
         raise StorageError("nowhere")
 
+    async def check(
+        self, call_sid: str, account_sid: str, request: RecordingRequest, facts: Mapping[str, object]
+    ) -> None:
+        raise StorageError("nowhere")
+
     async def finish(self, spool: Spool, facts: Mapping[str, object], error: str = "") -> Recorded:
         raise AssertionError("nothing was begun")
 

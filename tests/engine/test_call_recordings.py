@@ -39,6 +39,11 @@ class Service:
     ) -> Spool:
         return File(f"/spool/{request.file_sid}")
 
+    async def check(
+        self, call_sid: str, account_sid: str, request: RecordingRequest, facts: Mapping[str, object]
+    ) -> None:
+        raise AssertionError("nothing is dialled")
+
     async def finish(self, spool: Spool, facts: Mapping[str, object], error: str = "") -> Recorded:
         await asyncio.sleep(1)
         self.finished.append((spool.path, error))

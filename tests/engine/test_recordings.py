@@ -406,6 +406,23 @@ def test_callbacks_hear_of_a_recording_that_could_not_begin(tmp_path: Path) -> N
     run(main())
 
 
+def test_a_place_that_does_not_exist_is_told_of_before_anything_begins_and_one_that_is_full_is_none(
+    tmp_path: Path,
+) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            full = await here.storage.create_container(ACCOUNT, "full", quota_bytes=0)
+            request = RecordingRequest(container_sid=full.sid, **CALLBACKS)
+            await here.recordings.check("call 1", ACCOUNT, request, FACTS)
+            assert here.told.got == {}
+            with pytest.raises(StorageError, match="none of that sid"):
+                await here.recordings.check("call 1", ACCOUNT, replace(request, container_sid=STRANGER), FACTS)
+            assert here.told.statuses() == {"http://app/callback": "failed", "http://app/status": "failed"}
+            assert [one["status"] for one in await here.kept()] == ["failed"]
+
+    run(main())
+
+
 def test_a_container_that_has_become_full_fails_the_recording(tmp_path: Path) -> None:
     async def main() -> None:
         async with world(tmp_path) as here:

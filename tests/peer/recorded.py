@@ -13,6 +13,7 @@ from hearing import tones
 from sounds import FIRST_STEP_HZ, STEP_HZ, stairs, tone
 
 CONTAINER = str(uuid.uuid4())
+FULL = str(uuid.uuid4())
 NOBODYS = "00000000-0000-4000-8000-000000000000"
 NO_CONTENT = Answer(status=204)
 TALK = ((0.0, tone(1200, 30.0)),)
@@ -20,13 +21,14 @@ STAIRS = ((0.0, stairs(20)),)
 """What callers say all the time."""
 
 
-def own_container(engine: EngineProcess) -> None:
-    """Make CONTAINER, one of the account."""
+def own_container(engine: EngineProcess, sid: str = CONTAINER, quota_bytes: int | None = None) -> None:
+    """Make a container of the account."""
     with engine.database() as database:
         (account,) = database.execute("SELECT sid FROM account WHERE login = 'me'").fetchone()
         database.execute(
-            "INSERT OR IGNORE INTO container (sid, account, name, created, updated) VALUES (?, ?, 'Mine', 0, 0)",
-            [CONTAINER, account],
+            "INSERT OR IGNORE INTO container (sid, account, name, quota_bytes, created, updated) "
+            "VALUES (?, ?, 'Mine', ?, 0, 0)",
+            [sid, account, quota_bytes],
         )
 
 

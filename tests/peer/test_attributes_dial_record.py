@@ -1,11 +1,13 @@
 """Dial's attributes of recording on the wire: from when, whom, where it lies, and who is told."""
 
+from collections.abc import Callable
+
 import pytest
 from attribute_table import Call, Scenario, on_call, shows
 from callee import Conduct
 from engine_process import EngineProcess
 from hearing import level_at, tones
-from recorded import CONTAINER, NO_CONTENT, NOBODYS, own_container, recording, row, seconds
+from recorded import CONTAINER, FULL, NO_CONTENT, NOBODYS, own_container, recording, row, seconds
 from sounds import join, silence, tone
 
 CALLER_HZ, PARTY_HZ, EARLY_HZ = 500, 900, 700
@@ -136,6 +138,35 @@ def test_a_conversation_lies_in_the_container_asked_for(call: Call) -> None:
     assert row(call.engine, call.asked("told"))["container"] == CONTAINER
 
 
+def into_full_container(record: str) -> Callable[[EngineProcess], str]:
+    def document(engine: EngineProcess) -> str:
+        own_container(engine, FULL, quota_bytes=0)
+        return (
+            f'<Dial record="{record}" containerSid="{FULL}" timeLimit="1" recordingStatusCallback="told">{{bob}}</Dial>'
+        )
+
+    return document
+
+
+@shows("Dial.containerSid")
+@pytest.mark.parametrize(
+    "call",
+    [
+        Scenario(document=into_full_container(record), serve=TOLD, parties={"bob": PARTY})
+        for record in ("record-from-answer", "record-from-ringing")
+    ],
+    ids=["answer", "ringing"],
+    indirect=True,
+)
+def test_a_full_container_costs_the_recording_and_not_the_conversation(call: Call) -> None:
+    assert call.asked("told").data["RecordingStatus"] == "failed"
+    assert len(call.line.requests("told")) == 1
+    happened = [what for what, _ in call.timeline]
+    assert happened.count("Dial: goes on without a recording") == 1
+    assert "bridged" in happened
+    assert "the time limit is reached" in happened
+
+
 # ---- who is told --------------------------------------------------------------------------------------------------
 
 
@@ -185,7 +216,9 @@ FAILS = f'containerSid="{NOBODYS}"'
 )
 def test_only_the_events_asked_for_are_told(call: Call, told: list[str], happened: str) -> None:
     """The last request that could come is the call's status callback; a recording's is queued before it."""
-    assert happened in [what for what, _ in call.timeline]
+    notes = [what for what, _ in call.timeline]
+    assert happened in notes
+    assert ("> INVITE" in notes) is (happened == "recording ended"), "nobody is rung where there is no such container"
     if told:
         call.line.wait_for("told")
     assert [one.data["RecordingStatus"] for one in call.line.requests("told")] == told
