@@ -13,7 +13,7 @@ from .recording import Direction, Recorded, RecordingRequest
 
 log = logging.getLogger("flexml.call")
 
-Side = Literal["heard", "sent", "mixed", "dual"]
+Side = Literal["heard", "sent", "mixed", "dual", "dual, sent first"]
 
 STOP_TIMEOUT_S: Final = 10.0
 """Longer than a worker that hangs is waited for before it is replaced."""
@@ -138,8 +138,10 @@ class CallRecordings:
 
 
 def _side(request: RecordingRequest, *, inbound: bool) -> Side:
-    """Which of our two directions is meant: `in` is the calling party, whoever of us called."""
+    """Which of our two directions is meant: `in` is the calling party, whoever of us called, and left."""
+    if request.direction == "any" and request.channels == "dual":
+        return "dual" if inbound else "dual, sent first"
     if request.direction == "any":
-        return "dual" if request.channels == "dual" else "mixed"
+        return "mixed"
     caller: Direction = "in" if inbound else "out"
     return "heard" if request.direction == caller else "sent"

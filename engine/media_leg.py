@@ -235,7 +235,7 @@ class MediaLeg:
             self._room = None
             self._worker.send(Leave(leg=self._leg))
 
-    def start_recording(self, path: str, sides: Literal["heard", "sent", "mixed", "dual"]) -> int:
+    def start_recording(self, path: str, sides: Literal["heard", "sent", "mixed", "dual", "dual, sent first"]) -> int:
         """Record into the spool file `path`; returns the job to stop it with."""
         job = next(self._numbers)
         command = StartRecording(leg=self._leg, job=job, path=path, sides=sides)

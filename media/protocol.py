@@ -173,7 +173,7 @@ class StartRecording(Message, tag=True, frozen=True, kw_only=True):
     """
 
     path: str
-    sides: Literal["heard", "sent", "mixed", "dual"] = "mixed"
+    sides: Literal["heard", "sent", "mixed", "dual", "dual, sent first"] = "mixed"
     began: float = 0.0
 
 

@@ -23,7 +23,7 @@ from .spool import SpoolWriter, Write
 
 Frames = NDArray[np.float32]
 Counts = NDArray[np.int64]
-Sides = Literal["heard", "sent", "mixed", "dual"]
+Sides = Literal["heard", "sent", "mixed", "dual", "dual, sent first"]
 
 SAMPLES_PER_MS: Final = RATE_HZ // 1000
 
@@ -61,7 +61,7 @@ class _Recording:
     @property
     def octets(self) -> int:
         """Octets of a sample in the file."""
-        return 4 if self.sides == "dual" else 2
+        return 4 if self.sides.startswith("dual") else 2
 
 
 class Recorder:
@@ -255,9 +255,10 @@ def _picked(frames: AnySamples, at: NDArray[np.intp]) -> AnySamples:
 
 
 def _octets(sides: Sides, samples: NDArray[np.int16]) -> NDArray[np.uint8]:
-    """What was heard and sent, int16[2, …, n], as it goes into the file; `dual` interleaves them, heard left."""
-    if sides == "dual":
-        kept = np.stack([samples[0], samples[1]], axis=-1).reshape(*samples.shape[1:-1], -1)
+    """What was heard and sent, int16[2, …, n], as it goes into the file; `dual` interleaves them, the first left."""
+    if sides.startswith("dual"):
+        left = 0 if sides == "dual" else 1
+        kept = np.stack([samples[left], samples[1 - left]], axis=-1).reshape(*samples.shape[1:-1], -1)
     elif sides == "mixed":
         kept = _sum(samples[0], samples[1])
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 from flexml.codecs.catalog import PCMU
@@ -51,11 +52,11 @@ class Service:
 
 
 class Scene:
-    def __init__(self) -> None:
+    def __init__(self, kind: type[Call] = Call) -> None:
         self.service, client = Service(), MediaClient()
         self.worker = FakeWorker(client)
         services = Services(agent=FakeAgent(), speak=no_speech, audio=NoAudio(), recordings=self.service)
-        self.call = Call(sid="sid", dialog=1, services=services)
+        self.call = kind(sid="sid", dialog=1, services=services)
         settings = LegSettings(address="127.0.0.1", advertised="127.0.0.1", codecs=(PCMU,))
         self.call.attach(Leg(settings, PortPool(20000, 20003), client, self.call))
         self.call.on_offer(OFFER)
@@ -136,23 +137,41 @@ def test_a_spool_that_could_not_be_written_is_a_failed_recording() -> None:
     run(main())
 
 
+class CalledByUs(Call):
+    """As on a call of the API's."""
+
+    inbound: ClassVar[bool] = False
+
+
+@pytest.mark.parametrize(
+    ("direction", "channels", "sides"),
+    [("any", "mono", "mixed"), ("any", "dual", "dual, sent first"), ("in", "mono", "sent"), ("out", "mono", "heard")],
+)
+def test_where_we_have_called_the_calling_party_is_what_we_send(
+    direction: Direction, channels: Channels, sides: str
+) -> None:
+    run(started_sides(CalledByUs, direction, channels, sides))
+
+
 @pytest.mark.parametrize(
     ("direction", "channels", "sides"),
     [("any", "mono", "mixed"), ("any", "dual", "dual"), ("in", "mono", "heard"), ("out", "mono", "sent"),
      ("in", "dual", "heard")],
 )  # fmt: skip
 def test_in_is_the_calling_party(direction: Direction, channels: Channels, sides: str) -> None:
-    async def main() -> None:
-        scene = Scene()
-        living = asyncio.ensure_future(scene.call.live(asyncio.Event().wait))  # type: ignore[arg-type]
-        await settle()
-        await scene.call.record(RecordingRequest(direction=direction, channels=channels))
-        await settle()
-        (started,) = scene.worker.got(StartRecording)
-        assert isinstance(started, StartRecording)
-        assert started.sides == sides
-        scene.call.on_sip_event(BYE)
-        await scene.written()
-        await living
+    run(started_sides(Call, direction, channels, sides))
 
-    run(main())
+
+async def started_sides(kind: type[Call], direction: Direction, channels: Channels, sides: str) -> None:
+    """See which sides the worker is asked to record."""
+    scene = Scene(kind)
+    living = asyncio.ensure_future(scene.call.live(asyncio.Event().wait))  # type: ignore[arg-type]
+    await settle()
+    await scene.call.record(RecordingRequest(direction=direction, channels=channels))
+    await settle()
+    (started,) = scene.worker.got(StartRecording)
+    assert isinstance(started, StartRecording)
+    assert started.sides == sides
+    scene.call.on_sip_event(BYE)
+    await scene.written()
+    await living
