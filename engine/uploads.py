@@ -2,9 +2,9 @@
 
 What is to be uploaded lies on disk, and whoever asks for an upload asks again after a restart (recordings.py): this
 module keeps no state. A store that is away is tried again with back-off for `upload_retry_s` since the recording
-ended; one that refuses, for wrong credentials or a missing bucket, for five minutes at most: that may be a policy or
-a bucket that somebody is just making, but most often it is wrong, and the application wants to know. The call's
-timeline tells every attempt that failed.
+ended; one that refuses, for wrong credentials or a bucket that is missing or elsewhere, for five minutes at most: that
+may be a policy or a bucket that somebody is just making, but most often it is wrong, and the application wants to
+know. The call's timeline tells every attempt that failed.
 """
 
 from __future__ import annotations

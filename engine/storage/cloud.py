@@ -38,6 +38,8 @@ AWAY: Final = frozenset({408, 425, 429})
 GOOGLE_TOKENS: Final = "https://oauth2.googleapis.com/token"
 
 _STATUS: Final = re.compile(r"status code: (\d{3})")
+_ELSEWHERE: Final = "redirect without LOCATION"
+"""What obstore says of 301 and 307 of S3, which names no address but in the body."""
 _CODE: Final = re.compile(r"<Code>(\w{1,64})</Code>")
 _REASONS: Final = (
     re.compile(r'\bmessage: "([A-Z][A-Za-z ]{1,80})"'),
@@ -112,8 +114,13 @@ def _problem(error: Exception) -> UploadError:
     if found := _STATUS.search(text):
         status = int(found[1])
         code = _CODE.search(text)
-        refused = 400 <= status < 500 and status not in AWAY
+        refused = 300 <= status < 500 and status not in AWAY
         return UploadError(f"the store answers {status}" + (f" {code[1]}" if code else ""), refused=refused)
+    if _ELSEWHERE in text:
+        return UploadError(
+            "the store redirects to no address: the bucket may lie in another region than [storage] s3_region",
+            refused=True,
+        )
     if isinstance(error, OSError):
         return UploadError(f"the content cannot be read: {type(error).__name__}", refused=False)
     found = next((found for pattern in _REASONS if (found := pattern.search(text))), None)

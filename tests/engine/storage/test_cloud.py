@@ -109,6 +109,8 @@ def test_a_refresh_token_is_exchanged_for_an_access_token(tmp_path: Path) -> Non
         (403, "<Error><Code>SignatureDoesNotMatch</Code><Is>AKIAKEY aws-hush</Is></Error>", True, "403 Signature"),
         (404, "<Error><Code>NoSuchBucket</Code></Error>", True, "the store answers 404 NoSuchBucket"),
         (401, "hush", True, "the store answers 401"),
+        (301, "<Error><Code>PermanentRedirect</Code></Error>", True, "another region than [storage] s3_region"),
+        (307, "<Error><Code>TemporaryRedirect</Code></Error>", True, "another region than [storage] s3_region"),
         (429, "", False, "the store answers 429"),
         (507, "", False, "the store answers 507"),
     ],
