@@ -62,7 +62,14 @@ FORBIDDEN = [
     (
         ("engine",),
         ("numpy",),
-        ("engine.decode", "engine.mono", "engine.encode", "engine.speech.sound", "engine.speech.transcribe_sound"),
+        (
+            "engine.decode",
+            "engine.mono",
+            "engine.encode",
+            "engine.trimming",
+            "engine.speech.sound",
+            "engine.speech.transcribe_sound",
+        ),
         "control never touches samples; its worker processes do",
     ),
     (
@@ -152,6 +159,7 @@ LAYERS = [
     ("engine.makings", "engine.recording_log"),
     ("engine.decoders", "engine.making", "engine.responses", "engine.convert"),
     ("engine.sip", "engine.audio_cache", "engine.download", "engine.decode", "engine.encode", "engine.db"),
+    ("engine.trimming",),
     ("engine.config_file", "engine.shared_writes"),
     ("engine.sql",),
     ("engine.row_writing",),

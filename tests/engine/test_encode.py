@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from flexml.engine.encode import Spool, encode, handle, voiced_span
+from flexml.engine.encode import encode, handle
 from flexml.engine.errors import PromptError
+from flexml.engine.trimming import Spool, voiced_span
 from flexml.engine.wave_header import WaveFormat, read_wave, wave_header
 from numpy.typing import NDArray
 
@@ -67,7 +68,7 @@ def similarity(one: NDArray[np.int16], other: NDArray[np.int16]) -> float:
 def test_wav_holds_every_sample_and_says_its_size(tmp_path: Path, channels: int) -> None:
     sides = [noise(2.01, -20, seed) for seed in range(channels)]
     target = tmp_path / "out.wav"
-    assert encode(spool(tmp_path, *sides), target, file_format="wav") == 16080
+    assert encode(spool(tmp_path, *sides), target, file_format="wav") == (16080, 0)
     read, rate = soundfile.read(target, dtype="int16", always_2d=True)
     assert rate == RATE
     assert np.array_equal(read, np.stack(sides, axis=1))
@@ -81,7 +82,7 @@ def test_wav_holds_every_sample_and_says_its_size(tmp_path: Path, channels: int)
 def test_mp3_sounds_like_the_recording_and_is_as_long(tmp_path: Path, channels: int) -> None:
     sides = [tone(5, -12 - 6 * side, 400 + 500 * side) for side in range(channels)]
     target = tmp_path / "out.mp3"
-    assert encode(spool(tmp_path, *sides), target, file_format="mp3") == 40000
+    assert encode(spool(tmp_path, *sides), target, file_format="mp3") == (40000, 0)
     found = probe(target)
     assert (found["codec_name"], int(found["sample_rate"]), int(found["channels"])) == ("mp3", RATE, channels)
     assert 5 <= float(found["duration"]) < 5.3
@@ -95,7 +96,7 @@ def test_mp3_sounds_like_the_recording_and_is_as_long(tmp_path: Path, channels: 
 def test_ul_is_headerless_mulaw_of_all_parties_added_up(tmp_path: Path, channels: int) -> None:
     sides = [tone(1, -12, 300 + 400 * side) for side in range(channels)]
     target = tmp_path / "out.ul"
-    assert encode(spool(tmp_path, *sides), target, file_format="ul") == RATE
+    assert encode(spool(tmp_path, *sides), target, file_format="ul") == (RATE, 0)
     assert target.stat().st_size == RATE
     both = np.sum(sides, axis=0).astype(np.int16)
     raw, theirs = tmp_path / "both.s16", tmp_path / "theirs.ul"
@@ -117,7 +118,7 @@ def test_appending_keeps_what_was_there_to_the_sample(tmp_path: Path, file_forma
     one, two = [tone(1, -12)] * held, [tone(1.5, -20, 700)] * added
     encode(spool(tmp_path, *one), first, file_format=file_format)
     before = first.read_bytes()
-    assert encode(spool(tmp_path, *two), second, file_format=file_format, append_to=first) == 12000
+    assert encode(spool(tmp_path, *two), second, file_format=file_format, append_to=first) == (12000, 8000)
     assert first.read_bytes() == before
     options = () if file_format == "wav" else ("-f", "mulaw", "-ar", "8000")
     whole, old = decoded(second, *options, channels=held), decoded(first, *options, channels=held)
@@ -132,7 +133,8 @@ def test_appending_to_mp3_takes_its_frames_over_and_renews_the_header(tmp_path: 
     first, second, third = (tmp_path / f"{n}.mp3" for n in range(3))
     encode(spool(tmp_path, tone(3, -12, 400)), first, file_format="mp3")
     encode(spool(tmp_path, tone(2, -12, 900)), second, file_format="mp3", append_to=first)
-    encode(spool(tmp_path, tone(2, -12, 1500)), third, file_format="mp3", append_to=second)
+    added, held = encode(spool(tmp_path, tone(2, -12, 1500)), third, file_format="mp3", append_to=second)
+    assert (added, held / RATE) == (2 * RATE, pytest.approx(len(decoded(second)) / RATE, abs=0.2))
     heard = decoded(third)[:, 0]
     assert float(probe(third)["duration"]) == pytest.approx(len(heard) / RATE, abs=0.2)
     assert 7 <= len(heard) / RATE < 7.8
@@ -236,14 +238,57 @@ def test_real_speech_is_cut_close_to_where_it_begins_and_ends(tmp_path: Path, de
 def test_silence_leaves_nothing_to_store(tmp_path: Path, detector: str) -> None:
     target = tmp_path / "out.wav"
     request = {"spool": str(spool(tmp_path, silence(3)).path), "target": str(target), "channels": 1}
-    assert handle({**request, "format": "wav", "trim": True, "detector": detector}) == {"samples": 0, "bytes": 0}
+    assert handle({**request, "format": "wav", "trim": True, "detector": detector}) == {
+        "samples": 0,
+        "held": 0,
+        "bytes": 0,
+    }
     assert not target.exists()
+
+
+@pytest.mark.parametrize("dbm0", [-67, -57, -47])
+@pytest.mark.parametrize("said_s", [0.0, 2.0])
+def test_noise_of_the_line_is_no_voice_to_webrtc_at_the_beginning_either(
+    tmp_path: Path, dbm0: float, said_s: float
+) -> None:
+    files = sorted(SPEECH.rglob("*.wav")) + sorted(SPEECH.rglob("*.flac"))
+    if not files:
+        pytest.skip(f"no speech in {SPEECH}")
+    command = ["sox", str(files[0]), "-t", "s16", "-r", "8000", "-c", "1", "-", "trim", "1", str(said_s or 1), "norm"]
+    said = np.frombuffer(subprocess.run(command, check=True, capture_output=True).stdout, "<i2")
+    line = noise(6, dbm0)
+    line[2 * RATE : 2 * RATE + round(said_s * RATE)] += (said // 4)[: round(said_s * RATE)]
+    first, end = voiced_span(spool(tmp_path, line), "webrtc")
+    if said_s:
+        assert 1.5 < first / RATE < 3.5
+        assert 3.5 < end / RATE < 5.5
+    else:
+        assert (first, end) == (0, 0)
+
+
+def test_speech_that_begins_at_once_is_kept_from_its_beginning_by_webrtc(tmp_path: Path) -> None:
+    files = sorted(SPEECH.rglob("*.wav")) + sorted(SPEECH.rglob("*.flac"))
+    if not files:
+        pytest.skip(f"no speech in {SPEECH}")
+    command = ["sox", str(files[0]), "-t", "s16", "-r", "8000", "-c", "1", "-", "trim", "0", "8", "norm", "-6"]
+    said = np.frombuffer(subprocess.run(command, check=True, capture_output=True).stdout, "<i2")
+    begin = int(np.flatnonzero(np.abs(said.astype(int)) > 4000)[0])
+    first, _ = voiced_span(spool(tmp_path, said[begin:]), "webrtc")
+    assert first == 0
+
+
+@pytest.mark.parametrize("trim", [True, False])
+def test_no_more_is_kept_than_the_longest_recording(tmp_path: Path, trim: bool) -> None:
+    target = tmp_path / "out.wav"
+    request = {"spool": str(spool(tmp_path, tone(2.02)).path), "target": str(target), "channels": 1, "longest": 16000}
+    made = handle({**request, "format": "wav", "trim": trim, "detector": "energy"})
+    assert (made["samples"], made["bytes"]) == (16000, 32044)
 
 
 def test_half_a_sample_of_a_killed_process_is_left_out(tmp_path: Path) -> None:
     cut = spool(tmp_path, tone(1), tone(1))
     cut.path.write_bytes(cut.path.read_bytes()[:-3])
-    assert encode(cut, tmp_path / "out.wav", file_format="wav") == RATE - 1
+    assert encode(cut, tmp_path / "out.wav", file_format="wav") == (RATE - 1, 0)
 
 
 def test_hours_are_worked_on_in_pieces(tmp_path: Path) -> None:
