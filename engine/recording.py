@@ -32,13 +32,15 @@ class TranscriptionRequest:
 class RecordingRequest:
     """A recording as Record (or Dial) asks for it. Reference: Record. URLs are absolute.
 
-    `direction`: `in` is the calling party, `out` the called one. An `append` without `file_sid` makes a new file.
-    `external` holds the credentials of a cloud storage by the attributes' field names; they never show.
+    `direction`: `in` is the calling party, `out` the called one. What is beyond `max_length_s` is cut off. An `append`
+    without `file_sid` makes a new file. `external` holds the credentials of a cloud storage by the attributes' field
+    names; they never show.
     """
 
     direction: Direction = "any"
     channels: Channels = "mono"
     trim: bool = True
+    max_length_s: int | None = None
     file_format: FileFormat = "wav"
     file_mode: FileMode = "append"
     file_sid: str = ""

@@ -326,6 +326,7 @@ class Recordings:
             spool=str(self._spool.samples(plan.sid)),
             target=str(self._spool.content(plan.sid)),
             channels=plan.channels,
+            longest=request.max_length_s and request.max_length_s * RATE_HZ,
             format=request.file_format,
             trim=request.trim,
             detector=self._detector(plan.account),
@@ -334,7 +335,7 @@ class Recordings:
         seconds = made["samples"] / RATE_HZ
         if not seconds:
             return replace(plan, outcome=Recorded(status="absent"))
-        length = seconds + (file.duration if held is not None else 0.0)
+        length = seconds + (file.duration or made["held"] / RATE_HZ if held is not None else 0.0)
         url = f"{self._url}/f/{file.sid}"
         if request.external and self._uploads is not None:
             url = self._uploads.url(request.external, file.name)
@@ -351,7 +352,8 @@ class Recordings:
         if plan.outcome is None or plan.outcome.status != "completed" or plan.to_upload:
             return plan
         try:
-            await self._storage.put(plan.file, self._spool.content(plan.sid))
+            into = wanted(plan.request, plan.sid) if plan.request.file_sid else None
+            await self._storage.put(plan.file, self._spool.content(plan.sid), into)
         except StorageError as error:
             plan = await self._written_down(plan.failed(str(error)))
         return plan

@@ -127,10 +127,11 @@ class Storage(Protocol):
         """Return a file as it is now, and a copy of its content on this machine. Raises StorageError."""
         ...
 
-    async def put(self, file: StoredFile, content: Path) -> None:
+    async def put(self, file: StoredFile, content: Path, into: Wanted | None = None) -> None:
         """Store `file` with `content`, which is moved: whole or not at all. Once more does nothing more.
 
-        Raises StorageError where it cannot be, a container that is full included.
+        With `into` it is what was wanted of a file that was there, and is changed in nothing else. Raises StorageError
+        where it cannot be, a container that is full and a file that has been deleted meanwhile included.
         """
         ...
 

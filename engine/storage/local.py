@@ -134,21 +134,24 @@ class LocalStorage:
         """See Storage."""
         file = await self.find(sid)
         if file is None:
-            raise StorageError(f"file {sid}: there is none of that sid any more")
+            raise _gone(sid)
         return file, self.path(file)
 
-    async def put(self, file: StoredFile, content: Path) -> None:
+    async def put(self, file: StoredFile, content: Path, into: Wanted | None = None) -> None:
         """See Storage. Room is looked for, and taken, in one transaction: what is stored at the same time waits."""
-        before = await self._database.patiently(lambda: self._store(file, content))
+        before = await self._database.patiently(lambda: self._store(file, content, into))
         if before is not None and self.path(before) != self.path(file):
             await asyncio.to_thread(self.path(before).unlink, missing_ok=True)
 
-    async def _store(self, file: StoredFile, content: Path) -> StoredFile | None:
+    async def _store(self, file: StoredFile, content: Path, into: Wanted | None) -> StoredFile | None:
         """Put a content in its place; returns what the file was before. Can be done again."""
         async with self._database.begin() as connection:
             await self._check_room(connection, file, file.bytes)
             before = await rows.load_file(connection, file.sid)
-            await rows.save_file(connection, file)
+            if into is None:
+                await rows.save_file(connection, file)
+            elif not await rows.change_file(connection, file.sid, _of_content(file) | _given(into)):
+                raise _gone(file.sid)
             try:
                 await asyncio.to_thread(_move, content, self.path(file))
             except OSError as error:
@@ -220,8 +223,17 @@ class LocalStorage:
         return Room(container=container.sid, quota=container.quota_bytes, used=used)
 
 
+def _gone(sid: str) -> StorageError:
+    return StorageError(f"file {sid}: there is none of that sid any more")
+
+
 def _renewed(file: StoredFile, wanted: Wanted) -> StoredFile:
     """The file with what is asked of it now; what is not asked stays as it was."""
+    return replace(file, **_given(wanted))
+
+
+def _given(wanted: Wanted) -> dict[str, Any]:
+    """What is asked of a file, by the names of its fields."""
     given = {
         name: value
         for name in ("string_key_1", "string_key_2", "integer_key_1", "integer_key_2")
@@ -229,7 +241,12 @@ def _renewed(file: StoredFile, wanted: Wanted) -> StoredFile:
     }
     if wanted.lifecycle_ttl is not None:
         given |= {"lifecycle_ttl": wanted.lifecycle_ttl, "lifecycle_action": wanted.lifecycle_action}
-    return replace(file, format=wanted.format, mime=MIME_TYPES[wanted.format], **given)
+    return given | {"format": wanted.format, "mime": MIME_TYPES[wanted.format]}
+
+
+def _of_content(file: StoredFile) -> dict[str, Any]:
+    """What a new content changes."""
+    return {"bytes": file.bytes, "duration": file.duration, "updated": file.updated}
 
 
 def _move(content: Path, path: Path) -> None:

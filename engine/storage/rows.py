@@ -87,12 +87,13 @@ async def save_file(connection: AsyncConnection, file: StoredFile) -> None:
         await connection.execute(sa.insert(file_table).values(row))
 
 
-async def change_file(connection: AsyncConnection, sid: str, values: Mapping[str, Any]) -> None:
-    """Set those columns of what is known of a file, and when it is past its time; harmless where it has gone."""
+async def change_file(connection: AsyncConnection, sid: str, values: Mapping[str, Any]) -> bool:
+    """Set those columns of what is known of a file, and when it is past its time; False where it has gone."""
     mine = sa.update(file_table).where(file_table.c.sid == sid)
     if values:
         await connection.execute(mine.values(**values))
-        await connection.execute(mine.values(expires=file_table.c.updated + file_table.c.lifecycle_ttl))
+    changed = await connection.execute(mine.values(expires=file_table.c.updated + file_table.c.lifecycle_ttl))
+    return changed.rowcount > 0
 
 
 async def remove_file(connection: AsyncConnection, sid: str) -> bool:

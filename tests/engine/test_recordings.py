@@ -73,10 +73,10 @@ class MortalStorage(LocalStorage):
 
     dies = ""
 
-    async def put(self, file: StoredFile, content: Path) -> None:
+    async def put(self, file: StoredFile, content: Path, into: Wanted | None = None) -> None:
         if self.dies == "before put":
             raise Killed
-        await super().put(file, content)
+        await super().put(file, content, into)
         if self.dies == "after put":
             raise Killed
 
@@ -227,6 +227,63 @@ def test_overwriting_replaces_content_and_format(tmp_path: Path) -> None:
             assert (file.format, file.bytes, file.duration, file.string_key_1) == ("ul", 8000, 1.0, "kept")
             assert not before.exists()
             assert here.storage.path(file).stat().st_size == 8000
+
+    run(main())
+
+
+@pytest.mark.parametrize("mode", ["append", "overwrite"])
+def test_what_was_changed_of_a_file_while_it_was_recorded_into_stays(tmp_path: Path, mode: Any) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            first = await here.recorded(RecordingRequest(string_key_1="a", string_key_2="b", integer_key_1=1), 2)
+            request = RecordingRequest(file_sid=first.sid, file_mode=mode, integer_key_1=7)
+            recording = await here.record(request, 1)
+            changes = {"name": "renamed.wav", "string_key_1": "new", "lifecycle_ttl": 60, "integer_key_1": 2}
+            await here.storage.change(first.sid, changes)
+            assert (await here.recordings.finish(recording, FACTS)).status == "completed"
+            file = await here.storage.open_file(ACCOUNT, first.sid)
+            assert (file.name, file.string_key_1, file.string_key_2) == ("renamed.wav", "new", "b")
+            assert (file.integer_key_1, file.lifecycle_ttl) == (7, 60)
+            assert file.duration == (3.0 if mode == "append" else 1.0)
+            async with here.database.begin() as connection:
+                expires = (await connection.execute(sa.text("SELECT expires FROM file"))).scalar_one()
+            assert expires == file.updated + 60
+
+    run(main())
+
+
+@pytest.mark.parametrize("mode", ["append", "overwrite"])
+def test_a_file_that_is_deleted_while_it_is_recorded_into_stays_deleted(tmp_path: Path, mode: Any) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            first = await here.recorded(RecordingRequest(), 2)
+            recording = await here.record(RecordingRequest(file_sid=first.sid, file_mode=mode), 1)
+            await here.storage.delete(first.sid)
+            done = await here.recordings.finish(recording, FACTS)
+            assert (done.status, "none of that sid any more" in done.error) == ("failed", True)
+            assert await here.storage.find(first.sid) is None
+            assert not list((tmp_path / "files").glob("*/*/*.wav"))
+
+    run(main())
+
+
+@pytest.mark.parametrize("file_format", ["wav", "ul"])
+def test_what_is_appended_to_a_file_of_unknown_length_makes_it_known(tmp_path: Path, file_format: Any) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            first = await here.recorded(RecordingRequest(file_format=file_format), 2)
+            await here.storage.change(first.sid, {"duration": 0.0})  # as of an upload
+            await here.recorded(RecordingRequest(file_format=file_format, file_sid=first.sid), 1)
+            assert (await here.storage.open_file(ACCOUNT, first.sid)).duration == 3.0
+
+    run(main())
+
+
+def test_a_recording_is_no_longer_than_its_longest(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            done = await here.recorded(RecordingRequest(max_length_s=1, trim=False), 1.02)
+            assert len(await here.samples(done)) == 8000
 
     run(main())
 

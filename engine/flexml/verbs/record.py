@@ -221,6 +221,7 @@ class Record(Verb):
             direction=cast("Direction", self.direction),
             channels=cast("Channels", self.channels),
             trim=self.trim == "trim-silence",
+            max_length_s=None if self.record_session else self.max_length,
             file_format=cast("FileFormat", self.file_format),
             file_mode=cast("FileMode", self.file_mode),
             file_sid=self.file_sid or "",
