@@ -21,6 +21,7 @@ from fastapi import FastAPI
 
 from . import assembly, config_entries, http_side, retention
 from .admission import Admission, LoopLag
+from .alone import alone
 from .api import server
 from .api.files import files_router
 from .api.trunks import trunks_router
@@ -87,12 +88,14 @@ class Calls:
 
 
 async def serve(config: Config) -> None:
-    """Run the engine until SIGINT or SIGTERM. Raises FlexmlError or OSError where it cannot start."""
+    """Run the engine until SIGINT, SIGTERM or SIGHUP. Raises FlexmlError or OSError where it cannot start."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup wants it ignored
+            loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
+        stack.enter_context(alone(config))
         media = MediaClient()
         supervisor = Supervisor(media, count=assembly.workers(config), settings=assembly.worker_settings(config))
         supervisor.start()
@@ -195,16 +198,17 @@ async def _open_records(config: Config, stack: AsyncExitStack) -> Records:
     await database.sync_config(config_entries.accounts(config), config_entries.dids(config), now=time.time())
     timeline = await _begin(stack, Timeline(database))
     _beside(stack, retention.keep(database, config.database.keep_days, time.time))
-    orphans = [call for name in (database.owner, NOBODY) for call in await database.adopt(name)]
+    names = (database.owner, NOBODY) if database.is_shared else (database.owner,)
+    orphans = [call for name in names for call in await database.adopt(name)]
     webhook = await _begin(stack, assembly.webhook(config, time.time))
     backoff = Backoff(total_s=config.webhook.callback_retry_s)
     outbox = await _begin(stack, Outbox(database, webhook, clock=time.time, backoff=backoff, note=timeline.note))
     if orphans:
         log.warning("%d calls had been live when the last run ended; their applications are told", len(orphans))
-        await close_orphans(database, outbox, orphans, time.time())
+        await close_orphans(database, outbox, timeline, orphans, time.time())
 
     async def take_over(engine: str) -> None:
-        await close_orphans(database, outbox, await database.adopt(engine), time.time())
+        await close_orphans(database, outbox, timeline, await database.adopt(engine), time.time())
         await outbox.take_up()
 
     peers.dead = take_over

@@ -324,6 +324,10 @@ class Call(CallAudio):
         self.note("no RTP, hanging up", silent_ms=silent_ms)
         self.end('Q.850;cause=102;text="no RTP"')
 
+    def on_replaced(self, uncounted_s: float) -> None:
+        """Another media worker goes on with the call."""
+        self.note("media worker replaced", uncounted_s=round(uncounted_s, 1))
+
     # ---- what verbs see ---------------------------------------------------------------------------------------
 
     @property

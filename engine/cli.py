@@ -98,7 +98,7 @@ def check_config(file: Annotated[Path, typer.Argument(help="The configuration fi
 def serve(
     config: Annotated[Path, typer.Option("--config", help="The configuration file.")] = DEFAULT_CONFIG,
 ) -> None:
-    """Start the server; it runs until SIGINT or SIGTERM."""
+    """Start the server; it runs until SIGINT, SIGTERM or SIGHUP."""
     import asyncio
 
     import setproctitle

@@ -4,6 +4,7 @@
     ├── ConfigError        the configuration cannot be used (one line for each problem)
     ├── DatabaseError      the database cannot be used: what it is, and what to do
     │   └── DatabaseAway   it does not answer now, and may later
+    ├── InUseError         another engine is at work on what only one may use
     ├── DocumentError      a FlexML document cannot be executed: URL, line, verb, attribute, found, allowed
     ├── FetchError         an HTTP request got no usable answer
     ├── PromptError        audio cannot be fetched, decoded or spoken
@@ -47,6 +48,10 @@ class DatabaseError(FlexmlError):
 
 class DatabaseAway(DatabaseError):
     """The database does not answer now; what was asked may work later."""
+
+
+class InUseError(FlexmlError):
+    """Another engine is at work on what only one may use."""
 
 
 class DocumentError(FlexmlError):

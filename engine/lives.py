@@ -55,6 +55,10 @@ class Case:
     """The order that an outbound call was placed by."""
 
 
+STOPPING: Final = 'Q.850;cause=41;text="the engine is stopping"'
+"""Why calls are hung up that live when it does: the Reason of RFC 3326."""
+
+
 class _Life:
     """A call that lives, what it is about, and where its documents have got to."""
 
@@ -220,11 +224,14 @@ class Lives:
     async def drain(self, timeout_s: float) -> None:
         """Refuse new calls, hang up those that live, and wait until all are concluded."""
         self.registry.draining = True
-        for life in list(self._by_sid.values()):
-            life.call.end()
-        for dialog in list(self.registry.calls):
+        calls = [life.call for life in self._by_sid.values()]
+        for call in calls:
+            if not call.over:
+                call.note("the engine is stopping")
+            call.end(STOPPING)
+        for dialog in self.registry.calls.keys() - {call.dialog for call in calls}:
             try:
-                self._agent.hang_up(dialog)
+                self._agent.hang_up(dialog, reason=STOPPING)
             except SipError as error:
                 log.debug("%s", error)
         if self._tasks:
@@ -273,11 +280,19 @@ def _callback(call: Call, facts: CallFacts, case: Case, ending: Ending) -> dict[
     return status_callback(call.status_callback_url, call.status_callback_method, facts, case, ending)
 
 
-async def close_orphans(database: Database, outbox: Outbox, orphans: Sequence[CallRecord], now: float) -> None:
+async def close_orphans(
+    database: Database, outbox: Outbox, timeline: Timeline, orphans: Sequence[CallRecord], now: float
+) -> None:
     """Mark calls that an engine left live when it died as ended, and tell their applications."""
+    at = datetime.fromtimestamp(now, UTC)
+    for orphan in orphans:
+        timeline.note(orphan.sid, at, "the engine has ended", {})
+        timeline.note(orphan.sid, at, "call over", {"status": LOST.status, "duration_s": LOST.duration_s})
+        timeline.forget(orphan.sid)
+    await timeline.flush()
 
     async def end(orphan: CallRecord) -> None:
-        ended = replace(orphan, state="ended", status="failed", ended=now, callback=None)
+        ended = replace(orphan, state="ended", status=LOST.status, ended=now, callback=None)
         await _write_end(database, outbox, ended, orphan.callback)
 
     await asyncio.gather(*map(end, orphans))

@@ -89,6 +89,10 @@ class LegListener(Protocol):
         """No packet has come for that long."""
         ...
 
+    def on_replaced(self, uncounted_s: float) -> None:
+        """Another worker goes on with the leg; what the one before counted in so many seconds is lost with it."""
+        ...
+
 
 class _Nobody:
     """Hears of a leg that is closed. Who heard of it before has the leg, and would have itself through it."""
@@ -98,6 +102,7 @@ class _Nobody:
     def on_heard(self, address: str, port: int) -> None: ...
     def on_report(self, stats: LegStats) -> None: ...
     def on_silent(self, silent_ms: int) -> None: ...
+    def on_replaced(self, uncounted_s: float) -> None: ...
 
 
 class Worker(Protocol):
@@ -405,6 +410,7 @@ class MediaLeg:
         if self._open is None:
             return
         now = self._worker.loop.time()
+        self._listener.on_replaced(self._stream.uncounted_s(now))
         protected = self._remote is not None and self._remote.srtp is not None
         self._worker.send(self._stream.resume(self._open, now, new_source=protected))
         if self._remote is not None:

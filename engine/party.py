@@ -220,3 +220,7 @@ class Party:
         """No packet has come for as long as is allowed: the party is gone."""
         self.note("no RTP, hanging up", silent_ms=silent_ms)
         self.hang_up()
+
+    def on_replaced(self, uncounted_s: float) -> None:
+        """Another media worker goes on with the party's leg."""
+        self.note("media worker replaced", uncounted_s=round(uncounted_s, 1))

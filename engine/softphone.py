@@ -154,6 +154,10 @@ class Softphone:
         """No packet has come for that long."""
         self._report.problems.append(f"no RTP for {silent_ms} ms")
 
+    def on_replaced(self, uncounted_s: float) -> None:
+        """The softphone's one worker has died, and another goes on."""
+        self._report.problems.append("the media worker was replaced")
+
     # ---- the call ---------------------------------------------------------------------------------------------
 
     def look(self) -> Report:

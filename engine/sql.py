@@ -244,6 +244,14 @@ def _async_url(url: str) -> URL:
     return parsed
 
 
+def sqlite_file(url: str) -> Path | None:
+    """The file behind the URL of a SQLite database, links followed; None for any other. Raises ConfigError."""
+    parsed = _async_url(url)
+    if parsed.get_backend_name() != "sqlite" or parsed.database in {None, "", ":memory:"}:
+        return None
+    return Path(str(parsed.database)).resolve()
+
+
 def _make_parent(database: str) -> None:
     Path(database).parent.mkdir(parents=True, exist_ok=True)
 

@@ -62,6 +62,10 @@ class Stream:
         """Take a count of the worker that carries the stream now."""
         self._stats, self._counted_at = stats, now
 
+    def uncounted_s(self, now: float) -> float:
+        """How long ago the worker told what it had counted, or media began to flow."""
+        return 0.0 if self._flowing_since is None else now - self._counted_at
+
     def resume(self, command: OpenLeg, now: float, *, new_source: bool = False) -> OpenLeg:
         """Return `command` such that a worker starting now goes on with the stream.
 

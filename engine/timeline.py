@@ -41,8 +41,8 @@ MAX_NOTES: Final = 1000
 """Lines that a call may have, but for those that always get in."""
 UNCOUNTED: Final = frozenset(
     {
-        "RTP quality", "RTP total", "call ended", "call over", "callback queued", "callback attempt",
-        "callback delivered", "callback given up", "message sent", "message failed", "uploaded",
+        "RTP quality", "RTP total", "the engine is stopping", "call ended", "call over", "callback queued",
+        "callback attempt", "callback delivered", "callback given up", "message sent", "message failed", "uploaded",
     }
 )  # fmt: skip
 """What gets onto the timeline of a call however long that is."""

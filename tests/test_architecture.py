@@ -117,7 +117,7 @@ LAYERS = [
     ("engine.app", "engine.softphone", "engine.load"),
     ("engine.http_side",),
     ("engine.assembly",),
-    ("engine.api", "engine.trunk_gate", "engine.admission"),
+    ("engine.alone", "engine.api", "engine.trunk_gate", "engine.admission"),
     ("engine.inbound", "engine.outbound"),
     ("engine.changes",),
     ("engine.lives",),

@@ -174,6 +174,7 @@ class Heard:
     digits: list[str] = field(default_factory=list[str])
     detected: list[Detected] = field(default_factory=list[Detected])
     reports: list[LegStats] = field(default_factory=list[LegStats])
+    replaced: list[float] = field(default_factory=list[float])
 
     def on_detected(self, event: Detected) -> None:
         self.detected.append(event)
@@ -190,6 +191,9 @@ class Heard:
 
     def on_silent(self, silent_ms: int) -> None:
         self.digits.append("silent")
+
+    def on_replaced(self, uncounted_s: float) -> None:
+        self.replaced.append(uncounted_s)
 
 
 class NoAudio:

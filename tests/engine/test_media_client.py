@@ -108,7 +108,7 @@ def test_a_closed_leg_resolves_all_its_jobs() -> None:
 
 def test_a_replaced_worker_goes_on_with_the_stream() -> None:
     async def main() -> None:
-        leg, worker, _ = await opened()
+        leg, worker, heard = await opened()
         leg.set_remote(REMOTE)
         await settle()
         await asyncio.sleep(10)
@@ -124,6 +124,7 @@ def test_a_replaced_worker_goes_on_with_the_stream() -> None:
         assert abs(again.timestamp - (5000 + (600 + start) * 160)) <= 160
         assert isinstance(remote, SetRemote)
         assert leg.stats.packets_sent == 490, "what the dead worker had counted stays counted"
+        assert heard.replaced == [pytest.approx(2, abs=0.1)], "what it had not told yet is not"
         assert (await leg.close()).packets_sent == 493
 
     run(main())

@@ -48,6 +48,7 @@ def test_a_call_goes_on_when_its_media_worker_is_killed(
     assert sum(packet.at > after.at for packet in packets) > 50
     callback = line.final_status()
     assert (callback.data["CallStatus"], callback.data["CallDuration"]) == ("completed", 5)
+    assert "media worker replaced" in dict(engine.timeline())
 
 
 def test_a_worker_is_left_alone_when_it_was_control_that_stood_still(

@@ -1,0 +1,104 @@
+"""What whoever runs an engine does to it: starts it twice, closes its terminal, kills it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from engine_process import EngineProcess, tracebacks
+from flexml_app import Answer, Application, Line
+from phone import Phone, Talk
+
+NUMBER = "15550001000"
+LONG = '<Pause length="60"/>'
+
+
+@pytest.fixture
+def line(application: Application, request: pytest.FixtureRequest) -> Line:
+    line = Line(request.node.name, application)
+    line.serve(Answer(status=204), at="status")
+    line.serve(LONG)
+    return line
+
+
+@pytest.fixture
+def own_engine(application: Application, line: Line, tmp_path: Path) -> EngineProcess:
+    return EngineProcess(tmp_path, {NUMBER: application.url(line.path())})
+
+
+def test_a_second_engine_on_a_sqlite_database_does_not_start(
+    own_engine: EngineProcess, application: Application, line: Line, tmp_path: Path
+) -> None:
+    second = EngineProcess(
+        tmp_path / "second", {NUMBER: application.url(line.path())}, database=f"sqlite:///{tmp_path}/flexml.db"
+    )
+    own_engine.start()
+    try:
+        with Phone(own_engine.target, NUMBER) as phone:
+            talk = Talk(lambda: phone.call(hang_up_at=4.0))
+            talk.start()
+            phone.rtp.wait_for(20)
+            with pytest.raises(AssertionError, match="exit status 1") as refused:
+                second.start()
+            assert (
+                f"there is an engine on the database {tmp_path}/flexml.db already (process {own_engine.pids[0]})"
+                in str(refused.value)
+            )
+            flexml = Path(sys.executable).parent / "flexml"
+            read = [flexml, "account", "list", "--config", own_engine.config_path]
+            assert b"Peer tests" in subprocess.run(read, check=True, capture_output=True, timeout=60).stdout
+            assert talk.result().by == "us"
+        (told,) = line.wait_for("status")
+        assert told.data["CallStatus"] == "completed"
+    finally:
+        own_engine.stop()
+        second.stop()
+    assert tracebacks(second.log()) == []
+
+
+def test_a_hang_up_of_the_terminal_ends_calls_and_engine_in_order_and_the_timeline_says_so(
+    own_engine: EngineProcess, line: Line
+) -> None:
+    own_engine.start()
+    try:
+        with Phone(own_engine.target, NUMBER) as phone:
+            talk = Talk(phone.call)
+            talk.start()
+            phone.rtp.wait_for(20)
+            os.kill(own_engine.pids[0], signal.SIGHUP)
+            assert talk.result().by == "them"
+            assert 'text="the engine is stopping"' in phone.sip[-1][1].header("Reason")
+        (told,) = line.wait_for("status")
+        assert told.data["CallStatus"] == "completed"
+        assert own_engine.stop() == 0
+        whats = [what for what, _ in own_engine.timeline()]
+        begin = whats.index("the engine is stopping")
+        assert [what for what in whats[begin:] if what in {"> BYE", "call ended", "call over"}] == [
+            "> BYE", "call ended", "call over",
+        ]  # fmt: skip
+        assert 'text="the engine is stopping"' in str(dict(own_engine.timeline())["> BYE"]["reason"])
+    finally:
+        own_engine.stop()
+
+
+def test_a_call_of_an_engine_that_was_killed_has_an_end_on_its_timeline(own_engine: EngineProcess, line: Line) -> None:
+    own_engine.start()
+    try:
+        with Phone(own_engine.target, NUMBER, longest_s=3.0) as phone:
+            talk = Talk(phone.call)
+            talk.start()
+            phone.rtp.wait_for(20)
+            own_engine.kill()
+            with pytest.raises(AssertionError):
+                talk.result()
+        own_engine.start()
+        line.wait_for("status")
+        lines = [line for line in own_engine.timeline() if not line[0].startswith("callback")]
+        assert lines[-2:] == [("the engine has ended", {}), ("call over", {"status": "failed", "duration_s": 0})]
+        assert "1 calls had been live" in own_engine.log()
+    finally:
+        own_engine.stop()
