@@ -86,6 +86,9 @@ class Admission:
         workers = [worker for worker in self._media.workers if worker.connected]
         if not workers:
             return "no media worker is up"
+        workers = [worker for worker in workers if worker.up]
+        if not workers:
+            return "no media worker gives signs of life"
         if all(len(worker.legs) >= worker.capacity for worker in workers):
             return f"all media workers have their {workers[0].capacity} legs"
         least = min(worker.load for worker in workers)

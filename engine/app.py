@@ -140,7 +140,14 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
         *http_side.api_routes(config, outbound, records.database, directory, changes, sounds.storage, time.time),
     ]
     app = http_side.application(
-        lives, agent, media, admission, lag, uptime_s=lambda: time.monotonic() - started, routers=routers
+        lives,
+        agent,
+        media,
+        admission,
+        lag,
+        records.database,
+        uptime_s=lambda: time.monotonic() - started,
+        routers=routers,
     )
     await _serve_http(config, stack, app)
     agent.start()

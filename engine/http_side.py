@@ -78,6 +78,7 @@ def application(
     media: MediaClient,
     admission: Admission,
     lag: LoopLag,
+    database: Database,
     *,
     uptime_s: Callable[[], float],
     routers: list[APIRouter],
@@ -97,6 +98,7 @@ def application(
             workers=sum(worker.connected for worker in media.workers),
             refused=admission.refused,
             loop_lag_ms=round(lag.worst_s * 1000),
+            database=database.state,
             media=workers(),
         )
 
@@ -106,6 +108,7 @@ def application(
         refused=lambda: admission.refused,
         lag_s=lambda: lag.worst_s,
         workers=workers,
+        database_up=lambda: database.state == "answers",
     )
     demo = demo_router(lambda: datetime.now().astimezone())
     return server.create_app(health=health, metrics=Metrics(sources).text, routers=[demo, *routers])

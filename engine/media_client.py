@@ -32,6 +32,9 @@ class WorkerLink:
         self.legs: dict[int, MediaLeg] = {}
         self.beat: Beat | None = None
         self.beat_at = self.loop.time()
+        self.silent = False
+        """Whether a beat is overdue: who watches the workers says so, as control itself may have stood still."""
+        self.restarts = 0
         self.overruns = self.late_packets = 0
         """Since the process began, its predecessors included."""
         self._channel: Channel[Event] | None = None
@@ -43,6 +46,11 @@ class WorkerLink:
     def connected(self) -> bool:
         """True while there is a worker at the other end."""
         return self._channel is not None
+
+    @property
+    def up(self) -> bool:
+        """True while there is one, and it gives signs."""
+        return self.connected and not self.silent
 
     @property
     def load(self) -> float:
@@ -58,19 +66,21 @@ class WorkerLink:
         beat = self.beat
         return WorkerFigures(
             name=self.name,
-            up=self.connected,
+            up=self.up,
             legs=len(self.legs),
             load=round(self.load, 3),
             tick_p50_ms=beat.work_p50_us / 1000 if beat else 0.0,
             tick_max_ms=beat.work_max_us / 1000 if beat else 0.0,
             overruns=self.overruns,
             late_packets=self.late_packets,
+            beat_age_s=round(self.loop.time() - self.beat_at, 1),
+            restarts=self.restarts,
         )
 
     def connect(self, channel: Channel[Event], on_end: Callable[[], None]) -> None:
         """Talk to a worker through `channel`, and open the legs of its predecessor there."""
         self._channel, self._on_end = channel, on_end
-        self.beat, self.beat_at = None, self.loop.time()
+        self.beat, self.beat_at, self.silent = None, self.loop.time(), False
         self.loop.add_reader(channel.fileno(), self._read)
         for leg in list(self.legs.values()):
             leg.reopen()
@@ -116,7 +126,7 @@ class WorkerLink:
             return
         for event in channel.receive():
             if isinstance(event, Beat):
-                self.beat, self.beat_at = event, self.loop.time()
+                self.beat, self.beat_at, self.silent = event, self.loop.time(), False
                 self.overruns += event.overruns
                 self.late_packets += event.late_packets
             elif (leg := self.legs.get(event.leg)) is not None:
@@ -142,9 +152,8 @@ class MediaClient:
         able = [
             worker
             for worker in self.workers
-            if worker.connected
-            and len(worker.legs) < worker.capacity
-            and (beside is None or beside in worker.legs.values())
+            if len(worker.legs) < worker.capacity
+            and (worker.up if beside is None else worker.connected and beside in worker.legs.values())
         ]
         if not able:
             raise MediaError("no media worker can take another leg")

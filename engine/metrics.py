@@ -15,7 +15,10 @@ from prometheus_client.registry import Collector
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerFigures:
-    """A media worker. `load` is the share of its time that it works; tick times are those of the last second."""
+    """A media worker. `load` is the share of its time that it works; tick times are those of the last second.
+
+    It gives a sign every second: `beat_age_s` is how long ago it did; it is `up` while it does.
+    """
 
     name: str
     up: bool
@@ -25,6 +28,8 @@ class WorkerFigures:
     tick_max_ms: float
     overruns: int
     late_packets: int
+    beat_age_s: float = 0.0
+    restarts: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +41,7 @@ class Sources:
     refused: Callable[[], int]
     lag_s: Callable[[], float]
     workers: Callable[[], Sequence[WorkerFigures]]
+    database_up: Callable[[], bool] = lambda: True
 
 
 class Metrics(Collector):
@@ -60,12 +66,15 @@ class Metrics(Collector):
         yield ended
         yield CounterMetricFamily("flexml_calls_refused", "INVITEs refused for lack of room.", sources.refused())
         yield GaugeMetricFamily("flexml_loop_lag_seconds", "How late the event loop was at worst.", sources.lag_s())
+        up = "Whether the database did what it was asked last."
+        yield GaugeMetricFamily("flexml_database_up", up, sources.database_up())
         yield from _of_workers(sources.workers())
 
 
 def _of_workers(workers: Sequence[WorkerFigures]) -> Iterable[Metric]:
     gauges: list[tuple[str, str, Callable[[WorkerFigures], float]]] = [
-        ("flexml_worker_up", "Whether the worker runs.", lambda worker: worker.up),
+        ("flexml_worker_up", "Whether the worker runs and gives signs.", lambda worker: worker.up),
+        ("flexml_worker_beat_age_seconds", "How long ago it gave a sign.", lambda worker: worker.beat_age_s),
         ("flexml_worker_legs", "Legs it carries.", lambda worker: worker.legs),
         ("flexml_worker_load_ratio", "Share of its time that it works.", lambda worker: worker.load),
         ("flexml_worker_tick_seconds", "Work of a tick, median.", lambda worker: worker.tick_p50_ms / 1000),
@@ -74,6 +83,7 @@ def _of_workers(workers: Sequence[WorkerFigures]) -> Iterable[Metric]:
     counters: list[tuple[str, str, Callable[[WorkerFigures], float]]] = [
         ("flexml_worker_overruns", "Ticks that were not done before the next was due.", lambda each: each.overruns),
         ("flexml_worker_late_packets", "Packets that left too late.", lambda each: each.late_packets),
+        ("flexml_worker_restarts", "How often it was replaced.", lambda each: each.restarts),
     ]
     for kind, metrics in ((GaugeMetricFamily, gauges), (CounterMetricFamily, counters)):
         for name, text, figure in metrics:

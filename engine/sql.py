@@ -1,7 +1,8 @@
 """The way to the database: its URL, its pool of connections, and patience while it does not answer.
 
 A database that is away, restarting, locked or full comes back; whoever meets that gets DatabaseAway, and the log says
-it once, and once when it answers again. What must not be lost is done `patiently`.
+it once, and once when it answers again. One that is full or locked may still be read, so it has taken nothing until
+something is written again. What must not be lost is done `patiently`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -31,6 +32,7 @@ from .sqlite_thread import SqliteThread
 log = logging.getLogger("flexml.database")
 
 T = TypeVar("T")
+DatabaseState = Literal["answers", "takes nothing", "does not answer"]
 ASYNC_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 NO_ASYNCPG: Final = (
     "for PostgreSQL the package asyncpg is needed, which is not installed; "
@@ -68,6 +70,8 @@ _JSON: Final = msgspec.json.Encoder()
 TRANSIENT: Final = ("08", "25006", "40", "53", "55P03", "57", "58")
 """Classes of PostgreSQL's error codes (its appendix A) that time heals: connection, a server that is read-only as its
 successor takes over, rollback by conflict, resources, lock, an operator's intervention, the system."""
+NOT_WRITABLE: Final = ("25006", "53100", "database or disk is full", "database is locked", "readonly database")
+"""Codes of PostgreSQL's, and what SQLite says: nothing can be written now, but what is there can be read."""
 FIRST_WAIT_S: Final = 0.2
 LONGEST_WAIT_S: Final = 5.0
 
@@ -83,7 +87,8 @@ class Sql:
         self._engine: AsyncEngine | None = None
         self._reader: SqliteThread | None = None
         self._writer: SqliteThread | None = None
-        self._away = False
+        self.state: DatabaseState = "answers"
+        """How it was when something was asked of it last."""
 
     @property
     def is_shared(self) -> bool:
@@ -147,25 +152,25 @@ class Sql:
 
         With SQLite it is done in another thread, so it must touch nothing that others use meanwhile.
         """
-        return await self._work(self._reader, work)
+        return await self._work(self._reader, work, writes=False)
 
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
         """The result of `work` in a transaction that is committed then, as with `read`. Raises DatabaseAway."""
-        return await self._work(self._writer, work)
+        return await self._work(self._writer, work, writes=True)
 
-    async def _work(self, thread: SqliteThread | None, work: Callable[[sa.Connection], T]) -> T:
+    async def _work(self, thread: SqliteThread | None, work: Callable[[sa.Connection], T], *, writes: bool) -> T:
         if thread is None:
-            async with self.begin() as connection:
+            async with self._transaction(writes=writes) as connection:
                 return await connection.run_sync(work)
-        with self._noticing():
+        with self._noticing(writes=writes):
             return await thread.run(work)
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncGenerator[AsyncConnection]:
+    async def _transaction(self, *, writes: bool = False) -> AsyncGenerator[AsyncConnection]:
         if self._engine is None:
             raise RuntimeError("the database is not started")
         limit = asyncio.timeout(ANSWER_S if self.is_shared else None)
-        with self._noticing():
+        with self._noticing(writes=writes):
             try:
                 async with limit, self._engine.begin() as connection:
                     yield connection
@@ -175,19 +180,20 @@ class Sql:
                 raise TimeoutError(f"nothing came within {ANSWER_S:.0f} s") from error
 
     @contextmanager
-    def _noticing(self) -> Generator[None]:
+    def _noticing(self, *, writes: bool) -> Generator[None]:
         """Make DatabaseAway of what says so, and let the log say when that begins and ends."""
         try:
             yield
         except Exception as error:
             if not is_away(error):
                 raise
-            if not self._away:
-                log.error("the database does not answer: %s", said(error))
-            self._away = True
-            raise DatabaseAway(f"the database does not answer: {said(error)}") from error
-        if self._away:
-            self._away = False
+            state = "takes nothing" if _is_readable(error) else "does not answer"
+            if self.state == "answers":
+                log.error("the database %s: %s", state, said(error))
+            self.state = state
+            raise DatabaseAway(f"the database {state}: {said(error)}") from error
+        if self.state == "does not answer" or (writes and self.state == "takes nothing"):
+            self.state = "answers"
             log.warning("the database answers again")
 
     async def patiently(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -218,6 +224,12 @@ def is_away(error: BaseException) -> bool:
     if _is_asyncpg(error):  # it is met as it is while a connection is made
         return str(getattr(error, "sqlstate", None) or "08").startswith(TRANSIENT)
     return isinstance(error, OSError | TimeoutError | PoolTimeoutError | PendingRollbackError)
+
+
+def _is_readable(error: BaseException) -> bool:
+    """Whether an error says that nothing can be written, but for all that is known read."""
+    orig = getattr(error, "orig", None)
+    return getattr(orig, "sqlstate", None) in NOT_WRITABLE or any(text in said(error) for text in NOT_WRITABLE[2:])
 
 
 def said(error: BaseException) -> str:

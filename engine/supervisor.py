@@ -20,7 +20,9 @@ log = logging.getLogger("flexml.supervisor")
 
 BEAT_TIMEOUT_S: Final = 5.0
 """A worker that has been silent for that long hangs, and is replaced."""
-WATCH_S: Final = 1.0
+SILENT_S: Final = 2.0
+"""A worker that has been silent for that long, which is two beats, gets no new calls."""
+WATCH_S: Final = 0.5
 RESTART_PAUSE_S: Final = (0.0, 0.1, 0.5, 1.0, 2.0)
 START_TIMEOUT_S: Final = 15.0
 STOP_TIMEOUT_S: Final = 3.0
@@ -56,7 +58,11 @@ class Supervisor:
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures: dict[str, int] = {}
-        self.restarts = 0
+
+    @property
+    def restarts(self) -> int:
+        """How many workers have been replaced."""
+        return sum(link.restarts for link in self._client.workers)
 
     def start(self) -> None:
         """Start the workers."""
@@ -109,7 +115,7 @@ class Supervisor:
             process.kill()
         code = process.wait()
         self._failures[link.name] = failures = self._failures.get(link.name, 0) + 1
-        self.restarts += 1
+        link.restarts += 1
         pause = RESTART_PAUSE_S[min(failures, len(RESTART_PAUSE_S)) - 1]
         log.error("%s ended with code %d with %d legs; replacing it in %g s", link.name, code, len(link.legs), pause)
         self._later(self._respawn(link, pause))
@@ -133,6 +139,7 @@ class Supervisor:
             for link in self._client.workers:
                 link.beat_at += stood_still
                 silent = link.loop.time() - link.beat_at
+                link.silent = silent > SILENT_S
                 if link.connected and silent > BEAT_TIMEOUT_S:
                     log.error("%s has given no sign for %.0f s", link.name, silent)
                     self._processes[link.name].kill()

@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import DatabaseAway
 from ..metrics import WorkerFigures
+from ..sql import DatabaseState
 from .docs import docs_router
 from .patience import PatientProtocol
 from .problem import Problem, show_away, show_problem, show_unexpected, show_validation
@@ -47,6 +48,8 @@ _EXPOSED: Final = (
 class Health:
     """What GET /health tells. Without a living media worker no call can be taken.
 
+    Where the database does not do what it is asked, or no worker gives signs, the engine is degraded.
+
     A call is alive until its status callback is on its way; `dialogs` are those of SIP, called parties' included, and
     `ending` those that are over here, but whose peer has not confirmed it yet. `refused` are INVITEs for which there
     was no room, `loop_lag_ms` is how late the event loop was in the last second, `media` the workers one by one.
@@ -60,7 +63,16 @@ class Health:
     ending: int = 0
     refused: int = 0
     loop_lag_ms: int = 0
+    database: DatabaseState = "answers"
     media: Sequence[WorkerFigures] = ()
+
+    @property
+    def status(self) -> str:
+        """How the engine does, in a word."""
+        if not self.workers:
+            return "no media worker"
+        hang = self.media and not any(worker.up for worker in self.media)
+        return "degraded" if hang or self.database != "answers" else "ok"
 
 
 def create_app(
@@ -81,8 +93,7 @@ def create_app(
 
     def tell_health() -> JSONResponse:
         now = health()
-        status = "ok" if now.workers else "no media worker"
-        return JSONResponse({"status": status, **asdict(now)}, status_code=200 if now.workers else 503)
+        return JSONResponse({"status": now.status, **asdict(now)}, status_code=200 if now.workers else 503)
 
     def tell_metrics() -> Response:
         return Response(metrics(), media_type=PROMETHEUS)

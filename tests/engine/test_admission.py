@@ -10,6 +10,7 @@ from typing import cast
 
 import pytest
 from flexml.engine.admission import LAG_LIMIT_S, RETRY_AFTER_S, SAMPLE_S, SAMPLES, Admission, LoopLag
+from flexml.engine.errors import MediaError
 from flexml.engine.media_client import MediaClient, WorkerLink
 from flexml.engine.media_leg import LegListener, MediaLeg
 from flexml.engine.registry import Refusal
@@ -72,6 +73,22 @@ def test_there_is_room_or_a_reason(beats: list[Beat | None], lag_s: float, why: 
             return admission(media, lag_s).why_not()
 
     assert asyncio.run(main()) == why
+
+
+def test_a_worker_without_signs_gets_no_calls() -> None:
+    async def main() -> list[str]:
+        with workers(beat(2_000, 1), beat(9_000, 1)) as media:
+            gate = admission(media)
+            media.workers[0].silent = True
+            why = [gate.why_not()]
+            leg = media.new_leg(cast("LegListener", None))
+            assert leg in media.workers[1].legs.values(), "though the other one seems to have less to do"
+            media.workers[1].silent = True
+            with pytest.raises(MediaError):
+                media.new_leg(cast("LegListener", None))
+            return [*why, gate.why_not()]
+
+    assert asyncio.run(main()) == ["", "no media worker gives signs of life"]
 
 
 def test_legs_that_came_since_the_last_beat_count_as_those_before() -> None:

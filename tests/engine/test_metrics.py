@@ -6,7 +6,16 @@ from flexml.engine.metrics import Metrics, Sources, WorkerFigures
 from prometheus_client.parser import text_string_to_metric_families
 
 WORKER = WorkerFigures(
-    name="worker 1", up=True, legs=7, load=0.25, tick_p50_ms=5.0, tick_max_ms=9.5, overruns=1, late_packets=3
+    name="worker 1",
+    up=True,
+    legs=7,
+    load=0.25,
+    tick_p50_ms=5.0,
+    tick_max_ms=9.5,
+    overruns=1,
+    late_packets=3,
+    beat_age_s=0.7,
+    restarts=2,
 )
 
 
@@ -18,6 +27,7 @@ def test_everything_is_told_in_base_units() -> None:
             refused=lambda: 4,
             lag_s=lambda: 0.012,
             workers=lambda: [WORKER],
+            database_up=lambda: False,
         )
     )
     said = {
@@ -31,7 +41,10 @@ def test_everything_is_told_in_base_units() -> None:
         ("flexml_calls_ended_total", "outbound", "busy"): 1,
         ("flexml_calls_refused_total",): 4,
         ("flexml_loop_lag_seconds",): 0.012,
+        ("flexml_database_up",): 0,
         ("flexml_worker_up", "worker 1"): 1,
+        ("flexml_worker_beat_age_seconds", "worker 1"): 0.7,
+        ("flexml_worker_restarts_total", "worker 1"): 2,
         ("flexml_worker_legs", "worker 1"): 7,
         ("flexml_worker_load_ratio", "worker 1"): 0.25,
         ("flexml_worker_tick_seconds", "worker 1"): 0.005,

@@ -7,7 +7,7 @@ import logging
 import re
 import signal
 import threading
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -77,6 +77,30 @@ def test_a_long_read_of_sqlite_holds_up_neither_the_loop_nor_who_writes(tmp_path
             assert await reading
 
     asyncio.run(main())
+
+
+def test_a_full_sqlite_takes_nothing_until_it_does_though_it_is_read_meanwhile(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def room(pages: int) -> Callable[[sa.Connection], object]:
+        return lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+
+    async def main() -> None:
+        async with opened(f"sqlite:///{tmp_path}/flexml.db") as database:
+            await database.save_call(CALL)
+            await database.write(room(1))
+            for _ in range(3):
+                with pytest.raises(DatabaseAway, match="takes nothing: database or disk is full"):
+                    await database.save_call(replace(CALL, sid="c2", order={"large": "x" * 10**6}))
+                assert await database.load_calls() == [CALL]
+                assert database.state == "takes nothing"
+            await database.write(room(10**6))
+            assert database.state == "answers"
+
+    with caplog.at_level(logging.WARNING, "flexml.database"):
+        asyncio.run(main())
+    said = [record.getMessage() for record in caplog.records if record.name == "flexml.database"]
+    assert said == ["the database takes nothing: database or disk is full", "the database answers again"]
 
 
 @pytest.mark.parametrize("way", ["read", "write"])

@@ -9,7 +9,7 @@ import socket
 from pathlib import Path
 
 from flexml.engine.media_client import MediaClient
-from flexml.engine.supervisor import Supervisor, WorkerSettings
+from flexml.engine.supervisor import SILENT_S, Supervisor, WorkerSettings
 from flexml.media.protocol import SetRemote, StartPlay
 
 from .fakes_sip import Heard
@@ -33,6 +33,30 @@ def test_a_killed_worker_is_replaced_and_its_leg_goes_on(tmp_path: Path) -> None
                     await survive(client, supervisor, peer, tone)
             finally:
                 await supervisor.stop()
+
+    asyncio.run(main())
+
+
+def test_a_worker_that_hangs_is_known_to_give_no_signs_until_it_does_again() -> None:
+    async def main() -> None:
+        client = MediaClient()
+        supervisor = Supervisor(client, count=1, settings=WorkerSettings(capacity=2))
+        supervisor.start()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await supervisor.ready()
+                (link,) = client.workers
+                os.kill(pid := worker_pid(), signal.SIGSTOP)
+                while link.up:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+                figures = link.figures()
+                os.kill(pid, signal.SIGCONT)
+                while not link.up:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        finally:
+            await supervisor.stop()
+        assert (figures.up, figures.beat_age_s >= SILENT_S) == (False, True)
+        assert supervisor.restarts == 0
 
     asyncio.run(main())
 

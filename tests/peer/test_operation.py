@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -102,3 +104,30 @@ def test_a_call_of_an_engine_that_was_killed_has_an_end_on_its_timeline(own_engi
         assert "1 calls had been live" in own_engine.log()
     finally:
         own_engine.stop()
+
+
+def test_health_and_metrics_tell_of_a_database_that_takes_nothing(own_engine: EngineProcess, line: Line) -> None:
+    own_engine.start()
+    try:
+        with own_engine.database() as database:
+            database.execute("BEGIN IMMEDIATE")
+            with Phone(own_engine.target, NUMBER) as phone:
+                phone.call(hang_up_at=0.5)
+            health = wait_for_status(own_engine, "degraded")
+            assert health["database"] == "takes nothing"
+            assert b"flexml_database_up 0.0" in own_engine.get("/metrics")
+            database.execute("ROLLBACK")
+        assert wait_for_status(own_engine, "ok")["database"] == "answers"
+        assert b"flexml_database_up 1.0" in own_engine.get("/metrics")
+        line.wait_for("status")
+    finally:
+        own_engine.stop()
+
+
+def wait_for_status(engine: EngineProcess, status: str) -> dict[str, object]:
+    """What /health says once its status is that."""
+    deadline = time.monotonic() + 30
+    while (health := json.loads(engine.get("/health")))["status"] != status:
+        assert time.monotonic() < deadline, health
+        time.sleep(0.1)
+    return health

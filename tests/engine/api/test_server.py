@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TypeVar
 
 import aiohttp
@@ -65,7 +65,7 @@ def test_health_tells_version_uptime_calls_and_workers() -> None:
     status, body, _ = get("/health")
     assert status == 200
     counts = {"live_calls": 2, "workers": 1, "dialogs": 3, "ending": 1, "refused": 4, "loop_lag_ms": 12}
-    counts |= {"media": [asdict(WORKER)]}
+    counts |= {"database": "answers", "media": [asdict(WORKER)]}
     assert body == {"status": "ok", "version": "1.2.3", "uptime_s": 5.5, **counts}
 
 
@@ -74,6 +74,22 @@ def test_health_is_503_without_a_media_worker() -> None:
     assert status == 503
     assert isinstance(body, dict)
     assert body["status"] == "no media worker"
+
+
+@pytest.mark.parametrize(
+    ("health", "status"),
+    [
+        (replace(HEALTHY, database="takes nothing"), "degraded"),
+        (replace(HEALTHY, database="does not answer"), "degraded"),
+        (replace(HEALTHY, media=[replace(WORKER, up=False)]), "degraded"),
+        (replace(HEALTHY, media=[replace(WORKER, up=False), WORKER]), "ok"),
+    ],
+)
+def test_health_tells_of_a_database_that_is_away_and_of_workers_without_signs(health: Health, status: str) -> None:
+    found, body, _ = get("/health", health)
+    assert found == 200
+    assert isinstance(body, dict)
+    assert (body["status"], body["database"]) == (status, health.database)
 
 
 @pytest.mark.parametrize(
