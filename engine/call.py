@@ -42,6 +42,8 @@ MEDIA_GRACE_S: Final = 0.1
 """After ACK, how long to wait for the peer's first packet before audio goes out."""
 HANG_UP_TIMEOUT_S: Final = 4.0
 """How long a call waits for the peer to confirm its end; the stack goes on trying (RFC 3261 timer F, 32 s)."""
+TOLD_AFTER_S: Final = 1.0
+"""How long after the answer others are told of it: of a call that is over by then its end tells that too."""
 NOT_ACCEPTABLE: Final = 'SIP;cause=488;text="Not Acceptable Here"'
 """Why we hang up on an answer that nothing comes of: the Reason of RFC 3326."""
 
@@ -65,7 +67,7 @@ class Call(CallAudio):
         self.told: Callable[[], Mapping[str, object]] = dict
         """What requests about this call say of it."""
         self.changed: Callable[[], None] = unnoticed
-        """Called when that, or where the status callback goes, has changed."""
+        """Called when that, or where the status callback goes, has changed, and when the answer is to be known."""
         self.caller = Caller(number="")
         """As whom the call's own calls are placed, where the document names nobody else."""
         self.may_show: Callable[[str], bool] = lambda _: False
@@ -90,6 +92,7 @@ class Call(CallAudio):
         self._heard = Moment()
         self._answered_at: float | None = None
         self._ended_at: float | None = None
+        self._telling: asyncio.TimerHandle | None = None
         self._early = False
         self._rejected: int | None = None
         self._quality = call_notes.Quality()
@@ -117,6 +120,8 @@ class Call(CallAudio):
         try:
             await self._until_over(work)
         finally:
+            if self._telling is not None:
+                self._telling.cancel()
             if not work.done():
                 work.cancel()
                 await asyncio.wait({work})
@@ -346,9 +351,14 @@ class Call(CallAudio):
             self._tell_agent(lambda: self._services.agent.answer(self.dialog), "answer")
             self._answered_at = asyncio.get_running_loop().time()
             self.outcome.answered = datetime.now(UTC)
+            self._telling = asyncio.get_running_loop().call_later(TOLD_AFTER_S, self._tell_of_answer)
             self.note("> 200")
             self._start_media()
         await self._media_ready()
+
+    def _tell_of_answer(self) -> None:
+        self._telling = None
+        self.changed()
 
     async def _media_ready(self) -> None:
         if self._heard.done():

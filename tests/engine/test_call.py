@@ -79,6 +79,20 @@ def test_audio_may_flow_at_the_first_packet_or_soon_after_ack(heard: bool, ackno
     run(main())
 
 
+@pytest.mark.parametrize(("lasts_s", "told"), [(0.9, []), (1.1, [True])])
+def test_the_answer_of_a_call_that_lives_on_is_told_of_a_second_later(lasts_s: float, told: list[bool]) -> None:
+    async def main() -> None:
+        scene, changes = Scene(), list[bool]()
+        scene.call.changed = lambda: changes.append(scene.call.outcome.answered is not None)
+        living = await scene.live(scene.play)
+        await asyncio.sleep(lasts_s)
+        await scene.end(living)
+        await asyncio.sleep(5)
+        assert changes == told
+
+    run(main())
+
+
 def test_a_bye_during_a_play_stops_it_and_tells_how_far_it_came() -> None:
     async def main() -> None:
         scene = Scene()

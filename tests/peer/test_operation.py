@@ -71,6 +71,7 @@ def test_a_hang_up_of_the_terminal_ends_calls_and_engine_in_order_and_the_timeli
             talk = Talk(phone.call)
             talk.start()
             phone.rtp.wait_for(20)
+            wait_for_answer(own_engine)
             os.kill(own_engine.pids[0], signal.SIGHUP)
             assert talk.result().by == "them"
             assert 'text="the engine is stopping"' in phone.sip[-1][1].header("Reason")
@@ -131,3 +132,12 @@ def wait_for_status(engine: EngineProcess, status: str) -> dict[str, object]:
         assert time.monotonic() < deadline, health
         time.sleep(0.1)
     return health
+
+
+def wait_for_answer(engine: EngineProcess) -> None:
+    """Return once the API says of the one live call when it was answered."""
+    deadline = time.monotonic() + 30
+    live = "/flexml/v1/calls?state=live&include_fields=date_answered"
+    while not engine.post(live, {}, method="GET")["items"][0]["date_answered"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
