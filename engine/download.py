@@ -63,7 +63,8 @@ class Download:
     async def save(self, target: Path) -> str:
         """Write the body, a thread doing the writing; gives its SHA-256.
 
-        Raises UnavailableError where the body breaks off, PromptError where it is empty or too large.
+        Raises UnavailableError where the body breaks off or cannot be written, PromptError where it is empty or too
+        large.
         """
         try:
             return await self._save(target)
@@ -83,7 +84,10 @@ class Download:
         async def write(chunk: bytes) -> None:
             room = limits.max_bytes - self.size
             sha.update(chunk)
-            await asyncio.to_thread(file.write, chunk[:room])
+            try:
+                await asyncio.to_thread(_write, file, chunk[:room])
+            except OSError as error:
+                raise UnavailableError(f"what comes cannot be written to {target.parent}: {error.strerror}") from error
             self.size += min(len(chunk), room)
             self.grown()
             if len(chunk) > room:
@@ -129,6 +133,12 @@ async def request(
 
 def _writable(path: Path) -> BinaryIO:
     return path.open("wb", buffering=0)
+
+
+def _write(file: BinaryIO, octets: bytes) -> None:
+    """Write all of it, of which a disk that is nearly full takes a part first. Raises OSError."""
+    while octets:
+        octets = octets[file.write(octets) :]
 
 
 def _check(response: aiohttp.ClientResponse, conditions: Mapping[str, str], limits: DownloadLimits) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import os
 import wave
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyttsx3
 from pyttsx3.drivers import _espeak
@@ -19,6 +19,9 @@ from pyttsx3.drivers import _espeak
 from ..errors import PromptError
 from ..workers import serve
 from .sound import Samples, answer, pcm16
+
+PROBE: Final = 65536
+"""Octets."""
 
 
 def speak(engine: Any, request: dict[str, Any]) -> tuple[Samples, int]:
@@ -35,8 +38,12 @@ def speak(engine: Any, request: dict[str, Any]) -> tuple[Samples, int]:
             _espeak.Synchronize()  # runAndWait may come back before the last samples have been written
         if not spoken.exists():
             raise PromptError("espeak-ng wrote no audio")
-        with wave.open(str(spoken), "rb") as file:
-            octets, rate_hz = file.readframes(file.getnframes()), file.getframerate()
+        try:
+            with wave.open(str(spoken), "rb") as file:
+                octets, rate_hz = file.readframes(file.getnframes()), file.getframerate()
+        except (EOFError, wave.Error) as error:
+            spoken.write_bytes(bytes(PROBE))  # which says why espeak-ng could not: the disk is full, as a rule
+            raise PromptError(f"espeak-ng wrote no WAV file: {error}") from error
     finally:
         spoken.unlink(missing_ok=True)
     return pcm16(octets), rate_hz

@@ -7,8 +7,10 @@ import math
 import os
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
+from flexml.engine.download import DownloadLimits, request
 from flexml.engine.errors import PromptError
 from flexml.engine.flexml.verb import Prompt
 from flexml.engine.growth import Growth
@@ -181,6 +183,20 @@ def test_a_file_that_ends_early_but_whole_is_no_error(tmp_path: Path) -> None:
         async with server.running(), opened(tmp_path) as prompts:
             prompt = await prompts.fetch(f"{server.base}/half.mp3")
             assert await samples_in(prompt) == pytest.approx(2 * RATE_HZ, abs=RATE_HZ // 10)
+
+    asyncio.run(run())
+
+
+def test_a_download_onto_a_full_disk_says_so(tmp_path: Path) -> None:
+    sine(tmp_path / "a.flac", seconds=1)
+    server = Files(tmp_path)
+
+    async def run() -> None:
+        async with server.running(), aiohttp.ClientSession() as session:
+            limits = DownloadLimits(timeout_s=10.0, max_bytes=10**6, redirects=0)
+            download = await request(session, f"{server.base}/a.flac", conditions={}, limits=limits)
+            with pytest.raises(PromptError, match=r"^what comes cannot be written to /dev: No space left on device$"):
+                await download.save(Path("/dev/full"))
 
     asyncio.run(run())
 

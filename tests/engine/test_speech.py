@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from flexml.engine.errors import PromptError
+from flexml.engine.speech import espeak
 from flexml.engine.speech.service import MAX_TEXT, Speech, SpeechSettings
 
 if TYPE_CHECKING:
@@ -186,3 +187,21 @@ asyncio.run(run())
         assert ended
     finally:
         os.close(handle)
+
+
+class Full:
+    """A pyttsx3 engine whose files are on a disk that is full."""
+
+    def setProperty(self, name: str, value: object) -> None: ...
+
+    def save_to_file(self, text: str, name: str) -> None:
+        Path(name).symlink_to("/dev/full")
+
+    def runAndWait(self) -> None: ...
+
+
+def test_speech_that_is_not_written_whole_says_that_the_disk_is_full(tmp_path: Path) -> None:
+    request = {"text": "Hello", "voice": "en", "speed": 150, "pitch": 50, "target": str(tmp_path / "a.pcm")}
+    with pytest.raises(OSError, match="No space left on device"):
+        espeak.speak(Full(), request)
+    assert list(tmp_path.iterdir()) == []
