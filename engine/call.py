@@ -64,6 +64,7 @@ class Call(CallAudio):
         self.sid = sid
         self.dialog = dialog
         self.account = account
+        self.running = ""
         self.told: Callable[[], Mapping[str, object]] = dict
         """What requests about this call say of it."""
         self.changed: Callable[[], None] = unnoticed

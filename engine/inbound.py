@@ -110,5 +110,6 @@ class Inbound:
             caller_name=caller.display if caller is not None else "",
             forwarded_from=diverting_number(invite.headers, self._directory.region),
             endpoint_sid=route.account.sid,
+            no_answer=route.account.no_answer,
             sip_headers=invite.headers,
         )

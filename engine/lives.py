@@ -79,7 +79,7 @@ class _Life:
 
     def told(self) -> Mapping[str, object]:
         """What requests about the call say, but for their own data."""
-        return request_data(self.facts(), request_url=self.case.application.url)
+        return request_data(self.facts(), request_url=self.call.running)
 
     def save(self) -> None:
         """Let the call's row say what is known by now; the call goes on without."""
@@ -101,7 +101,9 @@ class _Life:
         if self.call.over or not self.course.move(application):
             return False
         self.call.note("moved", url=url, method=method)
-        self.case = replace(self.case, order={**(self.case.order or {}), "url": url, "method": method})
+        first = self.case.application if self.call.running else application
+        order = {**(self.case.order or {}), "url": url, "method": method}
+        self.case = replace(self.case, application=first, order=order)
         self.call.changed()
         return True
 
@@ -270,7 +272,6 @@ def status_callback(url: str, method: str, facts: CallFacts, case: Case, ending:
         ending,
         request_url=case.application.url,
         request_method=case.application.method,
-        hyphenated=case.account.no_answer == "no-answer",
     )
     sid = derived_sid(facts.sid, "status callback")
     return {"url": url, "method": method, "data": data, "sid": sid}

@@ -281,6 +281,7 @@ class Outbound:
             original_to=order.called_did,
             caller_name=order.name,
             endpoint_sid=account.sid,
+            no_answer=account.no_answer,
         )
         application = self._lives.application(account, url=url, method=method, fallback_url=route.fallback_url)
         return Case(account=account, application=application, facts=facts, order=order.as_row())

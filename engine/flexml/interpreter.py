@@ -69,7 +69,7 @@ async def _with_fallback(session: _Session, application: Application) -> None:
             raise
         session.call.note("application error, trying the fallback URL", error=str(error))
         failed = error.url if isinstance(error, FetchError | DocumentError) else ""
-        data: dict[str, object] = {"ErrorCode": error_code(error), "ErrorUrl": failed or session.running}
+        data: dict[str, object] = {"ErrorCode": error_code(error), "ErrorUrl": failed or session.call.running}
         await session.follow(Goto(url=application.fallback_url, method=application.fallback_method, data=data))
 
 
@@ -110,7 +110,7 @@ class _TooManyDocuments(DocumentError):
 
 
 class _Session:
-    """One call's way through its documents: what runs now, and how many went by in silence."""
+    """One call's way through its documents: how many of them went by in silence."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class _Session:
         cookies: Cookies,
     ) -> None:
         self.call = call
-        self.running = application.url
+        call.running = application.url
         self._fetcher, self._application, self._facts, self._cookies = fetcher, application, facts, cookies
         self._silent = 0
 
@@ -138,17 +138,17 @@ class _Session:
         self._silent += 1
         most = self._application.max_documents
         if self._silent > most:
-            raise _TooManyDocuments(f"more than {most} documents without media in between", url=self.running)
+            raise _TooManyDocuments(f"more than {most} documents without media in between", url=self.call.running)
 
     async def _document(self, goto: Goto) -> Document:
         try:
-            url = resolve(self.running, clean_url(goto.url))
+            url = resolve(self.call.running, clean_url(goto.url))
         except ValueError as error:
             raise FetchError(f"not a URL: {error}", url=goto.url) from None
-        data = request_data(self._facts(), request_url=self.running, data=goto.data)
+        data = request_data(self._facts(), request_url=self.call.running, data=goto.data)
         fetched = await self._ask(url, goto.method, data)
         document = self._read(fetched)
-        self.running = fetched.url
+        self.call.running = fetched.url
         self.call.note("document", url=fetched.url, verbs=len(document.verbs))
         for note in document.notes:
             self.call.note(note, url=fetched.url)

@@ -28,7 +28,7 @@ class CallFacts:
 
     `from_` and `to` are E.164 without the plus, or the user part; the `original_` ones are as received.
     `sip_headers` are all of the INVITE's, for an inbound call. `results` are verbs' results that later
-    requests carry, `storage` is what Store keeps.
+    requests carry, `storage` is what Store keeps. `no_answer` is how the status `noanswer` is spelled.
     """
 
     sid: str
@@ -41,6 +41,7 @@ class CallFacts:
     forwarded_from: str = ""
     partner_sid: str = ""
     endpoint_sid: str = ""
+    no_answer: str = "noanswer"
     sip_headers: Sequence[tuple[str, str]] = ()
     results: Mapping[str, object] = field(default_factory=dict[str, object])
     storage: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -79,20 +80,18 @@ def request_data(facts: CallFacts, *, request_url: str, data: Mapping[str, objec
     told.update(facts.results)
     told.update({f"Storage_{name}": value for name, value in facts.storage.items()})
     told.update(data or {})
+    if told["CallStatus"] == "noanswer":
+        told["CallStatus"] = facts.no_answer
     told.update({name: without_user_info(str(told[name])) for name in _URLS if name in told})
     return told
 
 
 def status_callback_data(
-    facts: CallFacts, ending: Ending, *, request_url: str, request_method: str, hyphenated: bool = False
+    facts: CallFacts, ending: Ending, *, request_url: str, request_method: str
 ) -> dict[str, object]:
-    """What the status callback carries; `request_url` and `request_method` are the call's first.
-
-    `hyphenated` spells `noanswer` as `no-answer`, for accounts with old clients.
-    """
-    status = "no-answer" if hyphenated and ending.status == "noanswer" else ending.status
+    """What the status callback carries; `request_url` and `request_method` are the call's first."""
     data: dict[str, object] = {
-        "CallStatus": status,
+        "CallStatus": ending.status,
         "CallDuration": ending.duration_s,
         "RequestMethod": request_method,
     }

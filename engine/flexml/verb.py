@@ -103,6 +103,9 @@ class Recording(Protocol):
 class Call(Protocol):
     """What a verb can do to the call that it runs on. Every coroutine may be cancelled by hang-up."""
 
+    running: str
+    """The URL of the document that runs; before any does, of the one that is asked for. Empty before that."""
+
     @property
     def answered(self) -> bool:
         """True once the final 2xx is out."""

@@ -133,7 +133,8 @@ def test_a_call_that_rings_begins_with_the_document_that_it_was_moved_to(
     bob.pick_up()
     bob.expect("BYE ")
     assert share_at(bob.rtp.heard()[-6400:-1600], 600) > 0.9
-    assert len(requests(line, sid, "status")) == 1
+    (told,) = requests(line, sid, "status")
+    assert told.data["RequestUrl"] == moved["url"]
     assert [one for one in line.requests() if one.data["CallSid"] == sid] == []
     assert served.post(f"{CALLS}/{sid}", {}, method="GET")["url"] == moved["url"]
 

@@ -206,7 +206,9 @@ def test_both_parties_are_recorded_from_the_answer(
     engine: EngineProcess, line: Line, party: Callable[[str], Uas]
 ) -> None:
     bob = party(TALK)
-    line.serve(f'<Dial record="record-from-answer" recordingStatusCallback="told" timeLimit="3">{bob.uri}</Dial>')
+    record = 'record="record-from-answer" recordingStatusCallback="told"'
+    line.serve("<Redirect>talk</Redirect>")
+    line.serve(f'<Dial {record} timeLimit="3">{bob.uri}</Dial>', at="talk")
     line.serve(Answer(status=204), at="told")
     with Phone(engine.target, line.number) as phone:
         phone.rtp.speak(tone(1000, 20.0))
@@ -215,6 +217,7 @@ def test_both_parties_are_recorded_from_the_answer(
     (told,) = line.wait_for("told")
     assert told.data["RecordingStatus"] == "completed"
     assert told.data["RecordingDuration"] == 3
+    assert told.data["RequestUrl"] == line.application.url(line.path("talk"))
 
 
 TRUNK = """

@@ -105,6 +105,7 @@ class FakeCall:
         recorded: Recorded | None = None,
     ) -> None:
         self.answered = answered
+        self.running = ""
         self.did: list[tuple[float, str]] = []
         self.notes: list[str] = []
         self.stored: dict[str, str] = {}
