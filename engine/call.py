@@ -23,7 +23,7 @@ from .dialling import Dialling
 from .digits import PRESS_MS, DigitMerge
 from .errors import CallEnded, FlexmlError, PromptError, SdpError, SipError
 from .exchange import Caller
-from .flexml.verb import MessageStatus, Method, Prompt
+from .flexml.verb import Goto, MessageStatus, Method, Prompt
 from .leg import Leg
 from .log import AboutCall
 from .media_jobs import Detected
@@ -48,7 +48,7 @@ NOT_ACCEPTABLE: Final = 'SIP;cause=488;text="Not Acceptable Here"'
 """Why we hang up on an answer that nothing comes of: the Reason of RFC 3326."""
 
 
-def unnoticed() -> None:
+def unnoticed(*_: object) -> None:
     """Tell nobody."""
 
 
@@ -69,6 +69,8 @@ class Call(CallAudio):
         """What requests about this call say of it."""
         self.changed: Callable[[], None] = unnoticed
         """Called when that, or where the status callback goes, has changed, and when the answer is to be known."""
+        self.leave_word: Callable[[Goto], None] = unnoticed
+        """Has a request that the call's end comes before made as a callback."""
         self.caller = Caller(number="")
         """As whom the call's own calls are placed, where the document names nobody else."""
         self.may_show: Callable[[str], bool] = lambda _: False
@@ -111,7 +113,7 @@ class Call(CallAudio):
 
     def let_go(self) -> None:
         """Forget who is told of the call, once it is over: what refers to itself stays in memory until collected."""
-        self.told, self.changed = dict, unnoticed
+        self.told, self.changed, self.leave_word = dict, unnoticed, unnoticed
 
     # ---- life -------------------------------------------------------------------------------------------------
 
@@ -460,9 +462,17 @@ class Call(CallAudio):
             await self._recordings.check(request.recording, self)
         number, name = request.caller_id or self.caller.number, request.caller_name or self.caller.name
         caller = replace(self.caller, number=number, name=name)
-        dialled = await Dialling(self, self._services.exchange, request, caller, self._services.ringback).run()
-        if self.over:
-            raise CallEnded("the caller has left")
+        dialling = Dialling(self, self._services.exchange, request, caller, self._services.ringback)
+        try:
+            dialled = await dialling.run()
+            if self.over:
+                raise CallEnded("the caller has left")
+        except (CallEnded, asyncio.CancelledError) as why:
+            ends = isinstance(why, CallEnded) or self.over or self._leaving.done()  # else it goes on elsewhere
+            if ends and request.action_url:
+                data = dialling.dialled.data()
+                self.leave_word(Goto(url=request.action_url, method=request.action_method, data=data))
+            raise
         return dialled
 
     async def send_message(self, text: str, *, sender: str = "", recipient: str = "") -> MessageStatus:

@@ -23,7 +23,10 @@ class Destination:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DialRequest:
-    """A dial as the verb asks for it. Times in seconds; a `time_limit_s` of 0 is none."""
+    """A dial as the verb asks for it. Times in seconds; a `time_limit_s` of 0 is none.
+
+    `action_url` is told by a callback what had become of it, should the call end meanwhile.
+    """
 
     destinations: Sequence[Destination]
     caller_id: str = ""
@@ -36,6 +39,8 @@ class DialRequest:
     confirm_url: str = ""
     recording: RecordingRequest | None = None
     record_ringing: bool = False
+    action_url: str = ""
+    action_method: Literal["POST", "GET"] = "POST"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,3 +51,12 @@ class Dialled:
     number: str = ""
     sid: str = ""
     duration_s: int = 0
+
+    def data(self) -> dict[str, object]:
+        """What the action is told."""
+        return {
+            "CallStatus": self.status,
+            "DialCallSid": self.sid,
+            "DialCallDuration": self.duration_s,
+            "DialedNumber": self.number,
+        }

@@ -77,6 +77,8 @@ class Dialling:
     ) -> None:
         self._calling, self._exchange, self._request = calling, exchange, request
         self._caller, self._ringback = caller, ringback
+        self.dialled = Dialled(status="cancel", number=request.destinations[0].target)
+        """What has become of it so far: whoever calls may go at any moment."""
         self._parties: list[Party] = []
         self._hearing: list[asyncio.Task[None]] = []
         self._statuses: list[int] = []
@@ -94,9 +96,10 @@ class Dialling:
                 await self._record()
             party = await self._first_to_talk()
             if party is None:
-                return Dialled(status=self._failure(), number=self._request.destinations[0].target)
-            duration_s = await self._talk(party)
-            return Dialled(status="completed", number=party.number, sid=party.sid, duration_s=round(duration_s))
+                self.dialled = replace(self.dialled, status=self._failure())
+            else:
+                await self._talk(party)
+            return self.dialled
         finally:
             self._calling.outlive(False)
             await asyncio.shield(asyncio.ensure_future(self._end()))
@@ -257,8 +260,8 @@ class Dialling:
 
     # ---- talking ------------------------------------------------------------------------------------------------
 
-    async def _talk(self, party: Party) -> float:
-        """Bridge until the party hangs up, the time is over, or the caller presses the star. Seconds it took."""
+    async def _talk(self, party: Party) -> None:
+        """Bridge until the party hangs up, the time is over, or the caller presses the star."""
         clock = asyncio.get_running_loop().time
         for other in self._parties:
             if other is not party:
@@ -282,8 +285,10 @@ class Dialling:
                 await talk.run()
         except TimeoutError:
             self._calling.note("the time limit is reached", limit_s=self._request.time_limit_s)
+        finally:
+            talked = round(clock() - began)
+            self.dialled = Dialled(status="completed", number=party.number, sid=party.sid, duration_s=talked)
         self._calling.note("no longer bridged", party=party.number, talked_s=round(clock() - began, 1))
-        return clock() - began
 
     async def _reach_other(self, destination: Destination) -> Party | Unreached:
         """Ring whom a REFER names."""

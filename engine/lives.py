@@ -24,7 +24,7 @@ from .flexml.document import MAX_BYTES
 from .flexml.fetch import Fetcher
 from .flexml.interpreter import Application
 from .flexml.request import CallFacts, Ending, request_data, status_callback_data
-from .flexml.verb import Method
+from .flexml.verb import Goto, Method
 from .log import call_id
 from .outbox import Outbox
 from .outcome import Outcome, Word
@@ -62,14 +62,15 @@ STOPPING: Final = 'Q.850;cause=41;text="the engine is stopping"'
 class _Life:
     """A call that lives, what it is about, and where its documents have got to."""
 
-    def __init__(self, call: Call, case: Case, fetcher: Fetcher, database: Database) -> None:
+    def __init__(self, call: Call, case: Case, fetcher: Fetcher, database: Database, outbox: Outbox) -> None:
         self.call, self.case = call, case
-        self._fetcher, self._cookies, self._database = fetcher, fetcher.cookies(), database
+        self._fetcher, self._cookies, self._database, self._outbox = fetcher, fetcher.cookies(), database, outbox
         self.course = Course(case.application)
         self.saving: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done once the call's row says what is known of it."""
         self.saving.set_result(None)
         self._unsaved: CallRecord | None = None
+        self.words: set[asyncio.Future[str]] = set()
 
     def facts(self) -> CallFacts:
         """What requests say of the call by now."""
@@ -77,9 +78,15 @@ class _Life:
             return self.case.facts
         return replace(self.case.facts, storage=dict(self.call.storage), results=dict(self.call.results))
 
-    def told(self) -> Mapping[str, object]:
-        """What requests about the call say, but for their own data."""
-        return request_data(self.facts(), request_url=self.call.running)
+    def told(self, data: Mapping[str, object] | None = None) -> Mapping[str, object]:
+        """What requests about the call say, with data of their own."""
+        return request_data(self.facts(), request_url=self.call.running, data=data)
+
+    def leave_word(self, word: Goto) -> None:
+        """Have a request made that a verb did not come to, as the call ended: once, and nobody follows its answer."""
+        sid = derived_sid(self.call.sid, "word left")
+        put = self._outbox.put(word.url, word.method, self.told(word.data), sid=sid)
+        self.words.add(asyncio.ensure_future(put))
 
     def save(self) -> None:
         """Let the call's row say what is known by now; the call goes on without."""
@@ -154,7 +161,7 @@ class Lives:
 
     def begin(self, call: Call, case: Case) -> None:
         """Live `call` in a task of its own."""
-        life = self._by_sid[call.sid] = _Life(call, case, self._fetcher, self._database)
+        life = self._by_sid[call.sid] = _Life(call, case, self._fetcher, self._database, self._outbox)
         task = asyncio.ensure_future(self._live(life))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -184,11 +191,11 @@ class Lives:
     async def _live(self, life: _Life) -> None:
         call = life.call
         call_id.set(call.sid)
-        call.told, call.changed = life.told, life.save
+        call.told, call.changed, call.leave_word = life.told, life.save, life.leave_word
         try:
             life.save()
             outcome = await call.live(life.run)
-            await life.saving
+            await asyncio.wait({life.saving, *life.words})
             await self._conclude(call, outcome, life.facts(), life.case)
         except Exception:
             log.exception("the call could not be concluded")
@@ -267,12 +274,8 @@ def status_callback(url: str, method: str, facts: CallFacts, case: Case, ending:
     """The call's one status callback, whichever process sends it; None where nobody wants one."""
     if not url:
         return None
-    data = status_callback_data(
-        facts,
-        ending,
-        request_url=case.application.url,
-        request_method=case.application.method,
-    )
+    first = case.application
+    data = status_callback_data(facts, ending, request_url=first.url, request_method=first.method)
     sid = derived_sid(facts.sid, "status callback")
     return {"url": url, "method": method, "data": data, "sid": sid}
 

@@ -108,7 +108,7 @@ def test_a_live_call_goes_on_with_another_document_at_once(served: EngineProcess
 
 def test_a_call_that_talks_by_dial_leaves_its_party(served: EngineProcess, line: Line, bob: Answering) -> None:
     with Answering() as carol:
-        line.serve(f"<Dial>{carol.uri}</Dial>")
+        line.serve(f'<Dial action="dialled">{carol.uri}</Dial>')
         line.serve("<Play>/sounds/tone-600-2000.wav</Play><Hangup/>", at="moved")
         sid = place(served, bob.uri)
         bob.pick_up()
@@ -119,6 +119,24 @@ def test_a_call_that_talks_by_dial_leaves_its_party(served: EngineProcess, line:
         bob.expect("BYE ")
         assert share_at(bob.rtp.heard()[-12000:-2400], 600) > 0.9
     assert [told.data["CallStatus"] for told in requests(line, sid, "status")] == ["completed"]
+    assert line.requests("dialled") == [], "the call has only gone on elsewhere"
+
+
+def test_a_call_that_is_deleted_while_it_talks_tells_the_action(
+    served: EngineProcess, line: Line, bob: Answering
+) -> None:
+    with Answering() as carol:
+        line.serve(f'<Dial action="dialled">{carol.uri}</Dial>')
+        line.serve("<Hangup/>", at="dialled")
+        sid = place(served, bob.uri)
+        bob.pick_up()
+        carol.pick_up()
+        until(lambda: "bridged" in timeline(served, sid))
+        assert ask(served, "DELETE", f"{CALLS}/{sid}", {})[0] == 200
+        carol.expect("BYE ")
+        bob.expect("BYE ")
+    (told,) = requests(line, sid, "dialled")
+    assert told.data["CallStatus"] == "completed"
 
 
 def test_a_call_that_rings_begins_with_the_document_that_it_was_moved_to(

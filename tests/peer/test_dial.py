@@ -86,16 +86,20 @@ def test_the_first_to_answer_is_bridged_and_the_others_are_cancelled(
         each.done()
 
 
-def test_a_caller_who_hangs_up_takes_the_party_along(
+def test_a_caller_who_hangs_up_takes_the_party_along_and_the_action_is_told(
     engine: EngineProcess, line: Line, party: Callable[[str], Uas]
 ) -> None:
     bob = party(TALK)
     line.serve(f'<Dial action="dialled">{bob.uri}</Dial>')
+    line.serve("<Redirect>next</Redirect>", at="dialled")
     with Phone(engine.target, line.number) as phone:
         phone.call(hang_up_at=2.0)
     bob.done()
     assert line.final_status().data["CallStatus"] == "completed"
-    assert line.requests("dialled") == []
+    assert dialled(line) == {"CallStatus": "completed", "DialCallDuration": 2, "DialedNumber": bob.uri}
+    (told,) = line.requests("dialled")
+    assert told.data["RequestUrl"] == line.application.url(line.path())
+    assert line.requests("next") == [], "the call is over"
 
 
 def test_the_star_hangs_up_the_party_and_other_keys_reach_it(

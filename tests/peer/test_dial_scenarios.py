@@ -127,7 +127,7 @@ def test_a_dial_does_not_wait_for_the_answer_to_bye(story: Story) -> None:
 def test_a_status_callback_does_not_wait_for_the_answer_to_bye(story: Story) -> None:
     assert story.status == "completed"
     assert story.line.final_status().at - story.ended_at < 1.5
-    assert story.line.requests("dialled") == []
+    assert story.outcome == ("completed", 3, 0)
 
 
 # ---- 200 after CANCEL -------------------------------------------------------------------------------------------
@@ -176,14 +176,14 @@ def test_a_caller_who_cancels_while_it_rings(story: Story) -> None:
     assert (story.ending.status, story.responses) == (487, [180, 487])
     assert story.asked() == ["INVITE", "CANCEL", "ACK"]
     assert story.status == "cancel"
-    assert story.line.requests("dialled") == []
+    assert story.outcome == ("cancel", 0, 0)
 
 
 @on_dial(LEAVES_RINGING, dial='ringing="music"', caller=((2.0, Phone.leave),))
 def test_a_caller_who_hangs_up_while_it_rings(story: Story) -> None:
     assert story.asked() == ["INVITE", "CANCEL", "ACK"]
     assert story.status == "completed"
-    assert story.line.requests("dialled") == []
+    assert story.outcome == ("cancel", 0, 0)
 
 
 # ---- redirection ------------------------------------------------------------------------------------------------

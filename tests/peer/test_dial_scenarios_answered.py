@@ -56,7 +56,7 @@ def test_a_party_that_hangs_up_instead_of_confirming(story: Story) -> None:
 def test_a_caller_who_hangs_up_while_they_talk(story: Story) -> None:
     assert story.asked() == ["INVITE", "ACK", "BYE"]
     assert story.status == "completed"
-    assert story.line.requests("dialled") == []
+    assert story.outcome == ("completed", 3, 0)
 
 
 @on_dial(hung_up, before=ANSWERED, dial=CONFIRM, caller=((3.0, Phone.leave),))
@@ -64,7 +64,7 @@ def test_a_caller_who_hangs_up_while_the_party_is_asked(story: Story) -> None:
     assert story.asked() == ["INVITE", "ACK", "BYE"]
     assert {hz for hz, _ in story.party_steps()} == {ASKED_HZ}
     assert story.steps == []
-    assert story.line.requests("dialled") == []
+    assert story.outcome == ("cancel", 0, 0)
 
 
 @on_dial(hung_up, dial=CONFIRM, caller=((3.0, Phone.cancel),))

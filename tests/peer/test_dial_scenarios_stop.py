@@ -38,6 +38,10 @@ def test_an_engine_that_stops_tells_all_parties(application: Application, tmp_pa
                 wait_until(lambda script=script, status=status: has_said(stories[script.__name__], status))
             assert engine.stop() == 0
             assert {script: stories[script.__name__].asked() for script in PARTIES} == HEAR
+            with engine.database() as database:
+                callbacks = [str(row["url"]) for row in database.execute("SELECT url FROM callback")]
+            dialled = [application.url(story.line.path("dialled")) for story in stories.values()]
+            assert sorted(url for url in callbacks if url.endswith("dialled")) == dialled
     finally:
         engine.stop()
 

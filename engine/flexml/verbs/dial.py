@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final, cast
 from urllib.parse import parse_qsl
 
@@ -107,13 +107,9 @@ class Dial(Verb):
         except StorageError as error:
             call.note("Dial: cannot be recorded", line=self.line, error=str(error))
             dialled = Dialled(status="failed")
-        data: dict[str, object] = {
-            "CallStatus": dialled.status,
-            "DialCallSid": dialled.sid,
-            "DialCallDuration": dialled.duration_s,
-            "DialedNumber": dialled.number or self._written[0].partition("?")[0],
-        }
-        following = goto(self.action, self.method, data)
+        if not dialled.number:
+            dialled = replace(dialled, number=self._written[0].partition("?")[0])
+        following = goto(self.action, self.method, dialled.data())
         return following if dialled.status == "completed" else Failed(then=following)
 
     @property
@@ -144,6 +140,8 @@ class Dial(Verb):
                 confirm_url=self.confirm_sound or "",
                 recording=self._recording(),
                 record_ringing=self.record == "record-from-ringing",
+                action_url=self.action or "",
+                action_method=self.method,
             )
         )
 
