@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -156,8 +157,8 @@ class Play(Verb):
             call.note("Play: cannot be heard, or not to its end", line=self.line, error=str(error))
 
     def controls(self) -> Controls:
-        """The keys, those that move left out where what plays is a stream."""
-        large, minor = self.control_skip * 1000, self.minor_control_skip * 1000
+        """The keys, and what each does."""
+        large, minor = (0, 0) if self.streaming else (self.control_skip * 1000, self.minor_control_skip * 1000)
         moves = (
             (self.forward_on_key, large),
             (self.rewind_on_key, -large),
@@ -165,7 +166,7 @@ class Play(Verb):
             (self.minor_rewind_on_key, -minor),
         )
         return Controls(
-            skips=() if self.streaming else tuple(move for move in moves if move[0]),
+            skips=moves,
             stop=self.stop_on_key,
             pause=self.pause_on_key,
             resume=self.restart_on_key,
@@ -202,7 +203,8 @@ class Play(Verb):
             repetition += 1
             if repetition == self.loop:
                 return ended, prompts[-1]
-            if key := await first_key(call, controls.stop, lambda: asyncio.sleep(self.loop_pause)):
+            pause = functools.partial(asyncio.sleep, self.loop_pause)
+            if key := await first_key(call, controls.stop, pause, dropped=controls.keys):
                 return Ended(position_ms=ended.position_ms, key=key), prompts[-1]
 
     async def _one(self, call: Call, prompt: Prompt, controls: Controls, *, loops: int, skip_s: int) -> Ended:

@@ -1,7 +1,9 @@
 """Play's keys: forward, back, pause, resume, information, stop, while a file plays (reference, section Play).
 
 One loop follows the play from key to key. What has to be silent for a while, for a pause or for the information, is
-stopped and later started again where it stood, with the repetitions that were left.
+stopped and later started again where it stood, with the repetitions that were left. All keys
+that the play names are taken whenever they are pressed, and those without effect just then are dropped: they were not
+meant for what comes later.
 """
 
 from __future__ import annotations
@@ -18,10 +20,10 @@ from ..verb import Call, Played, Playing, Prompt
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Controls:
-    """Which keys do what. A stream can be paused and stopped, but not moved in."""
+    """Which keys do what."""
 
     skips: tuple[tuple[str, int], ...] = ()
-    """(keys, ms) for each kind of move, negative for back."""
+    """(keys, ms) for each kind of move, negative for back; 0 in a stream, which cannot be moved in."""
     stop: str = ""
     pause: str = ""
     resume: str = ""
@@ -32,12 +34,13 @@ class Controls:
 
     @property
     def keys(self) -> str:
-        """All that do something while the file plays."""
-        return "".join(keys for keys, _ in self.skips) + self.stop + self.pause + self.information
+        """All that do something, now or in another state of the play."""
+        moving = "".join(keys for keys, _ in self.skips)
+        return moving + self.stop + self.pause + self.resume + self.information
 
     def move(self, key: str) -> int:
         """By how many ms `key` moves; 0 if it does not."""
-        return next((by for keys, by in self.skips if key in keys), 0)
+        return next((by for keys, by in self.skips if by and key in keys), 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,32 +103,41 @@ class ControlledPlay:
 
     async def _stopping_key(self, playing: Playing) -> str:
         """The key that stops the play; empty at its end. Keys that only move it are carried out on the way."""
-        while key := await first_key(self._call, self._controls.keys, playing.finished):
-            by_ms = self._controls.move(key)
-            if not by_ms:
+        controls = self._controls
+        while key := await first_key(self._call, controls.keys, playing.finished):
+            if by_ms := controls.move(key):
+                self._call.note("play moved", by_ms=by_ms)
+                playing.seek(by_ms, strict=controls.strict and by_ms > 0)
+            elif key in controls.stop + controls.pause + controls.information:
                 return key
-            self._call.note("play moved", by_ms=by_ms)
-            playing.seek(by_ms, strict=self._controls.strict and by_ms > 0)
         return ""
 
     async def _paused(self) -> Ended | None:
         """Be heard otherwise until a key resumes the play, or stops it."""
         self._call.note("play paused", position_ms=self._position_ms)
         controls = self._controls
-        keys = (controls.resume or controls.pause) + controls.stop
-        meanwhile = await self._other(controls.pause_url)
-        playing = self._call.start(meanwhile, loops=0) if meanwhile else self._call.start_tone("comfort-noise")
-        try:
-            key = await self._call.digit_of(keys)
-        finally:
-            playing.stop()
+        acting = (controls.resume or controls.pause) + controls.stop
+        key = await first_key(self._call, acting, self._fill_pause, dropped=controls.keys)
         if key in controls.stop:
             return Ended(position_ms=self._position_ms, key=key)
         self._call.note("play resumed", position_ms=self._position_ms)
         return None
 
-    async def _informed(self) -> None:
-        """Let the information be heard once, then go on."""
+    async def _fill_pause(self) -> None:
+        """Be heard otherwise, until cancelled."""
+        meanwhile = await self._other(self._controls.pause_url)
+        playing = self._call.start(meanwhile, loops=0) if meanwhile else self._call.start_tone("comfort-noise")
+        try:
+            await asyncio.get_running_loop().create_future()  # a pause is as long as who paused wants
+        finally:
+            playing.stop()
+
+    async def _informed(self) -> Ended | None:
+        """Let the information be heard once, then go on; a stop key ends it, and the play."""
+        key = await first_key(self._call, self._controls.stop, self._inform, dropped=self._controls.keys)
+        return Ended(position_ms=self._position_ms, key=key) if key else None
+
+    async def _inform(self) -> None:
         information = await self._other(self._controls.information_url)
         if information is not None:
             await self._call.play(information)
@@ -141,12 +153,15 @@ class ControlledPlay:
             return None
 
 
-async def first_key(call: Call, keys: str, end: Callable[[], Coroutine[Any, Any, object]]) -> str:
-    """The first of `keys` that is pressed before `end` returns; empty where none is. What `end` raises is raised."""
-    if not keys:
+async def first_key(call: Call, keys: str, end: Callable[[], Coroutine[Any, Any, object]], *, dropped: str = "") -> str:
+    """The first of `keys` that is pressed before `end` returns; empty where none is. What `end` raises is raised.
+
+    Those of `dropped` that are none of `keys` are taken meanwhile, and have no effect.
+    """
+    if not keys + dropped:
         await end()
         return ""
-    ending, pressed = asyncio.ensure_future(end()), asyncio.ensure_future(call.digit_of(keys))
+    ending, pressed = asyncio.ensure_future(end()), asyncio.ensure_future(_pressed(call, keys, dropped))
     try:
         await asyncio.wait({ending, pressed}, return_when=asyncio.FIRST_COMPLETED)
         if pressed.done():
@@ -156,3 +171,10 @@ async def first_key(call: Call, keys: str, end: Callable[[], Coroutine[Any, Any,
     finally:
         ending.cancel()
         pressed.cancel()
+        await asyncio.gather(ending, pressed, return_exceptions=True)
+
+
+async def _pressed(call: Call, keys: str, dropped: str) -> str:
+    while (key := await call.digit_of(keys + dropped)) not in keys:
+        pass
+    return key

@@ -34,6 +34,8 @@ class FakePlaying:
         return asyncio.get_running_loop().time() * 1000
 
     def _advance(self) -> None:
+        if self._over:
+            return
         self._position += self._now() - self._since
         self._since = self._now()
         while not self._over and self._position >= self._length - 1e-6:
@@ -64,6 +66,7 @@ class FakePlaying:
         self._end()
 
     async def finished(self) -> Played:
+        self._advance()
         while not self._over:
             self._changed.clear()
             try:

@@ -304,6 +304,12 @@ CONTROLS = (
         ('pauseOnKey="5" restartOnKey="0" loop="2"', [(12, "5"), (13, "0")], 10, "", 21),
         ('informationOnKey="3" informationAudioUrl="b.wav"', [(2, "3")], 10, "", 14),
         ('informationOnKey="3" informationAudioUrl="none.wav"', [(2, "3")], 10, "", 10),
+        ('pauseOnKey="5" restartOnKey="0"', [(1, "0"), (2, "5"), (6, "0")], 10, "", 14),
+        ('pauseOnKey="5" restartOnKey="0"', [(2, "5"), (3, "5"), (6, "0")], 10, "", 14),
+        (CONTROLS + ' pauseOnKey="5" restartOnKey="0"', [(2, "5"), (3, "6"), (6, "0")], 10, "", 14),
+        (CONTROLS + ' informationOnKey="3" informationAudioUrl="b.wav"', [(2, "3"), (3, "6"), (4, "3")], 10, "", 14),
+        ('informationOnKey="3" informationAudioUrl="b.wav" stopOnKey="1"', [(2, "3"), (3, "1")], 2, "1", 3),
+        ('informationOnKey="3" informationAudioUrl="slow.wav" stopOnKey="1"', [(2, "3"), (3, "1")], 2, "1", 3),
         ('streaming="true" timeLimit="4"', [], 4, "", 4),
         ('timeLimit="4"', [], 10, "", 10),
     ],
@@ -311,12 +317,35 @@ CONTROLS = (
 def test_keys_control_a_play(
     attributes: str, keys: list[tuple[float, str]], offset: int, digit: str, lasts: float
 ) -> None:
-    call = FakeCall(answered=True, audio=AUDIO | {"http://app.example/b.wav": 4.0}, keys=keys)
+    audio, slow = AUDIO | {"http://app.example/b.wav": 4.0}, {"http://app.example/slow.wav": 8.0}
+    call = FakeCall(answered=True, audio=audio, slow=slow, keys=keys)
 
     assert perform(f'<Play action="/done" {attributes}>a.wav</Play>', call) == (
         played(digit, offset),
         pytest.approx(lasts),
     )
+
+
+@pytest.mark.parametrize(
+    ("attributes", "keys", "lasts", "left"),
+    [
+        ('restartOnKey="0"', [(1, "0"), (2, "9")], 10, "9"),
+        (CONTROLS + ' streaming="true"', [(1, "6"), (2, "8")], 10, "8"),
+        ('pauseOnKey="5" restartOnKey="0"', [(1, "5"), (2, "5"), (3, "2"), (4, "0")], 13, "2"),
+        ('informationOnKey="3" informationAudioUrl="b.wav"', [(1, "3"), (2, "3"), (3, "#")], 14, "#"),
+    ],
+)
+def test_keys_that_a_play_names_are_not_left_for_the_next_verb(
+    attributes: str, keys: list[tuple[float, str]], lasts: float, left: str
+) -> None:
+    call = FakeCall(answered=True, audio=AUDIO | {"http://app.example/b.wav": 4.0}, keys=keys)
+
+    async def main() -> tuple[float, str | None, str | None]:
+        await one(f"<Play {attributes}>a.wav</Play>").run(call)
+        lasted = round(asyncio.get_running_loop().time(), 3)
+        return lasted, await call.digit(0.1), await call.digit(0.1)
+
+    assert run(main()) == (pytest.approx(lasts), left, None)
 
 
 def test_a_pause_is_filled_with_comfort_noise_or_with_the_audio_that_was_named() -> None:
