@@ -112,11 +112,11 @@ class CallAudio(ABC):
         offset_ms: int = 0,
         layer: Layer = "foreground",
     ) -> Playing:
-        """Begin to play; what played on the layer ends."""
+        """Begin to play; what played on the layer ends. A stream begins where the prompt says."""
         command = StartPlay(
             path=prompt.path,
             rate_hz=prompt.rate_hz,
-            offset=offset_ms,
+            offset=prompt.entry_ms if prompt.ring else offset_ms,
             loops=loops,
             loop_pause=loop_pause_ms,
             layer=layer,

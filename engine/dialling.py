@@ -255,7 +255,8 @@ class Dialling:
         except PromptError as error:
             self._calling.note("the party hears nothing", error=str(error))
             return None
-        command = StartPlay(path=prompt.path, rate_hz=prompt.rate_hz, loops=0, ring=prompt.ring)
+        at = prompt.entry_ms
+        command = StartPlay(path=prompt.path, rate_hz=prompt.rate_hz, loops=0, ring=prompt.ring, offset=at)
         return party.leg.media.start(command, prompt.growth).stop
 
     # ---- talking ------------------------------------------------------------------------------------------------

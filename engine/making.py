@@ -30,6 +30,8 @@ READY_S: Final = 0.3
 GRACE_S: Final = 0.05
 """How much longer is waited for the end of what is decoded in no time."""
 PACE_S: Final = 0.2
+BEHIND_S: Final = 1.0
+"""How far before the newest sample of a stream whoever comes later begins, at least."""
 
 Answer = dict[str, Any]
 
@@ -80,23 +82,37 @@ class Making:
 
     async def ready(self, pre_buffer_s: float = 0.0) -> None:
         """Return once playing may begin, with `pre_buffer_s` there. Raises PromptError where nothing comes."""
-        longest_s = self.ring / self.rate_hz / 2 if self.ring else math.inf
-        await self.growth.reach(min(max(READY_S, pre_buffer_s), longest_s) * self.rate_hz)
+        await self.growth.reach(max(READY_S, self._buffered_s(pre_buffer_s)) * self.rate_hz)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GRACE_S):
                 await self.growth.reach(0 if self.ring else math.inf)
         if self.growth.complete and not self.growth.available and self.result is None:
             raise self.cause or PromptError("there is no sound in it")
 
-    async def prompt(self, pre_buffer_s: float) -> Prompt:
-        """The audio once playing may begin. Raises PromptError where nothing comes."""
+    def _buffered_s(self, pre_buffer_s: float) -> float:
+        """How much can be there first: of a stream no more than half of what is kept."""
+        return min(pre_buffer_s, self.ring / self.rate_hz / 2) if self.ring else pre_buffer_s
+
+    async def prompt(self, pre_buffer_s: float, *, first: bool) -> Prompt:
+        """The audio once playing may begin; of a stream all of it for whoever is `first`, and has opened it.
+
+        Whoever comes later hears what is new, from `pre_buffer_s` before its newest sample. Raises PromptError where
+        nothing comes.
+        """
         with self.growth.listening():  # a stream must not end while somebody waits to hear it
             await self.ready(pre_buffer_s)
         if self.result is not None:
             return self.result
         self.handed_out = True
+        behind_s = math.inf if first else max(BEHIND_S, self._buffered_s(pre_buffer_s))
         return Prompt(
-            path=str(self.path), rate_hz=self.rate_hz, duration_ms=0, url=self.url, growth=self.growth, ring=self.ring
+            path=str(self.path),
+            rate_hz=self.rate_hz,
+            duration_ms=0,
+            url=self.url,
+            growth=self.growth,
+            ring=self.ring,
+            entry_ms=int(1000 * max(0, self.growth.available / self.rate_hz - behind_s)) if self.ring else 0,
         )
 
 

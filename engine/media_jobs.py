@@ -52,7 +52,12 @@ class Play:
         command = self.command
         if isinstance(command, StartTone):
             return 0
-        return command.offset + (int((now - self.started) * 1000) if command.loops == 1 else 0)
+        return command.offset + (int((now - self.started) * 1000) if self.steady else 0)
+
+    @property
+    def steady(self) -> bool:
+        """True where its position follows from the time: it is played once, or a stream."""
+        return isinstance(self.command, StartPlay) and (self.command.loops == 1 or self.command.ring > 0)
 
     def move(self, by_ms: int, now: float) -> None:
         """Take that it has been moved, so that another worker goes on from there."""

@@ -435,7 +435,7 @@ class MediaLeg:
         if play.stopping:
             self._play_finished(PlayFinished(leg=self._leg, job=command.job, reason="stopped", position=position))
             return
-        if isinstance(command, StartPlay) and command.loops == 1:
+        if play.steady:
             ahead = position + int(WORKER_START_S * 1000) if self._remote else position
             command = _addressed(command, self._leg, command.job, offset=ahead)
         self._worker.send(command)

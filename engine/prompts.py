@@ -84,8 +84,8 @@ class Prompts:
     ) -> Prompt:
         """The audio that `url` names (http, https, hls, rtmp, file, or a plain path), perhaps with more to come.
 
-        `pre_buffer_s` is to be there first. With `streaming` it is a broadcast: whoever comes later hears what
-        the others hear. Raises PromptError.
+        `pre_buffer_s` is to be there first. With `streaming` it is a broadcast: who opens it hears it from its first
+        sample, whoever comes later from `pre_buffer_s` before the newest. Raises PromptError.
         """
         url = HLS.sub(lambda found: f"{found['over'] or 'http'}://", url.strip())
         key = (url, rate_hz, streaming)
@@ -110,7 +110,7 @@ class Prompts:
         """What is under way for `key`, or else what `start` begins."""
         under_way = None if key in self._flights else self._makings.under_way(key)
         found = under_way or await self._flights.share(key, start)
-        return found if isinstance(found, Prompt) else await found.prompt(pre_buffer_s)
+        return found if isinstance(found, Prompt) else await found.prompt(pre_buffer_s, first=under_way is None)
 
     async def _fetch(self, key: tuple[str, int, bool]) -> Prompt | Making:
         url, _, streaming = key

@@ -5,9 +5,8 @@ A play is a line of samples: the sound, a pause, the sound again, as often as `l
 pause follow each other to the sample. A last frame that the line does not fill ends in silence.
 
 A sound that is still being made is played as far as it goes; there the play waits, silent, for more. Of a
-stream without an end only the last part is kept, as a ring: sample n lies at n modulo its size. It is
-entered a second before its newest sample, and whoever falls so far behind that what they hear is about to be
-written over goes on there.
+stream without an end only the last part is kept, as a ring: sample n lies at n modulo its size. Whoever falls
+so far behind that what they hear is about to be written over goes on a second before its newest sample.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ FOREVER: Final = 1 << 62
 LONGEST_MS: Final = 1 << 40
 """Times beyond this are taken as this."""
 BEHIND_S: Final = 1
-"""How far before the newest sample of a stream a play begins."""
+"""How far before the newest sample of a stream a play goes on that fell behind."""
 RING_SHARE: Final = 0.875
 """What of a ring can be played; the rest may be written over before we are told."""
 
@@ -88,7 +87,8 @@ class Player:
         """Play `sound` (already counted for us) from `offset`, `loops` times (0: on and on), for `limit` (0: all).
 
         Times are ms. `available` samples are there of a sound that grows, None of one that is complete; `ring` is
-        the size of a stream's ring in samples. What plays on the row ends as `replaced`.
+        the size of a stream's ring in samples, in which it begins at what is kept. What plays on the row ends as
+        `replaced`.
         """
         self._finish(row, "replaced")
         self._sound[row], self._job[row] = sound, job
@@ -98,7 +98,7 @@ class Player:
         self._length[row] = self._reached(sound, row, sound.samples.size if available is None else available)
         self._position[row] = self._span(offset)
         if ring > 0:
-            self._position[row] = max(0, int(self._length[row]) - BEHIND_S * self._rate_hz)
+            self._position[row] = min(max(int(self._position[row]), self._oldest(row)), int(self._length[row]))
         self._loops[row] = min(loops, FOREVER) if loops > 0 else FOREVER
         self._repeated[row] = 0
         self._pause[row] = self._span(pause)

@@ -103,7 +103,8 @@ class StartPlay(Message, tag=True, frozen=True, kw_only=True):
 
     `available` is given for a file that still grows: so many samples are in it, GrowPlay says when there
     are more, and a play that has come to the end of what is there waits, silent. `ring` is given for a
-    stream without an end: the file is a ring of so many samples, and sample n lies at n modulo `ring`.
+    stream without an end: the file is a ring of so many samples, and sample n lies at n modulo `ring`; an
+    `offset` that is not kept any more, or not there yet, is the nearest that is.
     """
 
     path: str

@@ -51,8 +51,9 @@ class Prompt:
     """Audio ready to play: raw 16-bit mono PCM at `path`; `url` is what Play named, empty for speech.
 
     While `growth` is there and not complete, the file is still being made and `duration_ms` is not known (0).
-    With `ring`, the file is a ring of so many samples and the stream in it has no end; playing begins at what is
-    available then. With `beside` it is heard instead of what the verb plays: the call's `PlaybackUrl` stays that.
+    With `ring`, the file is a ring of so many samples and the stream in it has no end; playing begins at `entry_ms`,
+    or as near to that as what is kept. With `beside` it is heard instead of what the verb plays: the call's
+    `PlaybackUrl` stays that.
     """
 
     path: str
@@ -61,6 +62,7 @@ class Prompt:
     url: str = ""
     growth: Growth | None = None
     ring: int = 0
+    entry_ms: int = 0
     beside: bool = False
 
 

@@ -190,6 +190,7 @@ def test_what_is_under_way_goes_on_and_what_cannot_ends() -> None:
         leg, worker, _ = await opened()
         leg.set_remote(REMOTE)
         once, ever = leg.start(PLAY), leg.start(StartPlay(path="/music", loops=0, layer="background"))
+        live = leg.start(StartPlay(path="/ring", loops=0, layer="aside", ring=480_000, offset=3000))
         began = asyncio.get_running_loop().time()
         recording = leg.start_recording("/spool", "mixed")
         digits = asyncio.ensure_future(leg.send_digits("1"))
@@ -198,6 +199,7 @@ def test_what_is_under_way_goes_on_and_what_cannot_ends() -> None:
         assert [(p.job, p.offset) for p in worker.got(StartPlay) if isinstance(p, StartPlay)] == [
             (once.job, 500 + 2000 + int(WORKER_START_S * 1000)),
             (ever.job, 0),
+            (live.job, 3000 + 2000 + int(WORKER_START_S * 1000)),
         ]
         assert [(r.job, r.began) for r in worker.got(StartRecording) if isinstance(r, StartRecording)] == [
             (recording, began)

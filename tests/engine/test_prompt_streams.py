@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import math
 import os
 import socket
@@ -219,6 +220,34 @@ def test_endless_http_stream_keeps_to_the_clock_however_fast_it_comes(tmp_path: 
                 assert loop.time() - begun > 2, "no more than two seconds ahead"
             assert server.requests == ["radio"]
             assert size(prompt) == 60 * RATE_HZ * 2
+
+    asyncio.run(run())
+
+
+def test_who_opens_a_stream_hears_all_of_it_and_whoever_comes_later_what_is_new(tmp_path: Path) -> None:
+    body = sine(tmp_path / "a.mp3", seconds=10).read_bytes()
+
+    async def radio(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await server.write(response, body)
+
+    server = Files(tmp_path, radio=radio)
+
+    async def run() -> None:
+        async with server.running(), opened(tmp_path) as prompts:
+            fetch = functools.partial(prompts.fetch, f"{server.base}/radio", streaming=True)
+            buffered, also = await asyncio.gather(fetch(pre_buffer_s=3), fetch())
+            growth = growth_of(buffered)
+            assert (buffered.entry_ms, also.entry_ms) == (0, 0)
+            assert growth.available >= 3 * RATE_HZ
+            with growth.listening():
+                await growth.reach(6 * RATE_HZ)
+                for pre_buffer_s, behind_s in ((0, 1), (5, 5)):
+                    newest_ms = growth.available * 1000 / RATE_HZ
+                    later = await fetch(pre_buffer_s=pre_buffer_s)
+                    assert newest_ms - 1 <= later.entry_ms + behind_s * 1000 <= growth.available * 1000 / RATE_HZ
 
     asyncio.run(run())
 

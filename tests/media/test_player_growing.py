@@ -192,9 +192,12 @@ class Ring:
         return available
 
 
-@pytest.mark.parametrize(("available", "begins"), [(2400, 0), (12_000, 4000), (40_000, 32_000)])
-def test_a_stream_begins_a_second_before_its_newest_and_never_passes_it(
-    tmp_path: Path, available: int, begins: int
+@pytest.mark.parametrize(
+    ("available", "offset", "begins"),
+    [(2400, 0, 0), (12_000, 0, 0), (12_000, 500, 4000), (40_000, 4000, 32_000), (40_000, 100, 26_000), (40, 9000, 40)],
+)
+def test_a_stream_begins_where_asked_within_what_is_kept_and_never_passes_its_newest(
+    tmp_path: Path, available: int, offset: int, begins: int
 ) -> None:
     sounds, ring = Sounds(), Ring(tmp_path / "ring", 16_000)
     ring.to(available)
@@ -202,9 +205,9 @@ def test_a_stream_begins_a_second_before_its_newest_and_never_passes_it(
     rows = np.arange(2)
     for row in rows:  # both shapes: a row by itself and rows with the same sound
         player.start(
-            int(row), 1, sounds.file(str(ring.path), growing=True), available=available, ring=16_000, offset=9000
+            int(row), 1, sounds.file(str(ring.path), growing=True), available=available, ring=16_000, offset=offset
         )
-    heard = run(player, 60, rows)
+    heard = run(player, 90, rows)
     there = available - begins
     for row in rows:
         np.testing.assert_array_equal(heard[row, :there], ring.stream[begins:available])
@@ -230,7 +233,8 @@ def test_who_falls_behind_the_ring_goes_on_with_what_is_new(tmp_path: Path) -> N
 def test_seeks_in_a_stream_stay_within_what_is_kept(tmp_path: Path, by: int, at: int) -> None:
     sounds, ring = Sounds(), Ring(tmp_path / "ring", 16_000)
     player = Player(1, sounds)
-    player.start(0, 1, sounds.file(str(ring.path), growing=True), available=ring.to(40_000), ring=16_000)
+    sound = sounds.file(str(ring.path), growing=True)
+    player.start(0, 1, sound, available=ring.to(40_000), ring=16_000, offset=4000)
     run(player, 50)
     player.seek(0, 1, by=by)
     player.grow(0, 1, available=ring.to(40_160), complete=False)

@@ -109,6 +109,17 @@ def test_a_stream_without_end_is_played_until_its_time_limit(call: Call) -> None
     assert stream.length == pytest.approx(3.0, abs=0.25)
 
 
+@shows("Play.streaming", "Play.timeLimit", "Play.preBuffer")
+@on_call(
+    '<Play streaming="true" timeLimit="3">/sounds/stairs-16.wav</Play><Dtmf>1</Dtmf>'
+    '<Play streaming="true" preBuffer="2" action="next">/sounds/stairs-2.wav</Play>',
+)
+def test_who_opens_a_stream_hears_its_first_second(call: Call) -> None:
+    assert call.asked().data["PlayOffset"] == 2
+    heard = [(span.hz, span.length) for span in call.tones if span.hz in range(400, 800, 100) and span.length > 0.5]
+    assert heard == [(hz, pytest.approx(1, abs=0.2)) for hz in (400, 500, 600, 400, 500)]
+
+
 @shows("Play.timeLimit", "Play.streaming")
 @on_call('<Play timeLimit="1">/sounds/stairs-3.wav</Play>')
 def test_the_time_limit_is_only_for_streams(call: Call) -> None:

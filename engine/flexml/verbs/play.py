@@ -87,7 +87,8 @@ class Play(Verb):
     pre_buffer: int = attr(
         seconds(),
         default=0,
-        says="How much has to be there before the play begins, of a file that is still coming in or of a stream.",
+        says="How much has to be there before the play begins, of a file that is still coming in or of a stream; "
+        "of a stream that others hear already, how far behind them it is heard.",
     )
     restart_on_key: str = attr(
         keys(KEYS), default="", says="Goes on where a pause stopped the play, not from the beginning."
@@ -96,7 +97,8 @@ class Play(Verb):
     streaming: bool = attr(
         boolean(),
         default=False,
-        says="The URL is a live stream, heard from now on and not kept; keys cannot move in it. `false` is for files.",
+        says="The URL is a live stream, heard from now on and not kept; keys cannot move in it, and it goes on during "
+        "a pause. `false` is for files.",
     )
     strict_forward_control: bool = attr(boolean(), default=False, says="Ignore a move that would go past the end.")
     time_limit: int = attr(

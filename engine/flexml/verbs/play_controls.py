@@ -1,9 +1,9 @@
 """Play's keys: forward, back, pause, resume, information, stop, while a file plays (reference, section Play).
 
 One loop follows the play from key to key. What has to be silent for a while, for a pause or for the information, is
-stopped and later started again where it stood, with the repetitions that were left. All keys
-that the play names are taken whenever they are pressed, and those without effect just then are dropped: they were not
-meant for what comes later.
+stopped and later started again where it stood, with the repetitions that were left; a stream goes on meanwhile. All
+keys that the play names are taken whenever they are pressed, and those without effect just then are dropped: they were
+not meant for what comes later.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class ControlledPlay:
 
     async def run(self, offset_ms: int, time_limit_s: float | None) -> Ended:
         """Play to the end, to a stop key, or for `time_limit_s`. Raises PromptError."""
-        self._position_ms = offset_ms
+        self._position_ms = self._prompt.entry_ms if self._prompt.ring else offset_ms
         growth = self._prompt.growth
         # A stream ends when nobody listens; while it is paused, somebody does.
         with growth.listening() if growth is not None else contextlib.nullcontext():
@@ -81,8 +81,9 @@ class ControlledPlay:
 
     async def _stretch(self) -> Ended | None:
         """Play on until something stops it: the end, a stop key, or a key after which it goes on."""
+        prompt = replace(self._prompt, entry_ms=self._position_ms)
         playing = self._playing = self._call.start(
-            self._prompt, loops=self._loops, loop_pause_ms=self._pause_ms, offset_ms=self._position_ms
+            prompt, loops=self._loops, loop_pause_ms=self._pause_ms, offset_ms=self._position_ms
         )
         try:
             key = await self._stopping_key(playing)
@@ -96,7 +97,15 @@ class ControlledPlay:
         if key in self._controls.stop:
             return Ended(position_ms=played.position_ms, key=key)
         self._loops = self._left(played)
-        return await (self._paused() if key in self._controls.pause else self._informed())
+        newest_ms = self._newest_ms()
+        ended = await (self._paused() if key in self._controls.pause else self._informed())
+        self._position_ms += self._newest_ms() - newest_ms
+        return ended
+
+    def _newest_ms(self) -> int:
+        """How far a stream has come, which is listened to as far behind that as before; 0 for a file."""
+        growth = self._prompt.growth if self._prompt.ring else None
+        return growth.available * 1000 // self._prompt.rate_hz if growth is not None else 0
 
     def _left(self, played: Played) -> int:
         return self._loops - played.loops if self._loops else 0

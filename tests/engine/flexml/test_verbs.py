@@ -7,10 +7,11 @@ import asyncio
 import pytest
 from flexml.engine.dial import Dialled
 from flexml.engine.flexml.document import parse
-from flexml.engine.flexml.verb import Call, End, Failed, Goto, Outcome
+from flexml.engine.flexml.verb import Call, End, Failed, Goto, Outcome, Prompt
 from flexml.engine.flexml.verbs import BY_NAME
 from flexml.engine.flexml.verbs.base import Verb
 from flexml.engine.flexml.verbs.reject import quoted
+from flexml.engine.growth import Growth
 from flexml.engine.recording import Recorded, TranscriptionRequest
 
 from ..virtual_time import run
@@ -360,6 +361,29 @@ def test_a_pause_is_filled_with_comfort_noise_or_with_the_audio_that_was_named()
                           "play http://app.example/a.wav at 2000", "silence"]  # fmt: skip
     assert music.done[2:4] == ["play http://app.example/b.wav", "silence"]
     assert music.done[4] == "play http://app.example/a.wav at 2000"
+
+
+class Radio(FakeCall):
+    """Whatever it fetches is a stream, which began three seconds before the call, heard from its first second on."""
+
+    async def fetch_audio(self, url: str, *, streaming: bool = False, pre_buffer_s: float = 0.0) -> Prompt:
+        growth, loop = Growth(), asyncio.get_running_loop()
+        for second in range(60):
+            loop.call_later(second, growth.grow, (3 + second) * 8000)
+        return Prompt(path=url, rate_hz=8000, duration_ms=90_000, url=url, growth=growth, ring=480_000, entry_ms=1000)
+
+
+def test_a_stream_goes_on_while_it_is_paused_and_is_heard_as_far_behind_its_newest_as_before() -> None:
+    call = Radio(answered=True, keys=[(2.5, "5"), (7.5, "0"), (9.5, "1")])
+
+    outcome, _ = perform(
+        '<Play streaming="true" pauseOnKey="5" restartOnKey="0" stopOnKey="1" action="/done">a.wav</Play>', call
+    )
+
+    assert [what for what in call.done if what.startswith("play")] == [
+        "play http://app.example/a.wav at 1000", "play http://app.example/a.wav at 8500",
+    ]  # fmt: skip
+    assert outcome == played("1", 10)
 
 
 def test_files_follow_each_other_as_often_as_asked() -> None:
