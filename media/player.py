@@ -86,9 +86,8 @@ class Player:
     ) -> None:
         """Play `sound` (already counted for us) from `offset`, `loops` times (0: on and on), for `limit` (0: all).
 
-        Times are ms. `available` samples are there of a sound that grows, None of one that is complete; `ring` is
-        the size of a stream's ring in samples, in which it begins at what is kept. What plays on the row ends as
-        `replaced`.
+        Times are ms. `available` samples are there of a sound that grows, None of one that is complete; `ring` is the
+        size of a stream's ring in samples, of which what is kept is played. What plays on the row ends as `replaced`.
         """
         self._finish(row, "replaced")
         self._sound[row], self._job[row] = sound, job
@@ -104,7 +103,7 @@ class Player:
         self._pause[row] = self._span(pause)
         self._left[row] = self._span(limit) if limit > 0 else FOREVER
         self._run(row, running=True)
-        self._end_if_past(row)
+        self._end_if_past(row, repeats=True)
 
     def stop(self, row: int, job: int) -> bool:
         """End the play `job` as `stopped`; False if the row does not play it."""
@@ -164,10 +163,7 @@ class Player:
         self._growing[row] = not complete
         if self._ring[row] and self._position[row] < self._oldest(row):
             self._position[row] = max(0, int(self._length[row]) - BEHIND_S * self._rate_hz)
-        if self._position[row] > self._length[row]:
-            self._end_if_past(row)
-        elif complete and self._ended(row):
-            self._finish(row, "ended")
+        self._end_if_past(row, repeats=bool(self._position[row] == self._length[row]))
         return True
 
     @property
@@ -280,10 +276,11 @@ class Player:
         self._position[row] = -self._pause[row]
         return False
 
-    def _end_if_past(self, row: int) -> None:
+    def _end_if_past(self, row: int, *, repeats: bool = False) -> None:
         if not self._growing[row] and self._position[row] >= self._length[row]:
             self._position[row] = self._length[row]
-            self._finish(row, "ended")
+            if not repeats or self._ended(row):
+                self._finish(row, "ended")
 
     def _plays(self, row: int, job: int) -> bool:
         return self._sound[row] is not None and self._job[row] == job
@@ -292,8 +289,10 @@ class Player:
         sound = self._sound[row]
         if sound is None:
             return False
-        position = max(0, int(self._position[row])) // self._per_ms
-        self._finished.append(Finished(row, self._job[row], reason, position, int(self._repeated[row])))
+        position, repeated = int(self._position[row]), int(self._repeated[row])
+        if position < 0:  # it pauses after a repetition, at its end
+            position, repeated = int(self._length[row]), repeated - 1
+        self._finished.append(Finished(row, self._job[row], reason, position // self._per_ms, repeated))
         self._sound[row] = None
         self._run(row, running=False)
         self._sounds.release(sound)

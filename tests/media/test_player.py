@@ -46,6 +46,8 @@ LINES = [
     (1000, 0, 1, 0, 50, "0:400"),
     (300, 0, 0, 0, 100, "0:300 0:300 0:200"),
     (1000, 0, 1, 0, 125, "0:1000"),
+    (160, 20, 2, 0, 0, "0:160"),
+    (160, 99, 3, 10, 0, "-80 0:160 -80 0:160"),
 ]
 
 
@@ -156,6 +158,21 @@ def test_seeking_past_the_end_ends_the_play_there(tmp_path: Path) -> None:
     assert player.seek(0, 1, to=999_999)
     assert player.take_finished() == [Finished(0, 1, "ended", 1000)]
     assert not player.seek(0, 1, to=0)
+
+
+def test_what_ends_between_two_repetitions_ends_at_the_end_of_the_first_and_can_go_on_from_there(
+    tmp_path: Path,
+) -> None:
+    sounds, samples = Sounds(), noise(160)
+    player = Player(1, sounds)
+    sound = sound_of(tmp_path, samples, sounds)
+    sound.users += 1
+    player.start(0, 1, sound, loops=4, pause=1000)
+    run(player, 53)
+    assert player.stop(0, 1)
+    assert player.take_finished() == [Finished(0, 1, "stopped", 20, 1)]
+    player.start(0, 2, sound, offset=20, loops=3, pause=20)
+    np.testing.assert_array_equal(run(player, 2)[0], np.concatenate([np.zeros(160, np.int16), samples]))
 
 
 def test_an_offset_past_the_end_ends_the_play_at_once(tmp_path: Path) -> None:

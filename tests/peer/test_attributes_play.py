@@ -19,6 +19,13 @@ def test_a_file_is_repeated_with_pauses(call: Call) -> None:
     assert (second - first, third - second) == (pytest.approx(2.5, abs=0.1), pytest.approx(2.5, abs=0.1))
 
 
+@shows("Play.loopPause", "Play.stopOnKey", "Play.action")
+@on_call('<Play loop="3" loopPause="20" stopOnKey="1" action="next">/sounds/stairs-2.wav</Play>', keys=((3.5, "1"),))
+def test_a_play_stopped_between_two_repetitions_ended_at_the_end_of_the_first(call: Call) -> None:
+    asked = call.asked()
+    assert (asked.data["Digits"], asked.data["PlayOffset"]) == ("1", 2)
+
+
 @shows("Play.loop")
 @on_call(f'<Play loop="0">{STAIRS}</Play>', hang_up_at=13.5)
 def test_loop_0_goes_on_until_the_call_ends(call: Call) -> None:
