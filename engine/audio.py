@@ -27,5 +27,8 @@ class Audio:
             await self._storage.open_file(account, sid)
             file, path = await self._storage.content(canonical_sid(sid))
         except StorageError as error:
-            raise PromptError(str(error)) from error
-        return await self._prompts.fetch_file(path, rate_hz, f"{self._url}/f/{file.sid}")
+            raise PromptError(str(error), url=self._url_of(sid)) from error
+        return await self._prompts.fetch_file(path, rate_hz, self._url_of(file.sid))
+
+    def _url_of(self, sid: str) -> str:
+        return f"{self._url}/f/{sid}"

@@ -61,11 +61,11 @@ class Playing:
         """Wait for the end. Raises PromptError where what was to be heard could not be, or not to its end."""
         await asyncio.wait([self._playback.finished])
         event: PlayFinished = self._playback.finished.result()
+        growth, url = (self._prompt.growth, self._prompt.url) if self._prompt is not None else (None, "")
         if event.reason == "failed":
-            raise PromptError(event.error)
-        growth = self._prompt.growth if self._prompt is not None else None
+            raise PromptError(event.error, url=url)
         if event.reason == "ended" and growth is not None and growth.error:
-            raise PromptError(growth.error)
+            raise PromptError(growth.error, url=url)
         return Played(position_ms=event.position, loops=event.loops)
 
 

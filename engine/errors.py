@@ -87,7 +87,11 @@ class FetchError(FlexmlError):
 
 
 class PromptError(FlexmlError):
-    """Audio cannot be fetched, decoded or spoken."""
+    """Audio cannot be fetched, decoded or spoken; `url` says which of several it was, where that is known."""
+
+    def __init__(self, message: str, *, url: str = "") -> None:
+        super().__init__(message)
+        self.url = url
 
 
 class StorageError(FlexmlError):

@@ -102,7 +102,7 @@ class Prompts:
         try:
             return await self._share(key, lambda: self._file(key, rate_hz, path, url), 0.0)
         except PromptError as error:
-            raise PromptError(f"{url or path}: {error}") from error
+            raise PromptError(f"{url or path}: {error}", url=url) from error
 
     async def _share(
         self, key: object, start: Callable[[], Coroutine[object, object, Prompt | Making]], pre_buffer_s: float

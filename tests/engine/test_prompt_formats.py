@@ -156,8 +156,9 @@ def test_a_stored_file_is_played_by_its_path_and_named_by_its_url(tmp_path: Path
             prompt = await prompts.fetch_file(tmp_path / "sid", url="/Files/sid")
             assert prompt.url == "/Files/sid"
             assert prompt == await prompts.fetch_file(tmp_path / "sid", url="/Files/sid")
-            with pytest.raises(PromptError, match="/Files/gone: cannot be read: No such file"):
+            with pytest.raises(PromptError, match="/Files/gone: cannot be read: No such file") as raised:
                 await prompts.fetch_file(tmp_path / "gone", url="/Files/gone")
+            assert raised.value.url == "/Files/gone"
 
     asyncio.run(run())
 

@@ -81,6 +81,14 @@ def test_a_page_instead_of_audio_leads_to_the_error_action(call: Call) -> None:
     assert [hz for hz, _ in call.steps] == [600]
 
 
+@shows("Play.errorAction", "File")
+@on_call(
+    '<Play errorAction="failed"><File>00000000-0000-4000-8000-000000000000</File></Play>', serve={"failed": "<Hangup/>"}
+)
+def test_the_error_action_is_told_which_file_failed(call: Call) -> None:
+    assert str(call.asked("failed").data["PlaybackUrl"]).endswith("/f/00000000-0000-4000-8000-000000000000")
+
+
 @shows("Play.background")
 @on_call(
     '<Play background="true" loop="0">/sounds/tone-500-1000.wav</Play>'

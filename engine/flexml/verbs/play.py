@@ -137,7 +137,7 @@ class Play(Verb):
             ended, heard = await self._play(call, self.controls())
         except PromptError as error:
             call.note("Play: cannot be heard, or not to its end", line=self.line, error=str(error))
-            return Failed(then=self._failure())
+            return Failed(then=self._failure(error))
         data: dict[str, object] = {
             "Digits": ended.key,
             "PlaybackUrl": heard.url or self.text,
@@ -178,8 +178,8 @@ class Play(Verb):
             strict=self.strict_forward_control,
         )
 
-    def _failure(self) -> Goto | None:
-        return goto(self.error_action, self.error_method, {"PlaybackUrl": self.text})
+    def _failure(self, error: PromptError) -> Goto | None:
+        return goto(self.error_action, self.error_method, {"PlaybackUrl": self.text or error.url})
 
     # ---- playing ------------------------------------------------------------------------------------------------
 

@@ -175,7 +175,7 @@ class FakeCall:
 
     async def fetch_file(self, sid: str) -> Prompt:
         if sid not in self._audio:
-            raise PromptError(f"there is no file {sid}")
+            raise PromptError(f"there is no file {sid}", url=f"http://store.example/{sid}")
         return Prompt(
             path=sid, rate_hz=8000, duration_ms=int(self._audio[sid] * 1000), url=f"http://store.example/{sid}"
         )

@@ -401,6 +401,16 @@ def test_files_follow_each_other_as_often_as_asked() -> None:
     )
 
 
+def test_the_error_action_is_told_which_of_several_files_failed() -> None:
+    call = FakeCall(answered=True, audio={"one": 2.0})
+
+    outcome, _ = perform('<Play errorAction="/sorry"><File>one</File><File>two</File></Play>', call)
+
+    assert isinstance(outcome, Failed)
+    assert outcome.then is not None
+    assert outcome.then.data == {"PlaybackUrl": "http://store.example/two"}
+
+
 def test_of_several_files_only_the_first_repetition_skips() -> None:
     call = FakeCall(answered=True, audio={"one": 2.0, "two": 3.0})
 
