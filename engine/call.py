@@ -128,6 +128,7 @@ class Call(CallAudio):
             if not work.done():
                 work.cancel()
                 await asyncio.wait({work})
+            await self.end_background()
             await self._recordings.stop()
             if self._leg is not None:
                 self.outcome.stats = await self._leg.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from ..media.protocol import (
@@ -78,6 +79,7 @@ class CallAudio(ABC):
         self._detector: Detector = detector
         self._url_played = ""
         self._url_playing: Playing | None = None
+        self._background: asyncio.Task[None] | None = None
 
     @property
     @abstractmethod
@@ -139,6 +141,27 @@ class CallAudio(ABC):
             return await playing.finished()
         finally:
             playing.stop()
+
+    def in_background(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Carry out `work`, a background play, beside the verbs; it ends with the call, or with the next one."""
+        if self._background is not None:
+            self._background.cancel()
+        self._background = asyncio.ensure_future(self._carry_out(work))
+
+    async def _carry_out(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except CallEnded as error:
+            log.debug("%s", error)
+        except Exception:
+            log.exception("a background play failed on an error of the engine's own")
+
+    async def end_background(self) -> None:
+        """End what is carried out beside the verbs."""
+        task, self._background = self._background, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def play_error_message(self) -> None:
         """Tell the caller that the application failed."""

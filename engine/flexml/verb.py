@@ -8,7 +8,7 @@ Hang-up cancels the verb's task; a verb stops what it started in `finally` (`Cal
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
@@ -159,6 +159,10 @@ class Call(Protocol):
 
     async def play(self, prompt: Prompt, *, loops: int = 1, loop_pause_ms: int = 0, offset_ms: int = 0) -> Played:
         """Play to the end; cancelling stops the play. Raises PromptError."""
+        ...
+
+    def in_background(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Carry out `work`, a background play, beside the verbs; it ends with the call, or with the next one."""
         ...
 
     async def digit(self, timeout_s: float | None = None) -> str | None:

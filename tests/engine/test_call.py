@@ -128,6 +128,32 @@ def test_what_is_heard_while_a_play_is_paused_is_not_what_was_played() -> None:
     run(main())
 
 
+def test_what_is_to_be_heard_in_the_background_ends_with_the_call() -> None:
+    ended: list[str] = []
+
+    async def main() -> None:
+        scene = Scene()
+
+        async def fetch() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append("fetch")
+
+        async def work() -> None:
+            await scene.answer()
+            scene.call.in_background(fetch)
+            await asyncio.Event().wait()
+
+        living = await scene.live(work)
+        await asyncio.sleep(4.1)
+        assert ended == []
+        await scene.end(living)
+        assert ended == ["fetch"]
+
+    run(main())
+
+
 @pytest.mark.parametrize(
     ("rejected", "by", "status"),
     [(None, "remote", "cancel"), (486, "local", "busy"), (600, "local", "busy"), (480, "local", "noanswer"),

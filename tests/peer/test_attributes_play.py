@@ -105,6 +105,17 @@ def test_background_goes_on_under_what_follows(call: Call) -> None:
     assert level_at(after, 900) < -60
 
 
+@shows("Play.background", "Play.streaming", "Play.timeLimit")
+@on_call(
+    '<Play background="true" streaming="true" timeLimit="2">late.wav</Play><Dtmf>1</Dtmf><Pause length="6"/>',
+    serve={"late.wav": Answer(body=wav(tone(600, 9.0)), content_type="audio/wav", delay_s=2)},
+)
+def test_the_next_verb_does_not_wait_for_background_audio(call: Call) -> None:
+    (background,) = [span for span in call.tones if span.hz == 600]
+    assert background.start - call.marks[0] > 1.0
+    assert background.length == pytest.approx(2.0, abs=0.3)
+
+
 # ---- what comes slowly, or without end ---------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -42,7 +43,7 @@ class Play(Verb):
     error_action: str | None = attr(
         url(),
         says="The document that follows when there is nothing to be heard: not found, not audio, broken off. "
-        "Without it the next verb runs.",
+        "Without it, and with `background`, the next verb runs.",
     )
     error_method: Method = attr(http_method(), default="POST", says="How `errorAction` is requested.")
     digits: str | None = attr(
@@ -58,8 +59,9 @@ class Play(Verb):
     background: bool = attr(
         boolean(),
         default=False,
-        says="Play under what follows: the next verb runs at once. Ends with the call, at its end, or with the "
-        "next background play; keys, `action` and all but the first file are ignored.",
+        says="Play under what follows: the next verb runs at once, and the audio is heard as soon as it is there. Ends "
+        "with the call, at its end, or with the next background play; keys, `action`, `errorAction`, what is for "
+        "waiting, and all but the first file are ignored. Audio that cannot be had is noted on the timeline.",
     )
     control_skip: int = attr(seconds(1), default=60, says="How far `forwardOnKey` and `rewindOnKey` move.")
     forward_on_key: str = attr(
@@ -130,13 +132,13 @@ class Play(Verb):
         if self.digits:
             await call.send_digits(self.digits)
             return None
+        if self.background:
+            call.in_background(lambda: self._background(call))
+            return None
         try:
-            if self.background:
-                await self._begin_background(call)
-                return None
             ended, heard = await self._play(call, self.controls())
         except PromptError as error:
-            call.note("Play: cannot be heard, or not to its end", line=self.line, error=str(error))
+            self._note_failure(call, error)
             return Failed(then=self._failure(error))
         data: dict[str, object] = {
             "Digits": ended.key,
@@ -150,13 +152,13 @@ class Play(Verb):
         if self.digits:
             await call.send_digits(self.digits)
             return
+        if self.background:
+            call.in_background(lambda: self._background(call))
+            return
         try:
-            if self.background:
-                await self._begin_background(call)
-            else:
-                await self._play(call, Controls())
+            await self._play(call, Controls())
         except PromptError as error:
-            call.note("Play: cannot be heard, or not to its end", line=self.line, error=str(error))
+            self._note_failure(call, error)
 
     def controls(self) -> Controls:
         """The keys, and what each does."""
@@ -211,20 +213,40 @@ class Play(Verb):
 
     async def _one(self, call: Call, prompt: Prompt, controls: Controls, *, loops: int, skip_s: int) -> Ended:
         play = ControlledPlay(call, prompt, controls, loops=loops, loop_pause_ms=self.loop_pause * 1000)
-        limit = float(self.time_limit) if self.streaming and self.time_limit else None
-        return await play.run(skip_s * 1000, limit)
+        return await play.run(skip_s * 1000, self._limit_s)
 
-    async def _begin_background(self, call: Call) -> None:
-        """Begin to play under what follows; it ends with the call, at its end, or with the next of its kind."""
-        prompts = await self._prompts(call)
-        pause_ms = self.loop_pause * 1000
-        call.start(prompts[0], loops=self.loop, loop_pause_ms=pause_ms, offset_ms=self.skip * 1000, layer="background")
+    @property
+    def _limit_s(self) -> float | None:
+        return float(self.time_limit) if self.streaming and self.time_limit else None
 
-    async def _prompts(self, call: Call) -> list[Prompt]:
-        """What is to be heard. Raises PromptError."""
+    async def _background(self, call: Call) -> None:
+        """Be heard under what follows, as soon as the audio is there."""
+        try:
+            (prompt,) = await self._prompts(call, most=1)
+            playing = call.start(
+                prompt,
+                loops=self.loop,
+                loop_pause_ms=self.loop_pause * 1000,
+                offset_ms=self.skip * 1000,
+                layer="background",
+            )
+            try:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._limit_s):
+                        await playing.finished()
+            finally:
+                playing.stop()
+        except PromptError as error:
+            self._note_failure(call, error)
+
+    def _note_failure(self, call: Call, error: PromptError) -> None:
+        call.note("Play: cannot be heard, or not to its end", line=self.line, error=str(error))
+
+    async def _prompts(self, call: Call, most: int | None = None) -> list[Prompt]:
+        """What is to be heard, of several files the first `most`. Raises PromptError."""
         if self.text:
             return [await call.fetch_audio(self.text, streaming=self.streaming, pre_buffer_s=self.pre_buffer)]
-        return [await call.fetch_file(child.text) for child in self.children]
+        return [await call.fetch_file(child.text) for child in self.children[:most]]
 
     # ---- waiting for what is slow -------------------------------------------------------------------------------
 

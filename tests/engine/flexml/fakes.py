@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flexml.engine.dial import Dialled, DialRequest
@@ -123,6 +123,7 @@ class FakeCall:
         )
         self._script, self._audio, self._slow, self._heard_after = list(keys), audio or {}, slow or {}, heard_after
         self._typed: DigitQueue | None = None
+        self._background: asyncio.Future[None] | None = None
 
     def _do(self, what: str) -> None:
         self.did.append((round(asyncio.get_running_loop().time(), 3), what))
@@ -205,6 +206,11 @@ class FakeCall:
             return await playing.finished()
         finally:
             playing.stop()
+
+    def in_background(self, work: Callable[[], Awaitable[None]]) -> None:
+        if self._background is not None:
+            self._background.cancel()
+        self._background = asyncio.ensure_future(work())
 
     async def digit(self, timeout_s: float | None = None) -> str | None:
         return await self._keys.get(timeout_s)

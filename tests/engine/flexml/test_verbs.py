@@ -459,10 +459,55 @@ def test_what_is_slow_to_come_is_waited_for_with_other_audio() -> None:
 
 
 def test_background_audio_goes_on_while_control_passes() -> None:
+    call = FakeCall(answered=True, audio=AUDIO, slow={"http://app.example/a.wav": 2})
+
+    assert perform('<PreAnswer><Play background="true">a.wav</Play><Pause length="20"/></PreAnswer>', call) == (
+        None,
+        20,
+    )
+    assert call.did == [
+        (2, "play background http://app.example/a.wav"),
+        (12, "silence background"),
+    ]
+
+
+def test_a_background_stream_ends_at_its_time_limit() -> None:
     call = FakeCall(answered=True, audio=AUDIO)
 
-    assert perform('<Play background="true" loop="0">a.wav</Play>', call) == (None, 0)
-    assert call.done == ["play background http://app.example/a.wav"]
+    inside = (
+        '<PreAnswer><Play background="true" streaming="true" timeLimit="4">a.wav</Play><Pause length="20"/></PreAnswer>'
+    )
+    perform(inside, call)
+
+    assert call.did[-1] == (4, "silence background")
+
+
+def test_background_audio_that_cannot_be_had_is_noted_and_no_more() -> None:
+    call = FakeCall(answered=True)
+
+    inside = '<PreAnswer><Play background="true" errorAction="/sorry">none.wav</Play><Pause/></PreAnswer>'
+    assert perform(inside, call) == (None, 1)
+    assert call.done == []
+    assert call.notes == [
+        "Play: cannot be heard, or not to its end line=1 error=http://app.example/none.wav: status 404"
+    ]
+
+
+def test_a_background_play_ends_the_one_before_even_if_that_is_still_to_come() -> None:
+    audio = {f"http://app.example/{name}.wav": 10.0 for name in "ab"}
+    call = FakeCall(answered=True, audio=audio, slow={"http://app.example/a.wav": 4})
+
+    async def main() -> None:
+        for name, wait_s in (("a", 1), ("b", 6), ("a", 5)):
+            await one(f'<Play background="true">{name}.wav</Play>').run(call)
+            await asyncio.sleep(wait_s)
+
+    run(main())
+    assert call.did[:3] == [
+        (1, "play background http://app.example/b.wav"),
+        (7, "silence background"),
+        (11, "play background http://app.example/a.wav"),
+    ]
 
 
 def test_a_pause_ends_when_what_is_listened_for_is_heard() -> None:
