@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -143,7 +144,7 @@ def test_attributes_patched_at_once_are_all_kept(provider: Client) -> None:
     path = f"/endpoints/{created(provider)['endpoint_sid']}"
     sent = [{"attributes": {f"a{number}": number}} for number in range(12)]
     with ThreadPoolExecutor(8) as pool:
-        assert {reply.status for reply in pool.map(lambda change: provider.ask("PATCH", path, change), sent)} == {200}
+        assert {reply.status for reply in pool.map(partial(provider.ask, "PATCH", path), sent)} == {200}
     assert provider.get(path).body["attributes"] == {f"a{number}": number for number in range(12)}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -289,7 +290,7 @@ def test_changes_at_once_are_all_kept(api: Served) -> None:
     path = "/calls/" + schedule(api)["call_sid"]
     sent = [{"attributes": {f"a{number}": number}} for number in range(12)] + [{"method": "GET"}]
     with ThreadPoolExecutor(8) as pool:
-        replies = list(pool.map(lambda change: api.me.ask("PATCH", path, change), sent))
+        replies = list(pool.map(partial(api.me.ask, "PATCH", path), sent))
     assert {reply.status for reply in replies} == {200}
     found = api.me.get(path).body
     assert (found["attributes"], found["method"]) == ({f"a{number}": number for number in range(12)}, "GET")
