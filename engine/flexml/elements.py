@@ -7,7 +7,6 @@ nesting that could exhaust the stack. Names are told apart without namespaces.
 
 from __future__ import annotations
 
-import codecs
 import re
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,7 +16,8 @@ from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
 from ..errors import DocumentError
 
-_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_UTF8_MARK: Final = b"\xef\xbb\xbf"
+_UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _DECLARED: Final = re.compile(rb"<\?xml[^>]*\sencoding\s*=")
 _DEEPEST: Final = 16
 """Levels of elements; FlexML has four (Response, Dial, Number)."""
@@ -39,7 +39,7 @@ def read(body: bytes, *, url: str, charset: str = "") -> Element | None:
 
     `charset` says what it is written in, where neither a byte order mark nor its XML declaration does.
     """
-    mark = codecs.BOM_UTF8 if body.startswith(codecs.BOM_UTF8) else b""
+    mark = _UTF8_MARK if body.startswith(_UTF8_MARK) else b""
     markup = body[len(mark) :].lstrip(b" \t\r\n")
     if not markup:
         return None
@@ -65,7 +65,7 @@ def _as_utf8(markup: bytes, charset: str) -> bytes:
     For RFC 7303 section 3.2 the charset goes before what the declaration says. But servers name their own default,
     unasked, and the documents that come so have always been read by what they say themselves.
     """
-    if not charset or markup.startswith(_MARKS) or _DECLARED.match(markup):
+    if not charset or markup.startswith(_UTF16_MARKS) or _DECLARED.match(markup):
         return markup
     try:
         return markup.decode(charset).encode()
