@@ -48,6 +48,8 @@ PLAYLIST_TYPES: Final = {
 }
 SIGNATURES: Final = (b".snd", b"RIFF", b"RF64", b"OggS", b"fLaC", b"ID3", b"caff", b"FORM")
 """How containers begin that are no headerless audio, whatever they are called."""
+PLAIN: Final = (b"RIFF", b"RF64", b"riff", b"FORM", b".snd")
+"""How containers begin whose header says all there is to know of what is in them."""
 MARKUP: Final = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<body", b"<response")
 EXPECTED: Final = "aac, al, flac, g722, m3u8, mp3, mp4, ogg, ul or wav"
 

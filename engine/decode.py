@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import av
 import av.error
 
-from .audio_formats import DEMUXERS, EXPECTED, HEADERLESS_RATES, PROTOCOLS, STREAM_DEMUXERS, form, headerless
+from .audio_formats import DEMUXERS, EXPECTED, HEADERLESS_RATES, PLAIN, PROTOCOLS, STREAM_DEMUXERS, form, headerless
 from .errors import PromptError
 from .growing_file import AHEAD_S, RING_S, GrowingSource, PcmFile, PcmRing, Sink
 from .mono import Mono
@@ -33,6 +33,8 @@ USER_AGENT: Final = "FlexML-Engine"
 BEGINNING: Final = 512
 PROBE: Final = 1024
 """Octets that are looked at where there is nothing to be found out."""
+PROBE_PLAIN: Final = 4096
+"""The same where that is in a header: FFmpeg would look at five seconds, and nothing be heard before they are there."""
 MICROSECONDS: Final = 1_000_000
 
 
@@ -83,11 +85,14 @@ def _source(request: dict[str, Any], exchange: Exchange) -> GrowingSource | _Com
 
 def open_file(file: GrowingSource | _CompleteSource | BufferedReader, demuxer: str) -> InputContainer:
     """A file as FFmpeg opens it, told `demuxer` where it has no header. Raises what PyAV raises, and ValueError."""
-    demuxer = form(file.peek(BEGINNING)[:BEGINNING], demuxer)
+    beginning = file.peek(BEGINNING)[:BEGINNING]
+    demuxer = form(beginning, demuxer)
     whitelist = demuxer or DEMUXERS
     options = {"format_whitelist": whitelist, "protocol_whitelist": "none"}
     if demuxer:
         options |= {"sample_rate": str(HEADERLESS_RATES[demuxer]), "probesize": str(PROBE)}
+    elif beginning.startswith(PLAIN):
+        options["probesize"] = str(PROBE_PLAIN)
     opened = av.open(cast("Any", file), mode="r", format=demuxer or None, container_options=options)
     return cast("InputContainer", opened)
 

@@ -90,6 +90,35 @@ def test_playing_may_begin_long_before_the_download_ends(tmp_path: Path, name: s
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("stereo.wav", ["-ar", 44100, "-ac", 2]),
+        ("float.wav", ["-ar", 48000, "-ac", 2, "-c:a", "pcm_f32le"]),
+        ("mulaw.wav", ["-ar", 8000, "-c:a", "pcm_mulaw"]),
+        ("a.w64", ["-ar", 44100, "-ac", 2]),
+        ("a.aiff", ["-ar", 44100, "-ac", 2]),
+        ("a.au", ["-ar", 44100, "-ac", 2]),
+    ],
+)
+def test_what_needs_no_analysis_is_heard_once_its_first_second_is_there(
+    tmp_path: Path, name: str, arguments: list[object]
+) -> None:
+    server = Files(sine(tmp_path / name, *arguments, seconds=20).parent)
+
+    async def run() -> None:
+        async with server.running(), opened(tmp_path) as prompts, asyncio.timeout(60):
+            server.let(2)
+            growth = growth_of(await prompts.fetch(f"{server.base}/slow/{name}"))
+            assert 0.3 * RATE_HZ <= growth.available <= RATE_HZ
+            server.let(38)
+            await growth.reach(math.inf)
+            assert growth.error == ""
+            assert growth.available == pytest.approx(20 * RATE_HZ, abs=RATE_HZ // 100)
+
+    asyncio.run(run())
+
+
 def test_pre_buffer_is_waited_for(tmp_path: Path) -> None:
     server = Files(sine(tmp_path / "a.mp3", seconds=20).parent)
 
