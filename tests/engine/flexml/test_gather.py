@@ -142,6 +142,20 @@ def test_keys_typed_ahead_count_and_nothing_is_played() -> None:
     assert "play man: Press keys" not in call.done[1:]
 
 
+def test_a_finish_key_too_many_can_be_ignored_by_the_next_gather() -> None:
+    call = FakeCall()
+
+    async def main() -> tuple[Outcome, Outcome]:
+        call.type_ahead("1234#5")
+        first = await gather('numDigits="4"').run(call)
+        return first, await gather('finishOnKey="_" validDigits="0123456789" numDigits="1"').run(call)
+
+    first, second = run(main())
+    assert isinstance(first, Goto)
+    assert isinstance(second, Goto)
+    assert (first.data["Digits"], second.data["Digits"]) == ("1234", "5")
+
+
 def test_keys_after_the_last_one_are_left_for_the_next_verb() -> None:
     call = FakeCall()
 
