@@ -149,6 +149,10 @@ class JitterBuffer:
         self._records[rows] = records
         return Drawn(self._pack(octets, rows), seen, whole)
 
+    def heard(self, rows: Indices, frames: NDArray[np.float32]) -> None:
+        """Take note of what was drawn of `rows`, [n, 160] on the int16 scale (see `headroom`)."""
+        self._headroom.heard(rows, frames)
+
     def whole(self, rows: Indices) -> Flags:
         """Say of which of `rows` the next frame is all there."""
         return self._ring.whole(self._ring.places(rows, self._head[rows]))
@@ -253,6 +257,7 @@ class JitterBuffer:
 
     def _forget(self, row: int) -> None:
         self._ring.clear(row)
+        self._headroom.close(row)
         self._head[row] = 0
         self._ssrc[row] = _NO_SSRC
         self._stray[row] = 0

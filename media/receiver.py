@@ -157,6 +157,7 @@ class Receiver:
                 self._mend(coder, drawn, said, own)
             else:
                 said = self._concealer.step(said, have, own)
+            buffer.heard(own, said)
             if at.size == rows.size:
                 frames = said
             else:

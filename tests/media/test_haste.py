@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flexml.media.haste import CALM_REVIEWS, REVIEW_TICKS, Haste, Looks
+from flexml.media.headroom import STEP_TICKS
 from flexml.media.protocol import CloseLeg, Join, Leave, StartRecording
 from numpy.typing import NDArray
 
@@ -14,6 +15,7 @@ from .rig import Rig, packet, payloads
 from .test_wide import sent_to
 
 TICK = 160
+SILENCE = bytes([0xFF]) * TICK
 
 
 def numbered(number: int) -> bytes:
@@ -35,15 +37,15 @@ class Talk:
         if not joined:
             self.rig.pipeline._stages.receiver.hasten(0, wanted=False)  # pyright: ignore[reportPrivateUsage]
 
-    def say(self, ticks: int, late: dict[int, int] | None = None) -> list[int]:
+    def say(self, ticks: int, late: dict[int, int] | None = None, *, silent: bool = False) -> list[int]:
         """Let so many ticks pass; return how many ticks late each heard packet was, -1 where none was whole.
 
-        `late` says of some packets how many ticks they come later.
+        `late` says of some packets how many ticks they come later; `silent` ones cannot be told apart.
         """
         rig, delays = self.rig, list[int]()
         half = 0 if self.early else 1
         for tick in range(ticks):
-            held, octets = (late or {}).get(tick, 0), numbered(self.number)
+            held, octets = (late or {}).get(tick, 0), SILENCE if silent else numbered(self.number)
             rig.network.arrive(rig.network.tick + half + 2 * held, 0, packet(self.number, octets))
             self.said[octets] = self.number
             rig.pipeline.listen(rig.now_s, 0.012)
@@ -60,14 +62,25 @@ SETTLED = [(True, True, 0), (False, True, 1), (True, False, 2), (False, False, 2
 def test_a_steady_conversation_keeps_no_more_delay_than_it_needs(early: bool, joined: bool, ticks: int) -> None:
     talk = Talk(early=early, joined=joined)
     assert set(talk.say(95)[5:]) == {2}
-    talk.say(20)
+    talk.say(50)
     assert set(talk.say(300)) == {ticks}
 
 
-def test_the_delay_goes_at_once_and_nothing_else_is_lost() -> None:
+def test_the_delay_goes_a_tick_at_a_time_and_nothing_else_is_lost() -> None:
     delays = Talk(early=True).say(300)
     assert delays[5:] == sorted(delays[5:], reverse=True)
-    assert set(delays[5:]) == {2, 0}
+    assert set(delays[5:]) == {2, 1, 0}
+    assert delays.count(1) == STEP_TICKS
+
+
+@pytest.mark.parametrize(("silent", "ticks"), [(True, 0), (False, 1)])
+def test_in_silence_the_delay_goes_tick_by_tick(tmp_path: Path, silent: bool, ticks: int) -> None:
+    talk = Talk(early=True)
+    talk.rig.command(StartRecording(leg=1, job=1, path=str(tmp_path / "heard"), sides="heard"))
+    while talk.say(1) != [1]:
+        assert talk.number < 150
+    talk.say(8, silent=silent)
+    assert talk.say(5)[-1] == ticks
 
 
 def test_who_leaves_keeps_what_there_is() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from flexml.media.headroom import STEP_TICKS
 from flexml.media.jitter import JitterBuffer
 from flexml.media.rtp import Flags, Octets, RtpBatch, build_batch, parse_batch
 
@@ -196,15 +197,42 @@ def test_a_way_longer_by_more_than_the_longest_delay_is_followed() -> None:
     assert (heard[0, 75 * 160 :] == octets[75 * 160 - lag : -lag]).all()
 
 
-def test_surplus_delay_is_given_up_after_two_seconds() -> None:
-    octets = noise(400)
+def left_out(octets: Octets, late: dict[int, int] | None = None, silent: range = range(0)) -> list[int]:
+    """Let the first seven packets come together, the last in time; return before which ticks a frame is left out.
+
+    `late` says of some packets how many ticks they come later; in the ticks `silent` what is heard is silence.
+    """
     arrivals: Arrivals = defaultdict(list)
     for tick, packets in on_time(stream(octets)).items():
-        arrivals[max(tick, 6)].extend(packets)  # the first seven come together
-    heard, have = play(arrivals, 400, opened())
-    assert have[0, 8 * 160 :].all()
-    assert (heard[0, 8 * 160 : 100 * 160] == octets[: 92 * 160]).all()
-    assert (heard[0, 210 * 160 :] == octets[208 * 160 : 398 * 160]).all()  # 40 ms behind
+        arrivals[max(tick, 6) + (late or {}).get(tick, 0)].extend(packets)
+    buffer = opened()
+    number = {frame.tobytes(): at for at, frame in enumerate(octets.reshape(-1, 160))}
+    behind: list[int] = []
+    for tick in range(octets.size // 160):
+        buffer.push(batch_of(arrivals.get(tick, [])), tick)
+        heard, have = buffer.pull(np.array([0]))
+        if tick >= 8:
+            behind.append(tick - number[heard.tobytes()] if have.all() else -1)
+        buffer.heard(np.array([0]), np.full((1, 160), 0.0 if tick in silent else 5000.0, np.float32))
+    assert behind[0] == 8
+    return [8 + at for at in range(1, len(behind)) if behind[at] == behind[at - 1] - 1 >= 0]
+
+
+def test_surplus_delay_is_given_up_after_two_seconds_a_frame_at_a_time() -> None:
+    at = left_out(noise(500))
+    assert at == [at[0] + step * STEP_TICKS for step in range(6)], "40 ms behind at the end"
+    assert 200 < at[0] <= 210, "the review of the source's beginning finds no surplus"
+
+
+def test_surplus_delay_is_given_up_where_nothing_but_silence_is_heard() -> None:
+    at = left_out(noise(400), silent=range(240, 300))
+    assert at[:2] == [at[0], at[0] + STEP_TICKS]
+    assert at[2:] == [241, 242, 243, 244]
+
+
+def test_surplus_delay_is_kept_once_a_packet_comes_late() -> None:
+    at = left_out(noise(300), late={220: 9})
+    assert len(at) == 1, "and then the network needs to be learnt anew"
 
 
 def test_a_late_burst_of_one_packet_moves_nothing() -> None:
