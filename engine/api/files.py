@@ -1,7 +1,7 @@
 """Stored files over HTTP: `/f/SID`, what RecordingUrl names; with `?format=` in another format.
 
-As with the hosted service, whoever knows a file's sid may fetch it: a sid has 122 random bits. Dashes may be left
-out, a suffix or a query string put behind (decisions, section 5).
+As with the hosted service, whoever knows a file's sid may fetch it: a sid has 74 random bits, beside the time. Dashes
+may be left out, a suffix or a query string put behind (decisions, section 5).
 """
 
 from __future__ import annotations
