@@ -23,6 +23,11 @@ class Spool(Protocol):
     """Where samples are written until the recording is finished."""
 
     @property
+    def sid(self) -> str:
+        """The sid of the recording."""
+        ...
+
+    @property
     def path(self) -> str:
         """The spool file."""
         ...
@@ -133,7 +138,8 @@ class CallRecordings:
     async def _finish(self, stopping: asyncio.Task[str], spool: Any, call: Subject) -> Recorded:
         recorded = await self._service.finish(spool, call.told(), await stopping)
         failed = {"error": recorded.error} if recorded.error else {}
-        call.note("recording ended", status=recorded.status, **failed, sid=recorded.sid, duration_s=recorded.duration_s)
+        told = {"status": recorded.status, **failed, "sid": recorded.sid, "duration_s": recorded.duration_s}
+        call.note("recording ended", recording=spool.sid, **told)
         return recorded
 
 

@@ -27,6 +27,7 @@ BYE = Ended(dialog=1, status=200, reason="OK", by="remote")
 @dataclass
 class File:
     path: str
+    sid: str = "the recording"
 
 
 class Service:
@@ -55,7 +56,9 @@ class Scene:
     def __init__(self, kind: type[Call] = Call) -> None:
         self.service, client = Service(), MediaClient()
         self.worker = FakeWorker(client)
+        self.notes: list[tuple[str, Mapping[str, object]]] = []
         services = Services(agent=FakeAgent(), speak=no_speech, audio=NoAudio(), recordings=self.service)
+        services.note = lambda call, at, what, details: self.notes.append((what, details))
         self.call = kind(sid="sid", dialog=1, services=services)
         settings = LegSettings(address="127.0.0.1", advertised="127.0.0.1", codecs=(PCMU,))
         self.call.attach(Leg(settings, PortPool(20000, 20003), client, self.call))
@@ -131,6 +134,8 @@ def test_a_spool_that_could_not_be_written_is_a_failed_recording() -> None:
         finishing = asyncio.ensure_future(recording.finish())
         await scene.written(error="/spool/a: No space left on device")
         assert (await finishing).status == "failed"
+        (told,) = [details for what, details in scene.notes if what == "recording ended"]
+        assert (told["recording"], told["status"]) == ("the recording", "failed")
         scene.call.on_sip_event(BYE)
         await living
 
