@@ -22,7 +22,7 @@ from av.container import OutputContainer
 
 from .errors import PromptError
 from .trimming import RATE_HZ, Samples, Spool, voiced_span
-from .wave_header import WaveFormat, read_wave, wave_header
+from .wave_header import WaveFormat, appendable, wave_header
 from .workers import serve
 
 BIT_RATE: Final = 32_000
@@ -93,9 +93,7 @@ def _write_wave(path: Path, blocks: _Blocks, append_to: Path | None) -> int:
             held = 0
             out.write(wave_header(known, 0))
         else:
-            known, at, held = read_wave(append_to)
-            if known.rate_hz != RATE_HZ:
-                raise PromptError(f"the WAV file to append to has {known.rate_hz} Hz; expected {RATE_HZ}")
+            known, at, held = appendable(append_to, RATE_HZ)
             out.write(wave_header(known, 0))
             with append_to.open("rb") as source:
                 source.seek(at)

@@ -31,6 +31,7 @@ from .sid import derived_sid, new_sid
 from .spool import SpoolFolder
 from .storage.base import MIME_TYPES, Storage, StoredFile
 from .uploads import Upload, Uploads
+from .wave_header import appendable
 from .workers import Workers
 
 log = logging.getLogger("flexml.recordings")
@@ -168,11 +169,22 @@ class Recordings:
     async def _reserve(self, account_sid: str, request: RecordingRequest, sid: str) -> StoredFile:
         asked = wanted(request, sid)
         if not request.external:
-            return await self._storage.reserve(account_sid, asked)
+            file = await self._storage.reserve(account_sid, asked)
+            if request.file_sid and asked.append and file.bytes and file.format == "wav":
+                await self._check_wave(file.sid)
+            return file
         if self._uploads is None:
             raise StorageError("there is nothing that could upload a recording")
         mime = MIME_TYPES[asked.format]
         return StoredFile(sid=sid, container="", account=account_sid, name=asked.name, format=asked.format, mime=mime)
+
+    async def _check_wave(self, sid: str) -> None:
+        """Raise StorageError where nothing can be appended to that file, which is a WAV file by its name."""
+        try:
+            _, held = await self._storage.content(sid)
+            await asyncio.to_thread(appendable, held, RATE_HZ)
+        except (PromptError, OSError) as error:
+            raise StorageError(f"file {sid}: {error}") from error
 
     async def _spool_for(self, plan: Plan) -> None:
         creating = asyncio.ensure_future(asyncio.to_thread(self._spool.create, plan.sid, pack(plan)))

@@ -15,6 +15,9 @@ HEADER_OCTETS: Final = 44
 MAX_OCTETS: Final = 2**32 - HEADER_OCTETS
 """Sizes have 32 bits: 74 hours of 8 kHz mono."""
 
+MOST_CHUNKS: Final = 1000
+"""So many are looked at for the samples: a stranger's file may be nothing but empty ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class WaveFormat:
@@ -51,7 +54,9 @@ def read_wave(path: Path) -> tuple[WaveFormat, int, int]:
     with path.open("rb") as file:
         if file.read(4) != b"RIFF" or not file.read(4) or file.read(4) != b"WAVE":
             raise PromptError("the file to append to is no WAV file")
-        while len(head := file.read(8)) == 8:
+        for _ in range(MOST_CHUNKS):
+            if len(head := file.read(8)) < 8:
+                break
             name, size = struct.unpack("<4sI", head)
             at = file.tell()
             if name == b"fmt ":
@@ -61,6 +66,14 @@ def read_wave(path: Path) -> tuple[WaveFormat, int, int]:
                 return form, at, held - held % form.frame_octets
             file.seek(at + size + size % 2)
     raise PromptError("the file to append to is a WAV file without samples")
+
+
+def appendable(path: Path, rate_hz: int) -> tuple[WaveFormat, int, int]:
+    """Return the same of a file of that rate. Raises PromptError where it has another one, too."""
+    found = read_wave(path)
+    if found[0].rate_hz != rate_hz:
+        raise PromptError(f"the WAV file to append to has {found[0].rate_hz} Hz; expected {rate_hz}")
+    return found
 
 
 def _format(chunk: bytes) -> WaveFormat:

@@ -144,12 +144,18 @@ def test_appending_to_mp3_takes_its_frames_over_and_renews_the_header(tmp_path: 
         assert np.argmax(np.abs(np.fft.rfft(piece))) * RATE / 4000 == pytest.approx(hz, abs=5)
 
 
+CHUNKS = wave_header(WaveFormat(1, 8000), 0)
 WRONG = [
     ("wav", b"", "no WAV file"),
     ("wav", b"<html>not a recording</html>", "no WAV file"),
     ("wav", b"RIFF\x24\0\0\0WAVEfmt ", "no format|without samples"),
     ("wav", wave_header(WaveFormat(1, 44100), 0), "44100 Hz"),
     ("wav", wave_header(WaveFormat(6, 8000), 0), "6 channels"),
+    (
+        "wav",
+        b"RIFF\x24\0\0\0WAVE" + b"none\0\0\0\0" * 2000 + wave_header(WaveFormat(1, 8000), 0)[12:],
+        "without samples",
+    ),
     ("mp3", b"<html>not a recording</html>" * 200, "encoded|no MP3"),
     ("mp3", b"", "encoded|no MP3"),
 ]

@@ -425,11 +425,23 @@ async def _refusals(here: World) -> None:
         ({"file_sid": mine.sid, "file_format": "mp3"}, ACCOUNT, "mp3 cannot be appended to wav"),
         ({"container_sid": full.sid}, ACCOUNT, "is full: 100 of 100 bytes"),
         ({"file_sid": held.sid}, ACCOUNT, "is full: 0 of 100 bytes taken, 101 wanted"),
+        ({"file_sid": await _upload(here, "music.wav", 44100, "PCM_16")}, ACCOUNT, "44100 Hz; expected 8000"),
+        ({"file_sid": await _upload(here, "old.wav", 8000, "PCM_U8")}, ACCOUNT, "1 channels of 8 bits"),
+        ({"file_sid": await _upload(here, "studio.wav", 8000, "FLOAT")}, ACCOUNT, "1 channels of 32 bits"),
         ({"external": {"aws_bucket_name": "x"}}, ACCOUNT, "nothing that could upload"),
     ]
     for options, account, why in cases:
         with pytest.raises(StorageError, match=why):
             await here.recordings.begin("call 1", account, RecordingRequest(**options), FACTS)
+
+
+async def _upload(here: World, name: str, rate_hz: int, samples: str) -> str:
+    """Store a WAV file that no recording of ours is; returns its sid."""
+    path = here.folder / name
+    soundfile.write(path, np.zeros(100), rate_hz, subtype=samples)
+    held = await here.storage.reserve(ACCOUNT, Wanted(name=name, format="wav"))
+    await here.storage.put(replace(held, bytes=path.stat().st_size), path)
+    return held.sid
 
 
 def _content(folder: Path, size: int) -> Path:
