@@ -187,9 +187,9 @@ class CallAudio(ABC):
         """The next of `keys` pressed; others stay for whoever asks next."""
         return await self._digits.get_one_of(keys)
 
-    def discard_digits(self) -> None:
-        """Forget keys that were typed ahead."""
-        self._digits.clear()
+    def discard_digits(self, keys: str = "") -> None:
+        """Forget which of these keys were typed ahead; all, where none are named."""
+        self._digits.clear(keys)
 
     async def send_digits(self, digits: str) -> None:
         """Send DTMF; returns when the last digit has gone out."""

@@ -45,9 +45,13 @@ class DialRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dialled:
-    """What became of it: of the party that answered, or of all that did not."""
+    """What became of it: of the party that answered, or of all that did not.
+
+    `heard` says of one that failed that the caller had something to hear meanwhile.
+    """
 
     status: DialStatus
+    heard: bool = False
     number: str = ""
     sid: str = ""
     duration_s: int = 0

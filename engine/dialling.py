@@ -8,9 +8,10 @@ hang-up of the caller included, the parties end with it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Final, Protocol
 
 from ..media.protocol import StartPlay
 from .conversation import Conversation, Switchboard, Talker
@@ -22,6 +23,9 @@ from .outcome import unanswered
 from .party import Party
 from .reach import Reach, Unreached
 from .recording import RecordingRequest
+
+HEARD_S: Final = 1.0
+"""Music, a tone or early media is heard from so long on: not where the party is busy at once."""
 
 
 class Calling(Talker, Protocol):
@@ -60,6 +64,10 @@ class Calling(Talker, Protocol):
         """Begin to play."""
         ...
 
+    def discard_digits(self, keys: str = "") -> None:
+        """Forget which of these keys were typed ahead; all, where none are named."""
+        ...
+
     async def record(self, request: RecordingRequest) -> Recording:
         """Begin to record. Raises StorageError."""
         ...
@@ -79,13 +87,14 @@ class Dialling:
         self._caller, self._ringback = caller, ringback
         self.dialled = Dialled(status="cancel", number=request.destinations[0].target)
         """What has become of it so far: whoever calls may go at any moment."""
-        self._parties: list[Party] = []
+        self._parties: dict[Party, Destination] = {}
         self._hearing: list[asyncio.Task[None]] = []
         self._statuses: list[int] = []
-        self._room = exchange.new_room()
+        self._room, self._clock = exchange.new_room(), asyncio.get_running_loop().time
         self._joined = False
         self._comfort: Playing | None = None
         self._to_record = request.recording
+        self._heard_at = math.inf
         self._recording: Recording | None = None
 
     async def run(self) -> Dialled:
@@ -96,7 +105,8 @@ class Dialling:
                 await self._record()
             party = await self._first_to_talk()
             if party is None:
-                self.dialled = replace(self.dialled, status=self._failure())
+                heard = self._clock() - self._heard_at >= HEARD_S
+                self.dialled = replace(self.dialled, status=self._failure(), heard=heard)
             else:
                 await self._talk(party)
             return self.dialled
@@ -118,10 +128,7 @@ class Dialling:
     def _failure(self) -> DialStatus:
         """What is said of parties none of which answered."""
         words = {unanswered(status) for status in self._statuses}
-        if "busy" in words:
-            return "busy"
-        still_ringing = len(self._statuses) < len(self._request.destinations)
-        return "noanswer" if still_ringing or "noanswer" in words else "failed"
+        return "busy" if "busy" in words else "noanswer" if "noanswer" in words else "failed"
 
     async def _record(self) -> None:
         """Record from now on, if that has not been tried; what cannot be recorded is talked about all the same."""
@@ -139,18 +146,21 @@ class Dialling:
         calling, ringing = self._calling, self._request.ringing
         if ringing == "music":
             try:
-                self._comfort = calling.start(await calling.music(), loops=0)
+                self._play(calling.start(await calling.music(), loops=0))
             except PromptError as error:
                 calling.note("music cannot be heard", error=str(error))
         elif ringing == "true" and not calling.answered:
             calling.ring()
         elif ringing == "true":
-            self._comfort = calling.start_tone(self._ringback)
+            self._play(calling.start_tone(self._ringback))
 
     def _ring_on(self) -> None:
         """Let a caller who has heard a party that failed hear that it rings again, elsewhere."""
         if self._joined and self._comfort is None and self._request.ringing == "true" and self._calling.answered:
-            self._comfort = self._calling.start_tone(self._ringback)
+            self._play(self._calling.start_tone(self._ringback))
+
+    def _play(self, comfort: Playing) -> None:
+        self._comfort, self._heard_at = comfort, min(self._heard_at, self._clock())
 
     def _quiet(self) -> None:
         if self._comfort is not None:
@@ -161,48 +171,45 @@ class Dialling:
         """Let caller and party hear each other; what was played meanwhile ends."""
         self._quiet()
         if not self._joined:
-            self._joined = True
+            self._joined, self._heard_at = True, min(self._heard_at, self._clock())
             self._calling.leg.media.join(self._room)
         party.leg.media.join(self._room)
 
     # ---- the parties --------------------------------------------------------------------------------------------
 
     async def _first_to_talk(self) -> Party | None:
-        """Ring all; the first that answers, and confirms where that is asked for. None where none does in time."""
+        """Ring all; the first that answers, and confirms where it must. The others end. None where none does."""
         tasks = [asyncio.ensure_future(self._reach(each)) for each in self._request.destinations]
+        first = None
         try:
-            async with asyncio.timeout(self._request.timeout_s):
-                for done in asyncio.as_completed(tasks):
-                    if (party := await done) is not None:
-                        return party
-        except TimeoutError:
-            self._calling.note("nobody answered in time", timeout_s=self._request.timeout_s)
+            for done in asyncio.as_completed(tasks):
+                if (first := await done) is not None:
+                    break
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        return None
+        for party in self._parties.keys() - {first}:
+            self._exchange.end(party)
+        return first if first is None or self._request.confirm_key else await self._keyed(first)
 
     async def _reach(self, destination: Destination) -> Party | None:
-        """Ring one destination; the party once it may talk."""
-        reached = await self._rings(destination).party(destination)
+        """Ring one destination; the party once it has answered, and confirmed where that is asked for."""
+        reached = await self._rings(destination, self._made).party(destination)
         if isinstance(reached, Unreached):
             self._statuses.append(reached.status)
             return None
-        return await self._confirmed(reached, destination)
+        return await self._confirmed(reached) if self._request.confirm_key else reached
 
-    def _rings(self, destination: Destination) -> Reach:
-        calling = self._calling
+    def _rings(self, destination: Destination, made: Callable[[Party, Destination], None]) -> Reach:
+        calling, timeout_s = self._calling, self._request.timeout_s
         return Reach(
-            exchange=self._exchange,
-            caller=self._caller,
-            note=calling.note,
-            made=lambda party: self._made(party, destination),
-            beside=calling.leg.media,
-        )
+            exchange=self._exchange, caller=self._caller, note=calling.note, beside=calling.leg.media,
+            made=lambda party: made(party, destination), timeout_s=timeout_s,
+        )  # fmt: skip
 
     def _made(self, party: Party, destination: Destination) -> None:
-        self._parties.append(party)
+        self._parties[party] = destination
         self._ring_on()
         if self._passes_early_media(destination):
             party.on_audible = lambda: self._hearing.append(asyncio.ensure_future(self._hear_early(party)))
@@ -222,26 +229,31 @@ class Dialling:
             await self._calling.early_media()
             self._join(party)
 
-    async def _confirmed(self, party: Party, destination: Destination) -> Party | None:
+    async def _keyed(self, party: Party) -> Party | None:
+        """Send the keys that the number asks for; None where the party hangs up meanwhile."""
+        if digits := self._parties[party].send_digits:
+            await party.while_there(party.send_digits(digits))
+            if party.ended.done():
+                self._statuses.append(480)
+                return None
+        return party
+
+    async def _confirmed(self, party: Party) -> Party | None:
         """Send the keys that the number asks for, then wait for the key that confirms; None where it does not come."""
-        if destination.send_digits:
-            await until(party.send_digits(destination.send_digits), party.ended)
-        if self._request.confirm_key:
-            key = await self._key_of(party)
-            if key == self._request.confirm_key:
-                return party
-            self._calling.note("not confirmed", party=party.number, key=key or "")
-        elif not (destination.send_digits and party.ended.done()):
+        await self._keyed(party)
+        key = await self._key_of(party)
+        if key == self._request.confirm_key:
             return party
+        self._calling.note("not confirmed", party=party.number, key=key or "")
         self._statuses.append(480)
         party.hang_up()
         return None
 
     async def _key_of(self, party: Party) -> str | None:
-        """The key that the party presses while it hears what it is asked; None where it hangs up."""
+        """The key that the party presses while it hears what it is asked; None where it hangs up, or none in time."""
         playing = await self._play_to(party, self._request.confirm_url)
         try:
-            return await until(party.digits.get(), party.ended)
+            return await party.while_there(party.digits.get(self._request.timeout_s))
         finally:
             if playing is not None:
                 playing()
@@ -263,14 +275,12 @@ class Dialling:
 
     async def _talk(self, party: Party) -> None:
         """Bridge until the party hangs up, the time is over, or the caller presses the star."""
-        clock = asyncio.get_running_loop().time
-        for other in self._parties:
-            if other is not party:
-                self._exchange.end(other)
         await self._calling.answer()
         await self._record()
         self._join(party)
-        began = clock()
+        if self._request.hangup_on_star:
+            self._calling.discard_digits("*")
+        began = self._clock()
         self._calling.note("bridged", party=party.number)
         board = Switchboard(
             follow=self._exchange.referred,
@@ -287,29 +297,15 @@ class Dialling:
         except TimeoutError:
             self._calling.note("the time limit is reached", limit_s=self._request.time_limit_s)
         finally:
-            talked = round(clock() - began)
+            talked = round(self._clock() - began)
             self.dialled = Dialled(status="completed", number=party.number, sid=party.sid, duration_s=talked)
-        self._calling.note("no longer bridged", party=party.number, talked_s=round(clock() - began, 1))
+        self._calling.note("no longer bridged", party=party.number, talked_s=round(self._clock() - began, 1))
 
     async def _reach_other(self, destination: Destination) -> Party | Unreached:
         """Ring whom a REFER names."""
-        try:
-            async with asyncio.timeout(self._request.timeout_s):
-                return await replace(self._rings(destination), made=self._parties.append).party(destination)
-        except TimeoutError:
-            return Unreached(status=408, reason="Request Timeout")
+        return await self._rings(destination, self._parties.__setitem__).party(destination)
 
     def _replaced(self, talker: Talker) -> None:
         """Somebody has been transferred away; a recording is of what the caller hears and says, and ends with it."""
         if talker is self._calling and self._recording is not None:
             self._ending = asyncio.ensure_future(self._recording.finish())
-
-
-async def until(wanted: Awaitable[Any], end: asyncio.Future[Any]) -> Any:
-    """What `wanted` comes to; None where `end` is first."""
-    waiting = asyncio.ensure_future(wanted)
-    try:
-        await asyncio.wait([waiting, end], return_when=asyncio.FIRST_COMPLETED)
-        return waiting.result() if waiting.done() else None
-    finally:
-        waiting.cancel()

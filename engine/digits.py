@@ -86,9 +86,11 @@ class DigitQueue:
         self._keys.append((key, source))
         self._arrived.set()
 
-    def clear(self) -> None:
-        """Forget what was typed ahead."""
+    def clear(self, keys: str = "") -> None:
+        """Forget which of these keys were typed ahead; all, where none are named."""
+        kept = [press for press in self._keys if keys and press[0] not in keys]
         self._keys.clear()
+        self._keys.extend(kept)
 
     async def get(self, timeout_s: float | None = None) -> str | None:
         """The next key; None after `timeout_s` without one."""

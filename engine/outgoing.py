@@ -16,7 +16,6 @@ from .sip.events import Ended
 
 NO_DIALOG: Final = 0
 """Before anybody has answered; the agent's dialogs count from 1."""
-NOT_IN_TIME: Final = Unreached(status=408, reason="not answered in time")
 TOO_LATE: Final = Unreached(status=0, reason="not placed: too late")
 CANCELLED: Final = Unreached(status=487, reason="cancelled")
 
@@ -47,13 +46,14 @@ class OutboundCall(Call):
         if exchange is None or self._too_late:
             self._give_up(TOO_LATE, "failed")
             raise CallEnded(TOO_LATE.reason)
-        reach = Reach(exchange=exchange, caller=self.caller, note=self.note, made=self._parties.append)
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                reached = await reach.party(self._destination)
-        except TimeoutError:
-            self.note("nobody answered in time", timeout_s=self._timeout_s)
-            reached = NOT_IN_TIME
+        reach = Reach(
+            exchange=exchange,
+            caller=self.caller,
+            note=self.note,
+            made=self._parties.append,
+            timeout_s=self._timeout_s,
+        )
+        reached = await reach.party(self._destination)
         if isinstance(reached, Unreached):
             self._give_up(reached)
             raise CallEnded(f"not reached: {reached.status} {reached.reason}")

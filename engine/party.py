@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from ..media.protocol import DigitSource, LegStats
 from .digits import PRESS_MS, DigitMerge, DigitQueue
@@ -22,6 +22,7 @@ from .sip.events import Accepted, DigitInfo, Ended, Event, Login, Progressed, Si
 
 log = logging.getLogger("flexml.party")
 
+Wanted = TypeVar("Wanted")
 
 DECLINED: Final = 603
 
@@ -101,6 +102,15 @@ class Party:
             self._agent.hang_up(self.dialog)
         except SipError as error:
             log.debug("%s", error)
+
+    async def while_there(self, wanted: Awaitable[Wanted]) -> Wanted | None:
+        """What `wanted` comes to; None where the party ends before."""
+        waiting = asyncio.ensure_future(wanted)
+        try:
+            await asyncio.wait([waiting, self.ended], return_when=asyncio.FIRST_COMPLETED)
+            return waiting.result() if waiting.done() else None
+        finally:
+            waiting.cancel()
 
     async def pressed(self) -> tuple[str, DigitSource]:
         """The next key pressed, and how it came."""

@@ -26,18 +26,30 @@ class Unreached:
     by: Literal["local", "remote", "stack"] = "local"
 
 
+NOT_IN_TIME: Final = Unreached(status=408, reason="not answered in time")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reach:
-    """How somebody is called. `made` is told of each party; whoever asked for them ends them."""
+    """How somebody is called, `timeout_s` at most. `made` is told of each party; whoever asked for them ends them."""
 
     exchange: Exchange
     caller: Caller
     note: Callable[..., None]
     made: Callable[[Party], None]
+    timeout_s: float
     beside: MediaLeg | None = None
 
     async def party(self, destination: Destination) -> Party | Unreached:
         """Ring one destination; the party once it has answered, be it that it hung up in the same moment."""
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                return await self._by_any_way(destination)
+        except TimeoutError:
+            self.note("nobody answered in time", party=destination.target, timeout_s=self.timeout_s)
+            return NOT_IN_TIME
+
+    async def _by_any_way(self, destination: Destination) -> Party | Unreached:
         ways = self.exchange.ways(destination.target)
         if not ways:
             self.note("no route", number=destination.target)
@@ -47,7 +59,11 @@ class Reach:
             party = await self._try(destination, way)
             if party is None:
                 continue
-            await asyncio.wait([party.answered, party.ended], return_when=asyncio.FIRST_COMPLETED)
+            try:
+                await asyncio.wait([party.answered, party.ended], return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                party.hang_up()
+                raise
             if party.answered.done():
                 return party
             ended = party.ended.result()

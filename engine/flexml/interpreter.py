@@ -219,11 +219,10 @@ class _Session:
             raise
         finally:
             self.call.note("verb ended", name=verb.name, line=verb.line, took_ms=_ms(clock() - began), how=how)
-        if isinstance(outcome, Failed):
-            return outcome.then
-        if verb.audible and clock() - began >= _AUDIBLE_S:
+        failed = isinstance(outcome, Failed)
+        if outcome.heard if failed else verb.audible and clock() - began >= _AUDIBLE_S:
             self._silent = 0
-        return outcome
+        return outcome.then if failed else outcome
 
 
 def _ms(seconds: float) -> float:

@@ -37,9 +37,10 @@ class End:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failed:
-    """The verb could not do its work. Control passes to `then`, or to the next verb."""
+    """The verb could not do its work. Control passes to `then`, or to the next verb. It may have been `heard`."""
 
     then: Goto | None = None
+    heard: bool = False
 
 
 Outcome = Goto | End | Failed | None

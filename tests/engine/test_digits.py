@@ -40,6 +40,17 @@ def test_only_the_wanted_key_is_taken():
     assert asyncio.run(scenario()) == ("*", "1")
 
 
+def test_of_keys_typed_ahead_some_may_be_forgotten():
+    async def scenario() -> str:
+        queue = DigitQueue()
+        for key in "*1**2":
+            queue.push(key)
+        queue.clear("*#")
+        return f"{await queue.get()}{await queue.get()}{await queue.get(1)}"
+
+    assert asyncio.run(scenario()) == "12None"
+
+
 def test_forgotten_and_excess_keys_are_gone():
     async def scenario() -> list[str | None]:
         queue = DigitQueue()

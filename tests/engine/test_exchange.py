@@ -94,7 +94,7 @@ async def test_an_answer_without_a_description_is_hung_up(bed: Bed) -> None:
 
 @in_bed
 async def test_a_party_that_answers_and_hangs_up_in_one_moment_has_answered(bed: Bed) -> None:
-    reach = Reach(exchange=bed.exchange, caller=Caller(number="100"), note=bed.note, made=lambda _: None)
+    reach = Reach(exchange=bed.exchange, caller=Caller(number="100"), note=bed.note, made=lambda _: None, timeout_s=9)
     reaching = asyncio.ensure_future(reach.party(Destination(target=URI)))
     await settle()
     bed.registry.on_event(Accepted(dialog=1, sdp=OFFER))

@@ -196,7 +196,7 @@ def test_the_party_that_presses_the_key_is_connected(call: Call) -> None:
     ("call", "after"),
     [
         (Scenario(document=CONFIRM + "{bob}</Dial>", parties={"bob": Conduct(speech=PARTY, keys=keys)}), after)
-        for keys, after in ((((1.0, "4"),), 1.1), ((), 3.5))
+        for keys, after in ((((1.0, "4"),), 1.1), ((), 4.0))
     ],
     ids=["another key", "no key"],
     indirect=["call"],
@@ -207,6 +207,15 @@ def test_the_party_that_does_not_press_the_key_is_not_connected(call: Call, afte
     assert bob.at("BYE") - bob.at("ACK") == pytest.approx(after, abs=0.3)
     assert call.asked().data["CallStatus"] == "noanswer"
     assert level_dbov(call.heard) < -60
+
+
+@shows("Dial.confirmKey", "Dial.timeout")
+@on_call(
+    '<Dial confirmKey="5" timeout="3" timeLimit="1" action="next">{bob}</Dial>',
+    parties={"bob": Conduct(after=2.0, keys=((2.0, "5"),))},
+)
+def test_a_party_that_answers_late_has_the_whole_timeout_to_press_the_key(call: Call) -> None:
+    assert call.asked().data["CallStatus"] == "completed"
 
 
 @shows("Dial.confirmKey", "Dial.confirmSound")
@@ -248,6 +257,17 @@ def test_the_caller_hangs_up_the_party_by_the_star(call: Call) -> None:
 def test_the_star_is_a_key_like_others_where_nothing_is_said(call: Call) -> None:
     bob = call.party("bob")
     assert (bob.ending, bob.keys) == ("us", "*")
+
+
+@shows("Dial.hangupOnStar")
+@on_call(
+    '<Pause length="1"/><Dial hangupOnStar="true" timeLimit="2" action="next">{bob}</Dial>',
+    keys=((0.3, "*"), (2.0, "*4")),
+    parties={"bob": Conduct(after=2.0, speech=PARTY)},
+)
+def test_stars_pressed_before_the_conversation_do_not_end_it(call: Call) -> None:
+    assert call.asked().data["DialCallDuration"] == 2
+    assert call.party("bob").keys == "4"
 
 
 @shows("Dial.timeLimit")
@@ -317,6 +337,25 @@ def test_keys_are_sent_to_the_party_before_it_is_connected(call: Call) -> None:
     (talk,) = [span for span in bob.tones if span.hz == CALLER_HZ]
     assert talk.start >= pound + 0.1
     assert lengths(call.heard, PARTY_HZ) == [pytest.approx(2.0, abs=0.1)]
+
+
+@shows("Number.sendDigits", "Dial.timeout")
+@on_call(
+    '<Dial timeout="2" timeLimit="1" action="next"><Number sendDigits=",,,,,,1">{bob}</Number></Dial>',
+    parties={"bob": ANSWERS},
+)
+def test_keys_are_sent_to_their_end_whatever_the_timeout(call: Call) -> None:
+    assert (call.asked().data["CallStatus"], call.party("bob").keys) == ("completed", "1")
+
+
+@shows("Number.sendDigits")
+@on_call(
+    '<Dial timeLimit="1" action="next"><Number sendDigits=",,,,1">{bob}</Number><Number>{eve}</Number></Dial>',
+    parties={"bob": Conduct(after=0.2, speech=PARTY), "eve": Conduct(after=1.2, speech=PARTY)},
+)
+def test_the_first_to_answer_is_connected_even_where_keys_are_sent_to_it_first(call: Call) -> None:
+    bob, eve = call.party("bob"), call.party("eve")
+    assert (call.asked().data["DialedNumber"], bob.keys, eve.ending) == (bob.uri, "1", "cancelled")
 
 
 @shows("Number.sendDigits")

@@ -51,14 +51,16 @@ class Dial(Verb):
     confirm_key: str = attr(
         keys(KEYS, single=True),
         default="",
-        says="The key that the called party must press, within `timeout`, to be connected. Another key, or none, "
-        "ends its call, and the others go on ringing.",
+        says="The key that the called party must press, within `timeout` from its answer, to be connected. Another "
+        "key, or none, ends its call, and the others go on ringing.",
     )
     confirm_sound: str | None = attr(audio_url(), says="What the called party hears meanwhile; it should name the key.")
     container_sid: str | None = attr(
         text(), says="The container that the recording is stored in; without it, the account's."
     )
-    hangup_on_star: bool = attr(boolean(), default=False, says="The caller's `*` ends the conversation.")
+    hangup_on_star: bool = attr(
+        boolean(), default=False, says="The caller's `*` ends the conversation; earlier ones do not count."
+    )
     record: str = attr(
         choice("do-not-record", "record-from-answer", "record-from-ringing"),
         default="do-not-record",
@@ -88,7 +90,12 @@ class Dial(Verb):
         "answers it is heard only where it is the one dialled, and neither `confirmKey` nor `sendDigits` is asked for.",
     )
     time_limit: int = attr(seconds(), default=0, says="The longest conversation; 0: no limit.")
-    timeout: int = attr(seconds(), default=30, says="How long to wait for an answer.")
+    timeout: int = attr(
+        seconds(),
+        default=30,
+        says="How long to wait for an answer; 0: nobody is called, which is `noanswer`. What follows the answer, "
+        "`sendDigits` for one, takes its own time.",
+    )
     trim: str = attr(
         choice("do-not-trim", "trim-silence"),
         default="do-not-trim",
@@ -110,7 +117,7 @@ class Dial(Verb):
         if not dialled.number:
             dialled = replace(dialled, number=self._written[0].partition("?")[0])
         following = goto(self.action, self.method, dialled.data())
-        return following if dialled.status == "completed" else Failed(then=following)
+        return following if dialled.status == "completed" else Failed(then=following, heard=dialled.heard)
 
     @property
     def _written(self) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
+from flexml.engine.dial import Dialled, DialRequest
 from flexml.engine.errors import CallEnded, DocumentError, FetchError, FlexmlError, MediaError, PromptError
 from flexml.engine.flexml import interpreter
 from flexml.engine.flexml.fetch import Fetched
@@ -244,6 +245,25 @@ def test_documents_in_a_circle_with_media_go_on_until_hang_up() -> None:
     assert len(fetcher.requests) == 101
     assert call.done[-1] == "silence"
     assert not any("error" in note for note in call.notes)
+
+
+class Queue(FakeCall):
+    """Nobody answers; hangs up instead of the 30th dial."""
+
+    async def dial(self, request: DialRequest) -> Dialled:
+        if len(self.dialled) == 29:
+            raise CallEnded("the caller hung up")
+        return await super().dial(request)
+
+
+@pytest.mark.parametrize(("heard", "dials"), [(True, 29), (False, 10)])
+def test_dials_that_failed_go_on_in_a_circle_where_they_were_heard(heard: bool, dials: int) -> None:
+    call = Queue(answered=True)
+    call.dial_result = Dialled(status="noanswer", heard=heard)
+    perform(document('<Dial action="start">15550002001</Dial>'), call, replace(APPLICATION, max_documents=10))
+
+    assert len(call.dialled) == dials
+    assert any("error" in note for note in call.notes) == (not heard)
 
 
 def test_hang_up_stops_a_verb_at_once() -> None:
