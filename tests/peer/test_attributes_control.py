@@ -2,7 +2,7 @@
 
 import pytest
 from attribute_table import Call, Scenario, on_call, shows
-from flexml_app import Answer
+from flexml_app import Answer, Received
 from hearing import between, level_at
 
 REASONS = {
@@ -35,6 +35,21 @@ def test_each_reason_has_its_status(call: Call, status: int) -> None:
 def test_control_passes_by_get(call: Call) -> None:
     asked = call.asked()
     assert (asked.method, asked.data["a"], asked.data["To"]) == ("GET", "1", call.line.number)
+
+
+def further(received: Received) -> str:
+    """One document after another, up to the 25th."""
+    count = int(str(received.data["n"]))
+    return f'<Redirect method="GET">next?n={count + 1}</Redirect>' if count < 25 else "<Hangup/>"
+
+
+@shows("Redirect.method")
+@on_call('<Redirect method="GET">next?n=1</Redirect>', serve={"next": further})
+def test_a_long_way_by_get_is_told_no_more_than_where_it_comes_from(call: Call) -> None:
+    assert (call.ending.by, call.ending.status) == ("them", 200)
+    here = call.line.application.url(call.line.path())
+    told = [asked.data["RequestUrl"] for asked in call.line.requests("next")]
+    assert told == [here, *(f"{here}next?n={count}" for count in range(1, 25))]
 
 
 @shows("Redirect.method")
