@@ -7,11 +7,17 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from .config import Config
+from .errors import PromptError
+from .speech.transcribe_engines import TranscriptionSettings, chosen
+from .speech.voices import why_not
 
 Finding = tuple[str, tuple[str, int, str]]
 
@@ -28,10 +34,13 @@ def check(config: Config) -> Iterator[Finding]:
         _certificates,
         _http,
         _addresses,
+        _rtp_address,
         _ports,
         _trunks,
         _sms_routes,
+        _voices,
         _transcription,
+        _roots,
     ):
         yield from one(config)
 
@@ -107,6 +116,22 @@ def _addresses(config: Config) -> Iterator[Finding]:
             yield f"[{section}] {key}: listening on all addresses needs [sip] public_address", (section, 0, key)
 
 
+def _rtp_address(config: Config) -> Iterator[Finding]:
+    """The media workers bind it for every call, and not before."""
+    host = config.rtp.address
+    with suppress(ValueError):
+        family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.bind((host, 0))
+        except OSError as error:
+            yield (
+                f'[rtp] address: found "{host}", which cannot be listened on: {error.strerror}; allowed: an address of '
+                "this machine ([sip] public_address is what peers are told)",
+                ("rtp", 0, "address"),
+            )
+
+
 def _ports(config: Config) -> Iterator[Finding]:
     first, last = config.rtp.ports
     room = (last - first + 1) // PORTS_PER_LEG
@@ -170,6 +195,23 @@ def _is(host: str, what: str) -> bool:
         return False
 
 
+def _voices(config: Config) -> Iterator[Finding]:
+    speech = config.speech
+    for word, choice in (("man", speech.man), ("woman", speech.woman)):
+        if why := why_not(word, choice):
+            yield f"[speech] {word}: {why}", ("speech", 0, word)
+    if bool(speech.polly_access_key_id) != bool(speech.polly_secret_access_key):
+        missing = "polly_secret_access_key" if speech.polly_access_key_id else "polly_access_key_id"
+        text = f"[speech] polly_access_key_id and polly_secret_access_key go together; {missing} is missing"
+        yield text, ("speech", 0, missing)
+
+
+def _roots(config: Config) -> Iterator[Finding]:
+    for root in config.prompts.roots:
+        if not Path(root).is_dir():
+            yield f'[prompts] roots: found "{root}"; allowed: directories that are there', ("prompts", 0, "roots")
+
+
 def _transcription(config: Config) -> Iterator[Finding]:
     speech = config.speech
     if speech.whisper_model and speech.transcription_url:
@@ -178,3 +220,8 @@ def _transcription(config: Config) -> Iterator[Finding]:
         )  # fmt: skip
     if speech.transcription_key and not speech.transcription_url:
         yield "[speech] transcription_key needs transcription_url", ("speech", 0, "transcription_key")
+    if speech.whisper_model and not speech.transcription_url:
+        try:
+            chosen(TranscriptionSettings(whisper_model=speech.whisper_model))
+        except PromptError as error:
+            yield f"[speech] whisper_model: {error}", ("speech", 0, "whisper_model")

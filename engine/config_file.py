@@ -10,6 +10,8 @@ variables, to the working directory.
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -39,7 +41,7 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
     for name in data:
         if name not in SECTIONS and name not in LISTS:
             problems.at(unknown("section", name, (*SECTIONS, *LISTS)), (name, 0, ""), ("", 0, name))
-    overrides = _find_overrides(environment)
+    overrides = _find_overrides(environment, problems)
     values: dict[str, Any] = {"source": str(path) if path else ""}
     for name, shape in SECTIONS.items():
         values[name] = read_section(name, shape, data.get(name, {}), overrides.get(name, {}), base, problems)
@@ -88,11 +90,22 @@ def find_lines(text: str) -> dict[Place, int]:
     return lines
 
 
-def _find_overrides(environment: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """The FLEXML_ variables that name a section, by section and key; other variables are not ours to judge."""
+def _find_overrides(environment: Mapping[str, str], problems: Problems) -> dict[str, dict[str, str]]:
+    """The FLEXML_ variables that name a section, by section and key; other variables are not ours to judge.
+
+    But one that is all but a setting's is a problem.
+    """
     overrides: dict[str, dict[str, str]] = {}
     for variable, text in environment.items():
         section, _, key = variable.removeprefix(ENVIRONMENT).lower().partition("_")
         if variable.startswith(ENVIRONMENT) and section in SECTIONS:
             overrides.setdefault(section, {})[key] = text
+        elif variable.startswith(ENVIRONMENT) and _is_nearly(section, key):
+            problems.in_variable(variable, unknown("section", section, SECTIONS))
     return overrides
+
+
+def _is_nearly(section: str, key: str) -> bool:
+    """Whether there is a section of about that name with a setting of just that one."""
+    near = difflib.get_close_matches(section, SECTIONS, n=1)
+    return any(key == entry.name for name in near for entry in dataclasses.fields(SECTIONS[name]))

@@ -20,8 +20,8 @@ T = TypeVar("T")
 Word = TypeVar("Word", bound=str)
 
 HOST_NAME: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*\.?")
-DATABASE_URL: Final = re.compile(r"[a-z][a-z0-9]*(\+[a-z0-9]+)?://\S*")
-SIP_URI: Final = re.compile(r"sips?:([^\s@]+@)?[^\s@]+")
+DATABASE_URL: Final = re.compile(r"sqlite(\+aiosqlite)?:///[^?\s]\S*|postgresql(\+asyncpg)?://\S+")
+SIP_URI: Final = re.compile(r"sips?:([^\s@]+@)?[^\s@;?]+?(:(?P<port>[0-9]+))?([;?][^\s@]*)?")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -182,6 +182,11 @@ def _is_url(text: str) -> bool:
         return False
 
 
+def _is_sip_uri(text: str) -> bool:
+    found = SIP_URI.fullmatch(text)
+    return found is not None and (found["port"] is None or 0 < int(found["port"]) < 65536)
+
+
 def _read_number(value: object) -> str:
     """An E.164 number; the `+` is taken off, as numbers go without it everywhere in FlexML."""
     digits = _string(value).removeprefix("+")
@@ -228,14 +233,17 @@ PORT_RANGE: Final = Kind(
 )
 URL: Final = _matching("an absolute http or https URL", _is_url)
 DATABASE: Final = replace(
-    _matching('a database URL such as "sqlite:///FILE"', lambda text: DATABASE_URL.fullmatch(text) is not None),
+    _matching(
+        '"sqlite:///FILE" or "postgresql://USER:PASSWORD@HOST/NAME"',
+        lambda text: DATABASE_URL.fullmatch(text) is not None,
+    ),
     resolve=_resolve_database,
 )
 SMS_ROUTE: Final = _matching(
     '"trunk:NAME", or an absolute http or https URL',
     lambda text: text.removeprefix("trunk:") not in ("", text) or _is_url(text),
 )
-SIP_ADDRESS: Final = _matching("a sip: or sips: URI", lambda text: SIP_URI.fullmatch(text) is not None)
+SIP_ADDRESS: Final = _matching("a sip: or sips: URI; a port in it is from 1 to 65535", _is_sip_uri)
 NUMBER: Final = Kind(allowed="a telephone number of 3 to 15 digits, with or without +", read=_read_number)
 NETWORK: Final = Kind(
     allowed='an IP address or a network such as "192.0.2.0/24"', read=lambda value: _read_network(_string(value))

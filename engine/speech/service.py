@@ -22,7 +22,7 @@ from .polly_voices import PREFIX, Polly, PollySettings
 from .reading import clean, spoken
 from .sentences import Piece, pieces
 from .synthesizer import Synthesizer
-from .voices import AUDIO_RULES, BACKENDS, DEFAULT_VOICE, ESPEAK, NEURAL, Voice, voices
+from .voices import AUDIO_RULES, BACKENDS, DEFAULT_VOICE, Voice, voices, why_not
 
 if TYPE_CHECKING:
     from ..flexml.verb import Prompt
@@ -81,7 +81,8 @@ class Speech:
     async def start(self) -> None:
         """Open the cache and start the processes. Raises PromptError when what is configured is not installed."""
         for word in self._words:
-            _check(word, getattr(self._settings, word))
+            if why := why_not(word, getattr(self._settings, word)):
+                raise PromptError(why)
         await self._cache.start()
         await asyncio.to_thread(_clear, self._cache.directory)
         self._espeak = await _espeak_version()
@@ -262,15 +263,6 @@ class Speech:
         if last:
             await self._cache.evict()
         return prompt
-
-
-def _check(word: str, choice: str) -> None:
-    """Raise PromptError where the voice chosen for `word` is not installed."""
-    backend = BACKENDS[choice if choice != "auto" else ESPEAK[word].backend]
-    if not backend.label:
-        raise PromptError(f"the voice {word} is to be {choice}'s, which needs {' and '.join(backend.packages)}")
-    if choice not in {"auto", ESPEAK[word].backend, NEURAL[word].backend}:
-        raise PromptError(f"the voice {word} cannot be {choice}'s")
 
 
 def _clear(directory: Path) -> None:

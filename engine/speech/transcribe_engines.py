@@ -61,5 +61,5 @@ def chosen(settings: TranscriptionSettings) -> Engine:
     if engine.needs and find_spec(engine.needs) is None:
         raise PromptError(f"transcription by {settings.engine} needs {engine.extra or engine.needs}")
     if settings.engine == "whisper" and not Path(settings.whisper_model).is_dir():
-        raise PromptError(f"[speech] whisper_model: there is no folder {settings.whisper_model}")
+        raise PromptError(f"there is no folder {settings.whisper_model} for whisper's model")
     return engine

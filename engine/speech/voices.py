@@ -80,6 +80,16 @@ def neural(backend: str) -> Backend | None:
     return found if found.label else None
 
 
+def why_not(word: str, choice: str) -> str:
+    """Why `man` or `woman` cannot be by that choice: what is not installed; empty where it can."""
+    backend = BACKENDS[choice if choice != "auto" else ESPEAK[word].backend]
+    if not backend.label:
+        return f"the voice {word} is to be {choice}'s, which needs {' and '.join(backend.packages)}"
+    if choice not in {"auto", ESPEAK[word].backend, NEURAL[word].backend}:
+        return f"the voice {word} cannot be {choice}'s"
+    return ""
+
+
 def voices(word: str, choice: str) -> tuple[Voice, ...]:
     """What `man` or `woman` means, by choice: first the wanted voice, then the one to fall back to."""
     wanted, always = NEURAL[word], ESPEAK[word]

