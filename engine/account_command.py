@@ -170,7 +170,7 @@ def delete(
 ) -> None:
     """Remove an account with its numbers and tokens; its scheduled calls are cancelled, live ones hung up.
 
-    Its files stay, and so do its calls, for `flexml timeline`, until `[database] keep_days` have passed.
+    Its files stay, and so do its calls, for `flexml timeline`, until the configuration's `keep_days` have passed.
     """
 
     async def look(place: Place) -> tuple[Account, int]:

@@ -7,8 +7,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import random
 import signal
+import sys
 import time
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -103,7 +105,7 @@ async def serve(config: Config) -> None:
         lives = await _start(config, stack, media)
         await supervisor.ready()
         settle_memory()
-        print(_greeting(config), flush=True)
+        _greet(config)
         await stop.wait()
         supervisor.wind_down()
         log.info("stopping: %d live calls", len(lives))
@@ -274,6 +276,16 @@ def settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+
+
+def _greet(config: Config) -> None:
+    """Say that calls are taken; an output that is closed or full is no reason not to."""
+    try:
+        print(_greeting(config), flush=True)
+    except OSError as error:
+        log.warning("the greeting cannot be written: %s", error.strerror)
+        with Path(os.devnull).open("wb") as nowhere:  # where what is still in the buffer goes at the end
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _greeting(config: Config) -> str:

@@ -38,6 +38,8 @@ def call(
     """Place a call, with real SIP and RTP. The exit status is 1 where the call failed."""
     console = Console()
     codecs = _codecs(codec)
+    if record is not None and not record.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {record.parent}", param_hint="--record")
     try:
         report = asyncio.run(
             _call(console, target, dtmf, say, play, record, duration, caller, name, codecs, address),

@@ -104,7 +104,10 @@ def serve(
     import setproctitle
 
     settings = _load(config, status=2)
+    from sqlalchemy.exc import DBAPIError
+
     from .app import serve as run
+    from .sql import is_damaged, said
 
     setproctitle.setproctitle("flexml: control")
     _raise_file_limit()
@@ -113,6 +116,10 @@ def serve(
             asyncio.run(run(settings))
         except (FlexmlError, OSError) as error:
             _fail(f"flexml: cannot serve: {error}", status=1)
+        except DBAPIError as error:
+            if not is_damaged(error):
+                raise
+            _fail(f"flexml: cannot serve: the database is damaged, put a copy in its place: {said(error)}", status=1)
 
 
 def _load(file: Path, *, status: int) -> Config:

@@ -249,7 +249,11 @@ class Softphone:
         if self._recording is not None and self._plan.record is not None:
             finished = await leg.media.stop_recording(self._recording)
             self._report.recorded_s = finished.duration / 1000
-            await asyncio.to_thread(_write_wav, self._plan.record, spool)
+            try:
+                await asyncio.to_thread(_write_wav, self._plan.record, spool)
+            except OSError as error:
+                self._report.recorded_s = 0.0
+                self._report.problems.append(f"what was heard cannot be written: {error}")
         self._report.stats = await leg.close()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sqlite3
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from importlib.util import find_spec
@@ -230,6 +231,11 @@ def _is_readable(error: BaseException) -> bool:
     """Whether an error says that nothing can be written, but for all that is known read."""
     orig = getattr(error, "orig", None)
     return getattr(orig, "sqlstate", None) in NOT_WRITABLE or any(text in said(error) for text in NOT_WRITABLE[2:])
+
+
+def is_damaged(error: DBAPIError) -> bool:
+    """Whether SQLite says that its file is not what it was, or no database."""
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def said(error: BaseException) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flexml.engine.cli import app
+from flexml.engine.cli import add_call, app
 from typer.testing import CliRunner
 
 EMBEDDED = Path(__file__).parents[2] / "config" / "engine.toml"
@@ -35,3 +35,10 @@ def test_serve_refuses_a_bad_configuration_with_another_status(tmp_path: Path) -
     file.write_text("[media]\nworkers = -1\n")
     status, output = run("serve", "--config", str(file))
     assert (status, output.startswith(f"{file}:2: [media] workers: found -1")) == (2, True)
+
+
+def test_a_call_that_is_to_be_recorded_where_there_is_no_folder_is_not_placed(tmp_path: Path) -> None:
+    add_call()
+    status, output = run("call", "sip:1@127.0.0.1:9", "--record", f"{tmp_path}/no/x.wav")
+    assert status == 2
+    assert "there is no folder" in output

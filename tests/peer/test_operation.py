@@ -125,6 +125,39 @@ def test_health_and_metrics_tell_of_a_database_that_takes_nothing(own_engine: En
         own_engine.stop()
 
 
+def test_an_engine_on_a_damaged_database_says_so_in_a_sentence(own_engine: EngineProcess, tmp_path: Path) -> None:
+    own_engine.start()
+    assert own_engine.stop() == 0
+    with own_engine.database() as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'account'").fetchone()
+    with (tmp_path / "flexml.db").open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\xab" * 4096)
+    with pytest.raises(
+        AssertionError, match=r"cannot serve: the database is damaged.*database disk image is malformed"
+    ):
+        own_engine.start()
+    assert tracebacks(own_engine.log()) == []
+
+
+def test_an_engine_whose_output_is_full_starts_all_the_same(own_engine: EngineProcess, tmp_path: Path) -> None:
+    command = [Path(sys.executable).parent / "flexml", "serve", "--config", own_engine.config_path]
+    with Path("/dev/full").open("wb") as full, (tmp_path / "errors").open("wb") as errors:
+        process = subprocess.Popen(command, stdout=full, stderr=errors)
+    try:
+        deadline = time.monotonic() + 30
+        while b"the greeting cannot be written: No space left on device" not in (tmp_path / "errors").read_bytes():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert json.loads(own_engine.get("/health"))["status"] == "ok"
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+
+
 def wait_for_status(engine: EngineProcess, status: str) -> dict[str, object]:
     """What /health says once its status is that."""
     deadline = time.monotonic() + 30
