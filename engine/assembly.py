@@ -26,6 +26,7 @@ from .speech.polly_voices import PollySettings
 from .speech.service import Speech, SpeechSettings
 from .speech.transcribe import Transcriptions
 from .speech.transcribe_engines import TranscriptionSettings
+from .sql import sqlite_file
 from .storage.cloud import CloudSettings
 from .storage.local import LocalStorage
 from .supervisor import WorkerSettings, spare_cores
@@ -58,6 +59,11 @@ class Sounds:
 def engine_name(config: Config) -> str:
     """What tells this engine from others on the same database."""
     return config.database.engine or f"{socket.gethostname()}:{config.http.listen.port}"
+
+
+def sharing_engine(config: Config) -> str:
+    """The same where others may share its folder, as they may a PostgreSQL; else nothing."""
+    return "" if sqlite_file(config.database.url) else engine_name(config)
 
 
 def http_url(config: Config) -> str:
@@ -167,7 +173,14 @@ def transcriptions(config: Config, outbox: Outbox, timeline: Timeline, clock: Cl
         url=speech.transcription_url,
         key=speech.transcription_key,
     )
-    return Transcriptions(Path(config.storage.path), outbox, settings, clock=clock, note=timeline.note)
+    return Transcriptions(
+        Path(config.storage.path),
+        outbox,
+        settings,
+        clock=clock,
+        note=timeline.note,
+        engine=sharing_engine(config),
+    )
 
 
 def recordings(
@@ -194,6 +207,7 @@ def recordings(
         detector=detector,
         transcriber=transcriber,
         kept=kept,
+        engine=sharing_engine(config),
     )
 
 

@@ -79,7 +79,10 @@ class Log(Protocol):
 
 
 class Recordings:
-    """The service. `folder` is the storage's; `url` the address below which `/f/SID` gives files."""
+    """The service. `folder` is the storage's; `url` the address below which `/f/SID` gives files.
+
+    `engine` is the name of this one where others may share the folder.
+    """
 
     def __init__(
         self,
@@ -93,8 +96,9 @@ class Recordings:
         workers: Workers | None = None,
         transcriber: Transcriber | None = None,
         kept: Log | None = None,
+        engine: str = "",
     ) -> None:
-        self._spool = SpoolFolder(folder)
+        self._spool = SpoolFolder(folder, engine=engine)
         self._storage, self._callbacks, self._uploads = storage, callbacks, uploads
         self._url, self._detector = url.rstrip("/"), detector
         self._transcriber, self._kept = transcriber, kept

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 SPOOL: Final = "spool"
 TRANSCRIBE: Final = "transcribe"
@@ -21,10 +22,13 @@ PRIVATE_FOLDER: Final = 0o700
 
 
 class SpoolFolder:
-    """`spool/`, or one of another name, and `failed/` below the folder of the storage."""
+    """`spool/`, or one of another name, and `failed/` below the folder of the storage.
 
-    def __init__(self, folder: Path, name: str = SPOOL) -> None:
-        self._folder = folder / name
+    Where engines share that, each has a folder of its own in there, by its name: it finishes what it began itself.
+    """
+
+    def __init__(self, folder: Path, name: str = SPOOL, *, engine: str = "") -> None:
+        self._folder = folder / name / quote(engine, safe="")
         self._failed = folder / FAILED
 
     def samples(self, sid: str) -> Path:

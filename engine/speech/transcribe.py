@@ -81,7 +81,10 @@ class Transcription:
 
 
 class Transcriptions:
-    """The service. `folder` is the storage's; `clock` gives Unix seconds: time-outs count on over a restart."""
+    """The service. `folder` is the storage's; `clock` gives Unix seconds: time-outs count on over a restart.
+
+    `engine` is the name of this one where others may share the folder.
+    """
 
     def __init__(
         self,
@@ -92,8 +95,9 @@ class Transcriptions:
         clock: Callable[[], float],
         note: Note = nowhere,
         processes: Processes | None = None,
+        engine: str = "",
     ) -> None:
-        self._spool = SpoolFolder(folder, TRANSCRIBE)
+        self._spool = SpoolFolder(folder, TRANSCRIBE, engine=engine)
         self._callbacks, self._settings, self._clock, self._timeline = callbacks, settings, clock, note
         self._processes = processes
         self._starting = asyncio.Lock()

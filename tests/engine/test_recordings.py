@@ -84,12 +84,14 @@ class MortalStorage(LocalStorage):
 class World:
     """Everything that there is of recordings in one process."""
 
-    def __init__(self, folder: Path, database: Database, told: Told, uploads: Uploads | None = None) -> None:
+    def __init__(
+        self, folder: Path, database: Database, told: Told, uploads: Uploads | None = None, engine: str = ""
+    ) -> None:
         self.folder, self.told = folder, told
         self.storage = MortalStorage(database, folder / "files", clock=lambda: 1000.0)
         self.database = database
         log = RecordingLog(database, lambda: 1000.0)
-        self.recordings = Recordings(folder / "files", self.storage, told, uploads, url=URL, kept=log)
+        self.recordings = Recordings(folder / "files", self.storage, told, uploads, url=URL, kept=log, engine=engine)
 
     async def record(self, request: RecordingRequest, *frames: float, account: str = ACCOUNT) -> Recording:
         """Begin and record what `say` makes of `frames`."""
@@ -634,3 +636,21 @@ def test_credentials_and_what_is_said_of_a_call_are_nobody_elses_to_read(tmp_pat
             assert sidecar["facts"] == FACTS
 
     run(main())
+
+
+def test_of_engines_that_share_a_folder_each_finishes_what_it_began(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            one, two, again = (
+                World(tmp_path, here.database, here.told, engine=name) for name in ("a:1/x", "b:1", "a:1/x")
+            )
+            for other in (one, two, again):
+                await other.recordings.start()
+            await one.record(RecordingRequest(), 1.0)
+            assert [await two.recordings.recover(), await here.recordings.recover()] == [0, 0]
+            assert await again.recordings.recover() == 1
+            await again.recordings.idle()
+            for other in (one, two, again):
+                await other.recordings.close()
+
+    asyncio.run(main())
