@@ -149,7 +149,10 @@ class ControlledPlay:
     async def _inform(self) -> None:
         information = await self._other(self._controls.information_url)
         if information is not None:
-            await self._call.play(information)
+            try:
+                await self._call.play(information)
+            except PromptError as error:
+                self._note_failure(error)
 
     async def _other(self, url: str) -> Prompt | None:
         """The audio of a control; that it cannot be had is noted, and the play goes on without."""
@@ -158,8 +161,11 @@ class ControlledPlay:
         try:
             return replace(await self._call.fetch_audio(url), beside=True)
         except PromptError as error:
-            self._call.note("Play: audio of a control cannot be heard", error=str(error))
+            self._note_failure(error)
             return None
+
+    def _note_failure(self, error: PromptError) -> None:
+        self._call.note("Play: audio of a control cannot be heard", error=str(error))
 
 
 async def first_key(call: Call, keys: str, end: Callable[[], Coroutine[Any, Any, object]], *, dropped: str = "") -> str:

@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 from flexml.engine.dial import Dialled
+from flexml.engine.errors import PromptError
 from flexml.engine.flexml.document import parse
-from flexml.engine.flexml.verb import Call, End, Failed, Goto, Outcome, Prompt
+from flexml.engine.flexml.verb import Call, End, Failed, Goto, Outcome, Played, Prompt
 from flexml.engine.flexml.verbs import BY_NAME
 from flexml.engine.flexml.verbs.base import Verb
 from flexml.engine.flexml.verbs.reject import quoted
@@ -361,6 +362,19 @@ def test_a_pause_is_filled_with_comfort_noise_or_with_the_audio_that_was_named()
                           "play http://app.example/a.wav at 2000", "silence"]  # fmt: skip
     assert music.done[2:4] == ["play http://app.example/b.wav", "silence"]
     assert music.done[4] == "play http://app.example/a.wav at 2000"
+
+
+def test_information_that_breaks_off_does_not_end_the_play() -> None:
+    class Broken(FakeCall):
+        async def play(self, prompt: Prompt, *, loops: int = 1, loop_pause_ms: int = 0, offset_ms: int = 0) -> Played:
+            await asyncio.sleep(1)
+            raise PromptError("cannot be decoded further")
+
+    call = Broken(answered=True, audio=AUDIO | {"http://app.example/b.wav": 4.0}, keys=[(2, "3")])
+
+    attributes = 'informationOnKey="3" informationAudioUrl="b.wav" errorAction="/sorry" action="/done"'
+    assert perform(f"<Play {attributes}>a.wav</Play>", call) == (played("", 10), pytest.approx(11))
+    assert call.notes[-1] == "Play: audio of a control cannot be heard error=cannot be decoded further"
 
 
 class Radio(FakeCall):
