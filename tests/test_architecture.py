@@ -180,7 +180,6 @@ LAYERS = [
         "engine.tables",
         "engine.password",
         "engine.numbering",
-        "engine.redact",
     ),
     (
         "engine.ports",
@@ -204,6 +203,7 @@ LAYERS = [
     ),
     ("engine.recording",),
     ("engine.errors",),
+    ("engine.redact",),
     # media: what is not named is a stage
     ("media.worker", "media.load"),
     ("media.pipeline",),
