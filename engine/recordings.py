@@ -18,14 +18,15 @@ from dataclasses import replace
 from itertools import compress
 from operator import not_
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from weakref import WeakValueDictionary
 
 import msgspec
 
 from .errors import PromptError, StorageError
-from .recording import Recorded, RecordingRequest, TranscriptionRequest
+from .recording import Recorded, RecordingRequest
 from .recording_log import KeptRecording
+from .recording_needs import Callbacks, Log, Transcriber
 from .recording_plan import Plan, Recording, kept_of, pack, uploading, wanted
 from .sid import derived_sid, new_sid
 from .spool import SpoolFolder
@@ -43,39 +44,6 @@ ENCODE_TIMEOUT_S: Final = 1800.0
 """A day of audio takes some minutes to encode."""
 UPLOAD_WAIT_S: Final = 30.0
 """How long a call waits for a cloud, at most: while it is not refused, nor has failed."""
-
-
-class Callbacks(Protocol):
-    """What is needed of `outbox.Outbox`."""
-
-    async def put(self, url: str, method: str, data: Mapping[str, object], *, sid: str = "") -> str:
-        """Queue a callback, once for a sid."""
-        ...
-
-
-class Transcriber(Protocol):
-    """What is needed of `speech.transcribe.Transcriptions`."""
-
-    async def take(
-        self,
-        sid: str,
-        call_sid: str,
-        request: TranscriptionRequest,
-        facts: Mapping[str, object],
-        samples: Path,
-        channels: int,
-        /,
-    ) -> None:
-        """Take the samples of a recording that is finished, and tell what was said. Never raises."""
-        ...
-
-
-class Log(Protocol):
-    """What is needed of `recording_log.RecordingLog`."""
-
-    async def put(self, kept: KeptRecording) -> None:
-        """Write down what became of a recording, in place of what was written of it before."""
-        ...
 
 
 class Recordings:

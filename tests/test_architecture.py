@@ -150,6 +150,7 @@ LAYERS = [
         "engine.provisioning",
         "engine.config_entries",
         "engine.recordings",
+        "engine.recording_needs",
         "engine.recording_plan",
         "engine.tokens",
         "engine.uploads",
