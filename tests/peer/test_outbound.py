@@ -214,13 +214,13 @@ def test_a_recording_of_the_called_party_is_out(placing: EngineProcess, out: Lin
 def test_of_two_channels_the_left_one_is_who_calls_and_that_is_us(
     placing: EngineProcess, out: Line, bob: Answering
 ) -> None:
-    out.serve('<Record channels="dual" maxLength="2" trim="do-not-trim" action="recorded"/>')
-    out.serve("<Hangup/>", at="recorded")
+    out.serve('<Record channels="dual" maxLength="2" trim="do-not-trim" action="sides"/>')
+    out.serve("<Hangup/>", at="sides")
     bob.rtp.speak(tone(800, 10.0))
     place(placing, bob.uri)
     bob.pick_up()
     bob.expect("BYE ")
-    (told,) = out.requests("recorded")
+    (told,) = out.requests("sides")
     content = placing.get("/f/" + str(told.data["RecordingSid"]))
     left, right = np.asarray(soundfile.read(io.BytesIO(content))[0], np.float64).T
     assert not left.any()
