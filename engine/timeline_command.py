@@ -30,7 +30,9 @@ STYLES: Final = (
     (("digit", "silence", "noise", "AMD"), "green"),
 )
 """How lines look on a terminal, by how they begin; what tells of a failure is red whatever it is."""
-FAILURES: Final = ("error", "failed", "refused", "given up", "cannot", "no RTP", "lost", "left out")
+FAILURES: Final = (
+    "error", "failed", "refused", "given up", "cannot", "no RTP", "lost", "left out", "replaced", "engine has ended",
+)  # fmt: skip
 
 
 class UnknownCallError(Exception):
