@@ -12,7 +12,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
-from urllib.parse import quote
 
 from .config import Trunk
 from .dial import Destination
@@ -22,7 +21,7 @@ from .media_leg import MediaLeg
 from .party import Invitation, Party
 from .ports import PortPool
 from .sid import new_sid
-from .sip.address import normalise_number, parse_address
+from .sip.address import caller_uri, normalise_number, parse_address
 from .sip.events import LiveCall, Login, SipAgent
 from .sip.trunks import Trunks, outgoing, should_fail_over
 
@@ -136,12 +135,13 @@ class Exchange:
 
     def _invitation(self, destination: Destination, way: Way, caller: Caller) -> Invitation:
         host, headers = self._settings.advertised, tuple(destination.headers)
+        number = normalise_number(caller.number, self._region)
         if way.trunk is None:
-            from_uri = f"sip:{quote(caller.number, safe='+*#')}@{host}"
+            from_uri = caller_uri(number, host)
             return Invitation(
                 uri=way.target, from_uri=from_uri, display_name=caller.name, headers=headers, login=caller.login
             )
-        call = outgoing(way.trunk, way.target, caller=caller.number, name=caller.name, host=host)
+        call = outgoing(way.trunk, way.target, caller=number, name=caller.name, host=host)
         return Invitation(
             uri=call.target,
             from_uri=call.from_uri,

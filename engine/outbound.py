@@ -28,7 +28,7 @@ from .outgoing import OutboundCall
 from .peers import Peers
 from .records import Account, CallRecord
 from .sid import new_sid
-from .sip.address import parse_address, user_part
+from .sip.address import target_of, user_part
 
 log = logging.getLogger("flexml.outbound")
 
@@ -236,7 +236,7 @@ class Outbound:
     def _call(self, order: CallOrder, case: Case, *, too_late: bool) -> OutboundCall:
         account = case.account
         call = OutboundCall(
-            destination=Destination(target=order.called_did, headers=order.headers),
+            destination=Destination(target=target_of(order.called_did), headers=order.headers),
             timeout_s=self._ring_timeout_s,
             too_late=too_late,
             sid=case.facts.sid,
@@ -287,10 +287,6 @@ class Outbound:
         return Case(account=account, application=application, facts=facts, order=order.as_row())
 
 
-def _can_be_called(target: str) -> bool:
-    """Headers in a URI would be those of the INVITE, From and Route among them (RFC 3261 section 19.1.5)."""
-    if not target.isascii():
-        return False
-    if target.lower().startswith(SCHEMES):
-        return parse_address(target) is not None and target.isprintable() and not set(target) & set(' ?<>"')
-    return sum(char.isdigit() for char in target) >= 3 and all(c.isdigit() or c in "+-.() " for c in target)
+def _can_be_called(written: str) -> bool:
+    target = target_of(written)
+    return target.lower().startswith(SCHEMES) or sum(char.isdigit() for char in target) >= 3

@@ -80,7 +80,8 @@ class Reach:
             party = await self.exchange.call(destination, way, self.caller, self.beside, self.note)
         except (SipError, MediaError) as error:
             self.note("the call could not be placed", way=str(way), error=str(error))
-            self.exchange.goes_on(way, 0, str(error))
+            if isinstance(error, SipError):  # else it is we who cannot, not that way
+                self.exchange.goes_on(way, NOTHING_SAID, str(error))
             return None
         self.made(party)
         return party

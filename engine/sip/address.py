@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import phonenumbers
 
@@ -20,6 +20,8 @@ _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::([0-9]{1,5}))?")
 _VISUAL: Final = str.maketrans("", "", "-.() ")
 _DIALLED: Final = re.compile(r"\+?[0-9]+")
+_CALLED: Final = re.compile(r"\+?[*#]*[0-9][0-9*#]*")
+"""A number, or what a PBX has behind a star or a hash."""
 _LONGEST: Final = 32
 """Characters of what may be a telephone number: fifteen digits and all prefixes."""
 _SCHEMES: Final = frozenset({"sip", "sips", "tel"})
@@ -95,6 +97,24 @@ def user_part(uri: str) -> str:
     """Who is meant, as received: the user part of `uri`, or `uri` itself where it has none."""
     address = parse_address(uri)
     return address.user if address is not None and address.user else uri.strip()
+
+
+def caller_uri(number: str, host: str) -> str:
+    """Who calls, for From; without a number nobody in particular (RFC 3323 section 4.1.1.3)."""
+    return f"sip:{quote(number, safe='+*#')}@{host}" if number else "sip:anonymous@anonymous.invalid"
+
+
+def target_of(text: str) -> str:
+    """Whom `text` names that can be called: a SIP URI, or a number, also of a `tel:` URI; empty for nobody.
+
+    Headers in a URI would be those of the INVITE, From and Route among them (RFC 3261 section 19.1.5).
+    """
+    if not text.isascii():
+        return ""
+    if text.lower().startswith(("sip:", "sips:")):
+        return text if parse_address(text) and text.isprintable() and not set(text) & set(' ?<>"') else ""
+    number = re.sub("^tel:", "", text, flags=re.IGNORECASE).translate(_VISUAL)
+    return number if _CALLED.fullmatch(number) else ""
 
 
 def normalise_number(number: str, region: str = "US") -> str:

@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import quote
 
 from ..config import Trunk
-from .address import Address, parse_address, quoted
+from .address import Address, caller_uri, parse_address, quoted
 from .addresses import ip_address, ip_network
 from .events import TrunkLine
 
@@ -219,13 +219,13 @@ def outgoing(trunk: Trunk, number: str, *, caller: str, name: str = "", host: st
     """
     shown = caller if trunk.caller_id == "as_is" else trunk.caller_id
     domain = _domain(trunk) if trunk.username else host
-    from_uri = f"sip:{quote(shown, safe='+*#')}@{domain}"
+    from_uri = caller_uri(shown, domain)
     shown_as = f"{quoted(name)}<{from_uri}>"
     headers = {
         "none": (),
         "pai": (("P-Asserted-Identity", shown_as),),
         "rpid": (("Remote-Party-ID", f"{shown_as};party=calling;privacy=off;screen=yes"),),
-    }[trunk.identity]
+    }[trunk.identity if shown else "none"]
     target = _with_user(trunk.uri, quote(number, safe="+*#"))
     return Outgoing(target=target, from_uri=from_uri, display_name=name, headers=headers)
 

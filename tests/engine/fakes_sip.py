@@ -65,6 +65,9 @@ class FakeAgent:
 
     said: list[str] = field(default_factory=list[str])
     gone: bool = False
+    refuses: str = ""
+    """Why no INVITE goes out."""
+    from_uris: list[str] = field(default_factory=list[str])
 
     def _say(self, what: str) -> None:
         if self.gone:
@@ -94,7 +97,10 @@ class FakeAgent:
         trunk: str = "",
         login: Login | None = None,
     ) -> int:
+        if self.refuses:
+            raise SipError(self.refuses)
         self._say(f"INVITE {target}")
+        self.from_uris.append(from_uri)
         return 1
 
     def reinvite(self, dialog: int, *, sdp: str) -> None:

@@ -7,14 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from flexml.codecs.catalog import PCMA, PCMU
+from flexml.engine.config import Trunk
 from flexml.engine.dial import Destination
 from flexml.engine.exchange import CLOSE_TIMEOUT_S, Caller, Exchange, Way
 from flexml.engine.leg import LegSettings
 from flexml.engine.media_client import MediaClient
 from flexml.engine.party import Party
 from flexml.engine.ports import PortPool
-from flexml.engine.reach import Reach
+from flexml.engine.reach import Reach, Unreached
 from flexml.engine.registry import Registry
 from flexml.engine.sip.events import Accepted, Ended, Progressed
 from flexml.engine.sip.trunks import Trunks
@@ -34,13 +36,14 @@ class Bed:
     client: MediaClient = field(default_factory=MediaClient)
     ports: PortPool = field(default_factory=lambda: PortPool(20000, 20009))
     registry: Registry = field(default_factory=Registry)
+    trunks: Trunks = field(default_factory=lambda: Trunks([]))
     noted: list[tuple[str, dict[str, object]]] = field(default_factory=list[tuple[str, dict[str, object]]])
 
     def __post_init__(self) -> None:
         self.worker = FakeWorker(self.client)
         self.exchange = Exchange(
             agent=self.agent, dialogs=self.registry, settings=SETTINGS, ports=self.ports, media=self.client,
-            trunks=Trunks([]), region="US", clock=lambda: 0.0,
+            trunks=self.trunks, region="US", clock=lambda: 0.0,
         )  # fmt: skip
 
     async def call(self) -> Party:
@@ -102,6 +105,26 @@ async def test_a_party_that_answers_and_hangs_up_in_one_moment_has_answered(bed:
     reached = await reaching
     assert isinstance(reached, Party)
     assert reached.ended.done()
+
+
+@in_bed
+async def test_who_has_no_number_is_anonymous(bed: Bed) -> None:
+    for number in ("", "+1 (516) 206-5338"):
+        await bed.exchange.call(Destination(target=URI), Way(target=URI), Caller(number=number), None, bed.note)
+    assert bed.agent.from_uris == ["sip:anonymous@anonymous.invalid", "sip:15162065338@127.0.0.1"]
+
+
+@pytest.mark.parametrize(("ports", "failure"), [(1, "0 no transport"), (0, "")])
+def test_a_call_that_we_have_no_room_for_is_no_failure_of_the_trunk(ports: int, failure: str) -> None:
+    async def main() -> None:
+        carrier = Trunks([Trunk(name="carrier", uri="sip:192.0.2.1")])
+        bed = Bed(ports=PortPool(20000, 20000 + ports), trunks=carrier)
+        bed.agent.refuses = "no transport"
+        reach = Reach(exchange=bed.exchange, caller=Caller(number="1"), note=bed.note, made=lambda _: None, timeout_s=9)
+        assert isinstance(await reach.party(Destination(target="15162065338")), Unreached)
+        assert carrier.state("carrier").failure == failure
+
+    run(main())
 
 
 @in_bed

@@ -65,16 +65,17 @@ OTHER_NUMBER = "15550001399"
         )
         for attributes, number, name in (
             (f'callerId="+{OTHER_NUMBER}"', OTHER_NUMBER, None),
+            ('callerId="+1 (555) 000-1399"', OTHER_NUMBER, None),
             ('callerName="Front desk"', "15162065338", "Front desk"),
             (f'callerId="{OTHER_NUMBER}" callerName="Sales"', OTHER_NUMBER, "Sales"),
             ("", "15162065338", None),
         )
     ],
-    ids=["number", "name", "both", "default"],
+    ids=["number", "number as written", "name", "both", "default"],
     indirect=["call"],
 )
 def test_the_party_is_shown_who_calls(call: Call, number: str, name: str | None) -> None:
-    shown = re.match(r'(?:"(.*)" )?<?sip:\+?(\d+)@', call.party("bob").invite.header("From"))
+    shown = re.match(r'(?:"(.*)" )?<?sip:(\d+)@', call.party("bob").invite.header("From"))
     assert shown is not None
     assert (shown[1], shown[2]) == (name, number)
 

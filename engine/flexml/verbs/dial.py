@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 from ...dial import Destination, Dialled, DialRequest, Ringing
 from ...errors import StorageError
 from ...recording import Direction, RecordingRequest
+from ...sip.address import target_of
 from ..attributes import KEYS, attr, audio_url, boolean, choice, http_method, keys, seconds, subset, text, url
 from ..verb import Call, Failed, Method, Outcome
 from .base import Noun, Verb, goto
@@ -130,6 +131,9 @@ class Dial(Verb):
                 call.note("Dial: arguments that are no headers (X-Name=value)", line=self.line, names=names)
         digits = [child.send_digits if isinstance(child, Number) else "" for child in self.children] or [""]
         found = [destination(text, keys) for text, keys in zip(self._written, digits, strict=True)]
+        for written, each in zip(self._written, found, strict=True):
+            if each is None and written:
+                call.note("Dial: neither a number nor a SIP URI", line=self.line, found=written)
         destinations = [each for each in found if each is not None]
         if not destinations:
             call.note("Dial: no number to dial", line=self.line)
@@ -167,12 +171,10 @@ class Dial(Verb):
 
 def destination(text: str, send_digits: str) -> Destination | None:
     """Whom `text` names: a number or SIP URI, and X- headers behind a question mark; None where it names nobody."""
-    target, _, query = text.partition("?")
-    target = target.strip()
-    if not re.search("[0-9]", target) and not target.lower().startswith(("sip:", "sips:")):
+    written, _, query = text.partition("?")
+    target = target_of(" ".join(written.split()))
+    if not target:
         return None
-    if not target.lower().startswith(("sip:", "sips:")):
-        target = re.sub(r"[\s().-]", "", target)
     headers = [(name, value) for name, value in _arguments(query) if value and _HEADER.fullmatch(name)]
     return Destination(target=target, headers=headers, send_digits=send_digits)
 

@@ -161,6 +161,9 @@ def test_a_dial_that_nobody_answered_is_a_failure_that_its_action_hears_of() -> 
         ("15550002001?X-A=1&amp;x-B=two%20words", "15550002001", [("X-A", "1"), ("x-B", "two words")], ""),
         ("15550002001?X-A=1&amp;From=evil&amp;X-B=", "15550002001", [("X-A", "1")], "['From', 'X-B']"),
         ("sip:bob@127.0.0.1:5070", "sip:bob@127.0.0.1:5070", [], ""),
+        ("tel:+1-555-000-2001", "+15550002001", [], ""),
+        ("\n+44 (0)20 7946\n0018 ", "+4402079460018", [], ""),
+        ("*98", "*98", [], ""),
         ("1?X-A=a%0d%0aX-Evil:%201", "1", [("X-A", "a X-Evil: 1")], ""),
         ("1?X-A%0d%0aB=1", "1", [], "['X-A\\r\\nB']"),
     ],
@@ -174,6 +177,20 @@ def test_what_a_number_may_say(text: str, target: str, headers: list[tuple[str, 
     assert call.notes == (
         [f"Dial: arguments that are no headers (X-Name=value) line=1 names={left_out}"] if left_out else []
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["alice2@example.com", "tel:15162065340;ext=5", "15162065340,,12", "15162065340 ext. 5", "1-800-FLOWERS",
+     "&lt;sip:bob1@127.0.0.1&gt;", "sip:bob 1@127.0.0.1", "sip:", "١٢٣٤"],
+)  # fmt: skip
+def test_what_is_neither_a_number_nor_a_uri_calls_nobody(text: str) -> None:
+    call = FakeCall()
+    outcome, _ = perform(f'<Dial action="/dialled"><Number>{text}</Number></Dial>', call)
+
+    assert isinstance(outcome, Failed)
+    assert (call.dialled, len(call.notes)) == ([], 2)
+    assert call.notes[0].startswith("Dial: neither a number nor a SIP URI")
 
 
 REASONS = {

@@ -190,6 +190,11 @@ def test_the_trunk_says_which_caller_is_shown_and_how(
     assert (placed.from_uri, placed.display_name, placed.headers) == (from_uri, "Ann", headers)
 
 
+def test_who_has_no_number_is_anonymous_and_claims_no_identity() -> None:
+    placed = outgoing(trunk(username="me", identity="pai"), "15162065338", caller="", host="h")
+    assert (placed.from_uri, placed.headers) == ("sip:anonymous@anonymous.invalid", ())
+
+
 def test_neither_name_nor_number_can_add_to_a_header() -> None:
     line = outgoing(
         trunk(identity="pai"), "1@evil.example;x", caller='1>\r\nX: y"', name='A"\r\nB: c <sip:d@e>\\', host="h"
