@@ -294,13 +294,13 @@ def _greeting(config: Config) -> str:
     lines = [
         f"FlexML engine {version('flexml-engine')} is ready.",
         f"  SIP   {', '.join(str(listen) for listen in config.sip.listen)}",
-        f"  HTTP  http://{http.host}:{http.port} (try /health)",
+        f"  HTTP  http://{http.place} (try /health)",
     ]
     if config.dids:
         number = config.dids[0].phonenumber
         lines += [
             "Call it, with any softphone or with",
-            f'  .venv/bin/flexml call sip:{number}@{sip.host}:{sip.port} --dtmf ",,1" --record heard.wav --for 20',
+            f'  .venv/bin/flexml call sip:{number}@{sip.place} --dtmf ",,1" --record heard.wav --for 20',
         ]
     else:
         lines.append("No [[did]] is configured: every call will get 404.")

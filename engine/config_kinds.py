@@ -32,9 +32,14 @@ class Listen:
     host: str
     port: int
 
-    def __str__(self) -> str:
+    @property
+    def place(self) -> str:
+        """Address and port as in a URL."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.transport}:{host}:{self.port}" if self.transport else f"{host}:{self.port}"
+        return f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.transport}:{self.place}" if self.transport else self.place
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -141,7 +141,7 @@ def call_row(call: CallRecord) -> dict[str, Any]:
     return {
         **columns(call),
         "from_number": storable_text(call.from_number)[:LONGEST_NUMBER],
-        "to_number": storable_text(called if ":" in called else call.to_number)[:LONGEST_NUMBER],
+        "to_number": storable_text(called if called.lower().startswith("sip") else call.to_number)[:LONGEST_NUMBER],
         "url": order.get("url"),
         "method": order.get("method", "POST"),
         "status_callback_url": order.get("status_callback_url"),

@@ -101,6 +101,8 @@ def user_part(uri: str) -> str:
 
 def caller_uri(number: str, host: str) -> str:
     """Who calls, for From; without a number nobody in particular (RFC 3323 section 4.1.1.3)."""
+    if host.count(":") > 1 and not host.startswith("["):
+        host = f"[{host}]"
     return f"sip:{quote(number, safe='+*#')}@{host}" if number else "sip:anonymous@anonymous.invalid"
 
 

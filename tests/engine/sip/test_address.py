@@ -3,6 +3,7 @@
 import pytest
 from flexml.engine.sip.address import (
     Address,
+    caller_uri,
     diverting_number,
     normalise_number,
     number_of,
@@ -117,3 +118,17 @@ def test_a_display_name_is_read_as_it_was_written_and_ends_no_header(name: str) 
     assert address is not None
     assert address.display == one_line(name)
     assert quoted(name).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("number", "host", "uri"),
+    [
+        ("15162065338", "192.0.2.1", "sip:15162065338@192.0.2.1"),
+        ("100", "::1", "sip:100@[::1]"),
+        ("100", "[::1]", "sip:100@[::1]"),
+        ("a b", "h:5070", "sip:a%20b@h:5070"),
+        ("", "h", "sip:anonymous@anonymous.invalid"),
+    ],
+)
+def test_who_calls(number: str, host: str, uri: str) -> None:
+    assert caller_uri(number, host) == uri
