@@ -34,7 +34,7 @@ def test_a_request_that_is_cancelled_twice_gives_its_process_back(tmp_path: Path
             await asyncio.wait([asking])
             assert asking.cancelled()
             async with asyncio.timeout(20):
-                assert await workers.run(**request(empty)) == {"samples": 0, "bytes": 0}
+                assert await workers.run(**request(empty)) == {"samples": 0, "bytes": 0, "held": 0}
         finally:
             await workers.close()
 
