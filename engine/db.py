@@ -164,7 +164,6 @@ class Database(Sql):
         only one engine, all is its own, whatever it was called before.
         """
         mine = {"owner": self.owner}
-        columns = [call_table.c[field.name] for field in fields(CallRecord)]
         calls, pending = call_table.c.state == "live", callback_table.c.state == "pending"
         if self.is_shared:
             calls, pending = (
@@ -175,7 +174,8 @@ class Database(Sql):
             waiting = sa.update(call_table).where(calls, call_table.c.due.is_not(None))
             await connection.execute(waiting.values(state="scheduled", owner=""))
             await connection.execute(sa.update(callback_table).where(pending).values(mine))
-            taken = await connection.execute(sa.update(call_table).where(calls).values(mine).returning(*columns))
+            taking = sa.update(call_table).where(calls).values(mine).returning(*_columns(call_table, CallRecord))
+            taken = await connection.execute(taking)
             return [CallRecord(**row) for row in taken.mappings()]
 
     async def take_unplaced(self, sid: str, account: str) -> CallRecord | None:
@@ -183,10 +183,9 @@ class Database(Sql):
 
         Nobody places it then: it is live and this engine's, until it is saved as ended. None where there is none.
         """
-        columns = [call_table.c[field.name] for field in fields(CallRecord)]
         waits = sa.or_(call_table.c.state == "scheduled", self._unplaced())
         taken = sa.update(call_table).where(call_table.c.sid == sid, call_table.c.account == account, waits)
-        taken = taken.values(state="live", owner=self.owner, due=None).returning(*columns)
+        taken = taken.values(state="live", owner=self.owner, due=None).returning(*_columns(call_table, CallRecord))
         async with self.begin() as connection:
             row = (await connection.execute(taken)).mappings().first()
         return None if row is None else CallRecord(**row)
@@ -228,6 +227,11 @@ class Database(Sql):
             return await _select(connection, callback_table, Callback, where=where, order=callback_table.c.created)
 
 
+def _columns(table: sa.Table, kind: type[Row]) -> list[sa.Column[Any]]:
+    """The columns that a record of that kind is made of."""
+    return [table.c[field.name] for field in fields(kind)]
+
+
 async def _select(
     connection: AsyncConnection,
     table: sa.Table,
@@ -238,7 +242,7 @@ async def _select(
     limit: int | None = None,
     lock: Literal["", "wait", "pass over"] = "",
 ) -> list[Row]:
-    query = sa.select(*(table.c[f.name] for f in fields(kind)))
+    query = sa.select(*_columns(table, kind))
     if where is not None:
         query = query.where(where)
     if order is not None:

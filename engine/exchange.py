@@ -21,13 +21,12 @@ from .media_leg import MediaLeg
 from .party import Invitation, Party
 from .ports import PortPool
 from .sid import new_sid
-from .sip.address import caller_uri, normalise_number, parse_address
+from .sip.address import SIP_SCHEMES, caller_uri, normalise_number, parse_address
 from .sip.events import LiveCall, Login, SipAgent
 from .sip.trunks import Trunks, outgoing, should_fail_over
 
 log = logging.getLogger("flexml.exchange")
 
-SCHEMES: Final = ("sip:", "sips:")
 CLOSE_TIMEOUT_S: Final = 5.0
 """Longer than a media worker is waited for."""
 
@@ -97,7 +96,7 @@ class Exchange:
 
     def ways(self, target: str) -> Sequence[Way]:
         """How `target` can be reached, the best way first; none for a number that no trunk takes now."""
-        if target.lower().startswith(SCHEMES):
+        if target.lower().startswith(SIP_SCHEMES):
             return (Way(target=target),)
         number = normalise_number(target, self._region)
         return [Way(target=number, trunk=trunk) for trunk in self._trunks.route(number)]

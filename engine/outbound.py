@@ -19,7 +19,7 @@ from .db import Database
 from .dial import Destination
 from .directory import Directory, Route
 from .errors import DatabaseAway, ElsewhereError, OrderError
-from .exchange import SCHEMES, Caller
+from .exchange import Caller
 from .flexml.request import CallFacts
 from .flexml.verb import Method
 from .lives import LOST, Case, Lives, status_callback
@@ -28,7 +28,7 @@ from .outgoing import OutboundCall
 from .peers import Peers
 from .records import Account, CallRecord
 from .sid import new_sid
-from .sip.address import target_of, user_part
+from .sip.address import SIP_SCHEMES, target_of, user_part
 
 log = logging.getLogger("flexml.outbound")
 
@@ -134,7 +134,7 @@ class Outbound:
         done = await self._do_here(what)
         if not isinstance(done, CallRecord):
             return done
-        if self._peers is None or done.state != "live":
+        if self._peers is None:
             return False
         done_there = await self._peers.ask(done.owner, dict(what))
         if done_there is None:
@@ -289,4 +289,4 @@ class Outbound:
 
 def _can_be_called(written: str) -> bool:
     target = target_of(written)
-    return target.lower().startswith(SCHEMES) or sum(char.isdigit() for char in target) >= 3
+    return target.lower().startswith(SIP_SCHEMES) or sum(char.isdigit() for char in target) >= 3

@@ -118,14 +118,13 @@ async def _reschedule(outbound: Outbound, account: Account, row: Row, request: R
 
     def wanted(before: CallOrder) -> tuple[CallOrder, float | None]:
         """The order as it is to be, and from now on in how many seconds; None leaves when."""
-        if request.method != "PATCH":
-            change = checked(CallChange, sent, CALLS.by_name)
-            return _order(change), change.delay
-        merging = {**before.as_row(), **sent}
-        if isinstance(attributes := sent.get("attributes"), dict):
-            merging["attributes"] = merged(before.attributes, attributes, replace=replaces)
-        change = checked(CallChange, merging, CALLS.by_name)
-        return _order(change), change.delay if "delay" in sent else None
+        partly, whole = request.method == "PATCH", sent
+        if partly:
+            whole = {**before.as_row(), **sent}
+            if isinstance(attributes := sent.get("attributes"), dict):
+                whole["attributes"] = merged(before.attributes, attributes, replace=replaces)
+        change = checked(CallChange, whole, CALLS.by_name)
+        return _order(change), None if partly and "delay" not in sent else change.delay
 
     try:
         if not await outbound.change(account, row["sid"], wanted):

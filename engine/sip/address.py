@@ -25,6 +25,7 @@ _CALLED: Final = re.compile(r"\+?[*#]*[0-9][0-9*#]*")
 _LONGEST: Final = 32
 """Characters of what may be a telephone number: fifteen digits and all prefixes."""
 _SCHEMES: Final = frozenset({"sip", "sips", "tel"})
+SIP_SCHEMES: Final = ("sip:", "sips:")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +114,7 @@ def target_of(text: str) -> str:
     """
     if not text.isascii():
         return ""
-    if text.lower().startswith(("sip:", "sips:")):
+    if text.lower().startswith(SIP_SCHEMES):
         return text if parse_address(text) and text.isprintable() and not set(text) & set(' ?<>"') else ""
     number = re.sub("^tel:", "", text, flags=re.IGNORECASE).translate(_VISUAL)
     return number if _CALLED.fullmatch(number) else ""
