@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -273,6 +274,9 @@ class EngineProcess:
     def _healthy(self) -> bool:
         try:
             return bool(self.get("/health"))
+        except urllib.error.HTTPError as refused:
+            refused.close()
+            return False
         except OSError:
             return False
 

@@ -199,7 +199,8 @@ def test_calls_outlive_a_postgresql_that_is_stopped_and_started(
         try:
             with pytest.raises(urllib.error.HTTPError) as raised:
                 two.post(CALLS, {}, method="GET")
-            assert raised.value.code == 503
+            with raised.value as refused:
+                assert refused.code == 503
             bob.expect("BYE ", 15)
             assert line.requests("status") == [], "nothing is sent that could be forgotten"
         finally:
