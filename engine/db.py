@@ -190,10 +190,8 @@ class Database(Sql):
             row = (await connection.execute(taken)).mappings().first()
         return None if row is None else CallRecord(**row)
 
-    async def change_scheduled_call(
-        self, sid: str, account: str, changed: Callable[[CallRecord], CallRecord]
-    ) -> CallRecord | None:
-        """Save a call of the account that waits as `changed` makes it of what it is; None where it waits no more.
+    async def change_scheduled_call(self, sid: str, account: str, changed: Callable[[CallRecord], CallRecord]) -> bool:
+        """Save a call of the account that waits as `changed` makes it of what it is; False where it waits no more.
 
         What two change at once has both changes. What `changed` raises is raised.
         """
@@ -201,10 +199,9 @@ class Database(Sql):
         async with self.begin() as connection:
             found = await _select(connection, call_table, CallRecord, where=where, lock="wait")
             if not found:
-                return None
-            call = changed(found[0])
-            saved = await connection.execute(sa.update(call_table).where(where).values(call_row(call)))
-            return call if saved.rowcount == 1 else None
+                return False
+            saved = await connection.execute(sa.update(call_table).where(where).values(call_row(changed(found[0]))))
+            return saved.rowcount == 1
 
     async def save_callback(self, callback: Callback) -> None:
         """Insert the callback, or update it where it is there already."""

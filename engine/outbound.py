@@ -106,10 +106,9 @@ class Outbound:
             due = record.due if delay_s is None else self._clock() + delay_s
             return self._record(order, case, state="scheduled", started=record.started, due=due)
 
-        if await self._database.change_scheduled_call(sid, account.sid, changed) is None:
-            return False
-        self._news.set()
-        return True
+        if was_waiting := await self._database.change_scheduled_call(sid, account.sid, changed):
+            self._news.set()
+        return was_waiting
 
     async def move(self, account: Account, sid: str, *, url: str, method: str) -> bool:
         """Let a live call of the account go on with that document; False where it does not live any more.

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
+from ..redact import storable_text
 from .problem import Fault, Problem, invalid
 
 MOST: Final = 65536
@@ -42,14 +43,10 @@ async def read_object(request: Request) -> dict[str, Any]:
     found = _parsed(await _body(request))
     if not isinstance(found, dict):
         raise Problem(400, "no json object could be decoded")
-    if faults := [Fault(_shown(name), fault) for name, value in found.items() if (fault := _fault([name, value]))]:
+    faults = [Fault(storable_text(name), fault) for name, value in found.items() if (fault := _fault([name, value]))]
+    if faults:
         raise invalid(*faults)
     return found
-
-
-def _shown(name: str) -> str:
-    """A name of a body as it can be told, whatever is in it."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 async def _body(request: Request) -> bytes:

@@ -283,10 +283,10 @@ def test_a_scheduled_call_has_what_everybody_changed_of_it(database_url: str) ->
             await asyncio.gather(*each)
             with pytest.raises(OrderError):
                 await one.change_scheduled_call("w", CALL.account, refused)
-            assert await one.change_scheduled_call("w", "somebody else", counted) is None
+            assert not await one.change_scheduled_call("w", "somebody else", counted)
             found = await other.load_call("w")
             assert found == replace(waiting, order={"called_did": "1", "n": 10})
             await one.claim_due_calls(10.0)
-            assert await one.change_scheduled_call("w", CALL.account, counted) is None
+            assert not await one.change_scheduled_call("w", CALL.account, counted)
 
     asyncio.run(main())
