@@ -21,7 +21,8 @@ from .outbox import Backoff, Outbox
 from .prompts import PromptLimits, Prompts
 from .recording_log import RecordingLog
 from .recordings import Recordings
-from .sip.agent import Agent, AgentSettings
+from .sip.agent import Agent
+from .sip.settings import AgentSettings
 from .speech.polly_voices import PollySettings
 from .speech.service import Speech, SpeechSettings
 from .speech.transcribe import Transcriptions

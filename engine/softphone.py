@@ -23,8 +23,9 @@ from .media_client import MediaClient
 from .media_jobs import Detected
 from .moment import Moment
 from .ports import PortPool
-from .sip.agent import Agent, AgentSettings
+from .sip.agent import Agent
 from .sip.events import Accepted, Ended, Event, Invited, Progressed
+from .sip.settings import AgentSettings
 from .supervisor import Supervisor, WorkerSettings
 
 RATE_HZ = 8000

@@ -19,7 +19,6 @@ import ctypes
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Concatenate, Final, Literal, ParamSpec
 
@@ -45,6 +44,7 @@ from .events import (
     TrunkEvent,
     TrunkLine,
 )
+from .settings import AgentSettings
 
 log = logging.getLogger("flexml.sip")
 
@@ -75,26 +75,6 @@ _CALL_COUNT: Final = ctypes.CDLL(_pjsua2.__file__).pjsua_call_get_count
 """What pjsua2 leaves out."""
 
 P = ParamSpec("P")
-
-
-@dataclass(frozen=True, kw_only=True)
-class AgentSettings:
-    """How the agent listens. `listen` holds `transport:address:port`, transports udp, tcp and tls.
-
-    `hundred_rel` (RFC 3262) and `session_timer` (RFC 4028) are off, optional or required. With `tls_ca`, a PEM file,
-    those that we connect to by TLS have to prove who they are.
-    """
-
-    listen: tuple[str, ...]
-    public_address: str = ""
-    user_agent: str = "flexml-engine"
-    max_calls: int = 2000
-    hundred_rel: str = "optional"
-    session_timer: str = "optional"
-    log_level: int = 1
-    tls_certificate: str = ""
-    tls_key: str = ""
-    tls_ca: str = ""
 
 
 def guarded(method: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[Any, P], None]:

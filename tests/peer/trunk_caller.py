@@ -7,8 +7,9 @@ import asyncio
 import sys
 
 from flexml.engine.config import Trunk
-from flexml.engine.sip.agent import Agent, AgentSettings
+from flexml.engine.sip.agent import Agent
 from flexml.engine.sip.events import Accepted, Ended, Event
+from flexml.engine.sip.settings import AgentSettings
 from flexml.engine.sip.trunks import line_of, outgoing
 from raw_peer import plain_sdp
 
