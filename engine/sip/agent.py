@@ -125,14 +125,13 @@ class _Account(pj.Account):
         self.agent.left(self.trunk)
         if self.told is None:
             return
-        asked = message.parse(prm.rdata.wholeMsg).header("retry-after").split("(")[0].split(";")[0].strip()
         self.told(
             RegistrationAnswered(
                 trunk=self.trunk,
                 status=prm.code or 500,
                 reason=prm.reason,
                 expires_s=prm.expiration if self.getInfo().regIsActive else 0,
-                retry_after_s=int(asked) if asked.isascii() and asked.isdigit() else 0,
+                retry_after_s=message.parse(prm.rdata.wholeMsg).retry_after_s,
             )
         )
 

@@ -57,6 +57,12 @@ class Message:
         return ""
 
     @property
+    def retry_after_s(self) -> int:
+        """The seconds of Retry-After (RFC 3261 section 20.33); 0 where it says none."""
+        asked = self.header("retry-after").split("(")[0].split(";")[0].strip()
+        return int(asked) if asked.isascii() and asked.isdigit() else 0
+
+    @property
     def to_tag(self) -> str:
         """The tag in To, which tells the dialogs of a forked INVITE apart; empty where there is none."""
         found = _TAG.search(self.header("to").rpartition(">")[2])

@@ -22,6 +22,15 @@ def test_request_is_taken_apart():
     assert message.sdp.startswith("v=0")
 
 
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("Retry-After: 120", 120), ("Retry-After: 18000;duration=3600", 18000), ("retry-after: 5 (soon)", 5),
+     ("Retry-After: soon", 0), ("Retry-After: -1", 0), ("X-Other: 1", 0)],
+)  # fmt: skip
+def test_the_seconds_of_retry_after(header: str, seconds: int) -> None:
+    assert parse(f"SIP/2.0 503 Service Unavailable\r\n{header}\r\n\r\n").retry_after_s == seconds
+
+
 def test_headers_keep_their_order_and_repetitions():
     assert [value for name, value in parse(INVITE).headers if name == "X-Customer"] == ["42", "43"]
 
