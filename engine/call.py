@@ -10,42 +10,34 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import ClassVar, Final
 
-from ..media.protocol import AmdState, Detector, DigitSource, LegStats, MachineDetected, SilenceDetected
+from ..media.protocol import Detector
 from . import call_notes
 from .call_audio import CallAudio
+from .call_dialog import CallDialog
+from .call_media import CallMedia
 from .call_recordings import CallRecording, CallRecordings
 from .call_services import Services
 from .dial import Dialled, DialRequest
 from .dialling import Dialling
-from .digits import PRESS_MS, DigitMerge
-from .errors import CallEnded, FlexmlError, PromptError, SdpError, SipError
+from .errors import CallEnded, FlexmlError, PromptError
 from .exchange import Caller
 from .flexml.verb import Goto, MessageStatus, Method, Prompt
 from .leg import Leg
-from .log import AboutCall
-from .media_jobs import Detected
 from .messages import Message
 from .moment import Moment
 from .outcome import Outcome, Word, unanswered
 from .party import refuse_transfer
 from .recording import RecordingRequest
-from .redact import presentable, presentable_text
 from .sip.events import Acknowledged, DigitInfo, Ended, Event, Login
-from .sip.negotiation import Agreed
 
 log = logging.getLogger("flexml.call")
 
-MEDIA_GRACE_S: Final = 0.1
-"""After ACK, how long to wait for the peer's first packet before audio goes out."""
 HANG_UP_TIMEOUT_S: Final = 4.0
 """How long a call waits for the peer to confirm its end; the stack goes on trying (RFC 3261 timer F, 32 s)."""
 TOLD_AFTER_S: Final = 1.0
 """How long after the answer others are told of it: of a call that is over by then its end tells that too."""
-NOT_ACCEPTABLE: Final = 'SIP;cause=488;text="Not Acceptable Here"'
-"""Why we hang up on an answer that nothing comes of: the Reason of RFC 3326."""
 
 
 def unnoticed(*_: object) -> None:
@@ -53,7 +45,7 @@ def unnoticed(*_: object) -> None:
 
 
 class Call(CallAudio):
-    """One call on one leg, an inbound one. Implements `flexml.verb.Call` and `media_leg.LegListener`."""
+    """One call on one leg, an inbound one. Implements `flexml.verb.Call` and `sip.events.LiveCall`."""
 
     inbound: ClassVar[bool] = True
 
@@ -62,7 +54,6 @@ class Call(CallAudio):
     ) -> None:
         super().__init__(detector=detector)
         self.sid = sid
-        self.dialog = dialog
         self.account = account
         self.running = ""
         self.told: Callable[[], Mapping[str, object]] = dict
@@ -78,38 +69,37 @@ class Call(CallAudio):
         self.transfer: Callable[[str], int] = refuse_transfer
         """What comes of a REFER: the status that it is answered with."""
         self.storage: dict[str, str] = {}
-        self.outcome = Outcome(started=datetime.now(UTC))
         self.status_callback_url = ""
         self.status_callback_method = "POST"
         self._services = services
         self._recordings = CallRecordings(services.recordings)
-        self._leg: Leg | None = None
-        self._merge = DigitMerge()
-        self.ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
-        """Done once the dialog is over."""
+        self._note = call_notes.Noting(sid, services.note)
+        self._dialog = CallDialog(services.agent, dialog, self._note, inbound=self.inbound)
+        self.media = CallMedia(sid, self._dialog, self._digits, self._note)
+        """Who hears of what happens on the leg."""
         self._outliving = False
         self._over = Moment()
-        self._leaving = Moment()
-        self._why_leaving = ""
-        self._acknowledged = Moment()
-        self._heard = Moment()
-        self._answered_at: float | None = None
-        self._ended_at: float | None = None
         self._telling: asyncio.TimerHandle | None = None
-        self._early = False
-        self._rejected: int | None = None
-        self._quality = call_notes.Quality()
 
-    def attach(self, leg: Leg) -> None:
-        """Give the call its leg."""
-        self._leg = leg
+    @property
+    def dialog(self) -> int:
+        """The number that the agent knows its dialog by."""
+        return self._dialog.number
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it went; complete once it is over."""
+        return self._dialog.outcome
+
+    @property
+    def ended(self) -> asyncio.Future[Ended]:
+        """Done once the dialog is over."""
+        return self._dialog.ended
 
     @property
     def leg(self) -> Leg:
         """The leg. Raises CallEnded where there is none any more."""
-        if self._leg is None:
-            raise CallEnded(f"call {self.sid} has no leg")
-        return self._leg
+        return self.media.leg
 
     def let_go(self) -> None:
         """Forget who is told of the call, once it is over: what refers to itself stays in memory until collected."""
@@ -130,9 +120,8 @@ class Call(CallAudio):
                 await asyncio.wait({work})
             await self.end_background()
             await self._recordings.stop()
-            if self._leg is not None:
-                self.outcome.stats = await self._leg.close()
-                self.note("RTP total", **call_notes.total(self.outcome.stats))
+            if (stats := await self.media.close()) is not None:
+                self.outcome.stats = stats
             await self._recordings.finish()
             self._conclude()
         return self.outcome
@@ -158,9 +147,9 @@ class Call(CallAudio):
 
     async def _until_over(self, work: asyncio.Future[None]) -> None:
         """Return when the dialog has ended: by the peer, or by us because `work` is done or somebody said `end`."""
-        await asyncio.wait({self._over, work, self._leaving}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({self._over, work, self._dialog.leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not self.over:
-            self._end_dialog(self._why_leaving)
+            self._end_dialog(self._dialog.why_leaving)
             work.cancel()
             await asyncio.wait({self._over}, timeout=HANG_UP_TIMEOUT_S)
         if not self.ended.done():
@@ -169,8 +158,7 @@ class Call(CallAudio):
 
     def end(self, reason: str = "") -> None:
         """End the call from our side, soon; `reason` is the value of a Reason header (RFC 3326)."""
-        self._why_leaving = self._why_leaving or reason
-        self._leaving.come()
+        self._dialog.leave(reason)
 
     def _fail(self) -> None:
         if self.over:
@@ -178,33 +166,24 @@ class Call(CallAudio):
         if self.answered:
             self.end()
             return
-        self._rejected = 500
-        self.note("> 500")
         try:
-            self._services.agent.reject(self.dialog, status=500)
-        except SipError as error:
+            self._dialog.reject(500)
+        except CallEnded as error:
             log.debug("%s", error)
 
     def _end_dialog(self, reason: str) -> None:
-        """Hang up; a dialog that has ended meanwhile needs no ending."""
-        if self._rejected is not None or self.ended.done():
-            return
-        self.note("> BYE" if self.answered else "> 603", **({"reason": reason} if reason else {}))
-        try:
-            self._services.agent.hang_up(self.dialog, reason=reason)
-        except SipError as error:
-            log.debug("%s", error)
+        """Hang up."""
+        self._dialog.hang_up(reason)
 
     def _conclude(self) -> None:
         outcome = self.outcome
         outcome.played_url, outcome.play_offset_ms = self.last_played
-        ended_at = self._ended_at or asyncio.get_running_loop().time()
-        outcome.conclude(answered_at=self._answered_at, ended_at=ended_at, otherwise=self._unanswered())
+        self._dialog.conclude(self._unanswered())
         self.note("call over", status=outcome.status, duration_s=outcome.duration_s)
 
     def _unanswered(self) -> Word:
         """How a call went that nobody answered."""
-        return "cancel" if self.outcome.by == "remote" else unanswered(self._rejected or 0)
+        return "cancel" if self.outcome.by == "remote" else unanswered(self._dialog.rejected or 0)
 
     # ---- from SIP and media -----------------------------------------------------------------------------------
 
@@ -212,9 +191,9 @@ class Call(CallAudio):
         """Take what the agent tells of this call's dialog."""
         match event:
             case Acknowledged():
-                self._take_acknowledgement(event)
+                self.media.on_acknowledged(event)
             case DigitInfo():
-                self.on_digit(event.digit, "info")
+                self.media.on_digit(event.digit, "info")
             case Ended():
                 if not self.ended.done():
                     self._take_end(event)
@@ -222,22 +201,13 @@ class Call(CallAudio):
                 log.debug("SIP event without a taker: %s", event)
 
     def _take_end(self, event: Ended) -> None:
-        outcome = self.outcome
-        outcome.sip_status, outcome.reason, outcome.by = event.status, event.reason, event.by
-        outcome.ended, self._ended_at = datetime.now(UTC), asyncio.get_running_loop().time()
-        self.ended.set_result(event)
-        cancelled = {"request": "CANCEL"} if self.inbound else {}
-        request = ({"request": "BYE"} if self.answered else cancelled) if event.by == "remote" else {}
-        self.note("call ended", by=event.by, **request, status=event.status, reason=event.reason)
+        self._dialog.take_end(event)
         if not self._outliving:
             self._over.come()
 
     def notify(self, status: int, reason: str) -> None:
         """Tell the peer how the call goes that it sent a REFER for. Harmless where it has gone."""
-        try:
-            self._services.agent.notify(self.dialog, status=status, reason=reason)
-        except SipError as error:
-            log.debug("%s", error)
+        self._dialog.notify(status, reason)
 
     def outlive(self, yes: bool) -> None:
         """Whether those whom the call has dialled may talk on when its own dialog has ended."""
@@ -253,22 +223,11 @@ class Call(CallAudio):
 
     def on_offer(self, offer: str | None) -> str:
         """Give our SDP. Raises SdpError or NotAcceptable."""
-        before = self.leg.agreed
-        if before is not None:
-            self.note("< re-INVITE", offer=offer is not None)
-        try:
-            said = self.leg.on_offer(offer)
-        except SdpError as error:
-            self.note("offer refused", error=str(error))
-            raise
-        self._note_media(before)
-        return said
+        return self.media.on_offer(offer)
 
     def on_answer(self, answer: str) -> None:
         """Take the peer's answer. Raises SdpError or NotAcceptable."""
-        before = self.leg.agreed
-        self.leg.on_answer(answer)
-        self._note_media(before)
+        self.media.on_answer(answer)
 
     def on_refer(self, target: str) -> int:
         """Say whether a REFER is followed: 202, or the status of its refusal."""
@@ -276,73 +235,12 @@ class Call(CallAudio):
         self.note("< REFER", to=target, answered=status)
         return status
 
-    def _note_media(self, before: Agreed | None) -> None:
-        """Note what was agreed, where that is something else than before."""
-        if (agreed := self.leg.agreed) is not None:
-            media = call_notes.media(agreed)
-            if before is None or media != call_notes.media(before):
-                self.note("media agreed", **media)
-                self._merge.renew()
-
-    def _take_acknowledgement(self, event: Acknowledged) -> None:
-        """Take the answer to an offer of ours that the ACK brings; without one there is nothing to talk over."""
-        self.note("< ACK")
-        if self.leg.agreed is None:
-            try:
-                if event.sdp is None:
-                    raise SdpError("ACK brought no answer to our offer")
-                self.on_answer(event.sdp)
-            except SdpError as error:
-                self.note("answer refused", error=str(error))
-                log.warning("the answer in ACK cannot be used: %s", error)
-                self.end(NOT_ACCEPTABLE)
-        self._acknowledged.come()
-
-    def on_digit(self, digit: str, source: DigitSource) -> None:
-        """A key was pressed; one that another source has told of does not count again."""
-        if not self._merge.accept(digit, source, asyncio.get_running_loop().time()):
-            log.debug("digit %s by %s is not a new one", digit, source)
-            return
-        self.note("digit", digit=digit, source=source)
-        self._digits.push(digit, source)
-
-    def on_detected(self, event: Detected) -> None:
-        """Something listened for was heard."""
-        match event:
-            case AmdState():
-                self.note("AMD state", state=event.state, at_ms=event.at, lasted_ms=event.lasted)
-            case MachineDetected():
-                self.note("AMD result", status=event.status, cause=event.cause)
-            case _:
-                self.note("silence" if isinstance(event, SilenceDetected) else "noise", duration_ms=event.duration)
-
-    def on_heard(self, address: str, port: int) -> None:
-        """The first packet came in, from there."""
-        self.note("RTP heard", source=f"{address}:{port}")
-        self._heard.come()
-
-    def on_report(self, stats: LegStats) -> None:
-        """Some more seconds have been counted."""
-        if quality := self._quality.since_last(stats, asyncio.get_running_loop().time()):
-            self.note("RTP quality", **quality)
-
-    def on_silent(self, silent_ms: int) -> None:
-        """No packet has come for as long as `[rtp] silence_timeout_s` allows: the peer is gone."""
-        if self.ended.done():
-            return
-        self.note("no RTP, hanging up", silent_ms=silent_ms)
-        self.end('Q.850;cause=102;text="no RTP"')
-
-    def on_replaced(self, uncounted_s: float) -> None:
-        """Another media worker goes on with the call."""
-        self.note("media worker replaced", uncounted_s=round(uncounted_s, 1))
-
     # ---- what verbs see ---------------------------------------------------------------------------------------
 
     @property
     def answered(self) -> bool:
         """True once the final 2xx is out."""
-        return self._answered_at is not None
+        return self._dialog.answered
 
     @property
     def over(self) -> bool:
@@ -352,64 +250,35 @@ class Call(CallAudio):
     async def answer(self) -> None:
         """Answer with 200 if that has not been done; returns when audio may flow."""
         if not self.answered:
-            self._tell_agent(lambda: self._services.agent.answer(self.dialog), "answer")
-            self._answered_at = asyncio.get_running_loop().time()
-            self.outcome.answered = datetime.now(UTC)
+            self._dialog.answer()
             self._telling = asyncio.get_running_loop().call_later(TOLD_AFTER_S, self._tell_of_answer)
-            self.note("> 200")
-            self._start_media()
-        await self._media_ready()
+            self.media.start()
+        await self.media.ready()
 
     def _tell_of_answer(self) -> None:
         self._telling = None
         self.changed()
 
-    async def _media_ready(self) -> None:
-        if self._heard.done():
-            return
-        await asyncio.wait({self._heard, self._acknowledged}, return_when=asyncio.FIRST_COMPLETED)
-        if not self._heard.done():
-            await asyncio.wait({self._heard}, timeout=MEDIA_GRACE_S)
-
     async def early_media(self) -> None:
         """Send 183 with SDP if nothing of the kind has been sent and the call is unanswered."""
-        if self._early or self.answered:
-            return
-        self._tell_agent(lambda: self._services.agent.ring(self.dialog, early_media=True), "early media")
-        self._early = True
-        self.note("> 183")
-        self._start_media()
-
-    def _start_media(self) -> None:
-        self.leg.start_media()
-        self._quality.begin(asyncio.get_running_loop().time())
+        if self._dialog.early_media():
+            self.media.start()
 
     async def reject(self, status: int, *, reason: str = "", headers: Mapping[str, str] = {}) -> None:
         """Refuse an unanswered call with that SIP status; hang up an answered one."""
         if self.answered:
             await self.hang_up()
             return
-        self._rejected = status
-        self.note(f"> {status}", **({"reason": reason} if reason else {}))
-        self._tell_agent(
-            lambda: self._services.agent.reject(self.dialog, status=status, reason=reason, headers=headers), "reject"
-        )
+        self._dialog.reject(status, reason=reason, headers=headers)
         await asyncio.wait({self._over})
 
     async def hang_up(self) -> None:
         """End the call from our side: nothing that is awaited on it from now on comes back."""
         self.end()
 
-    def _tell_agent(self, act: Callable[[], None], what: str) -> None:
-        """Do something on the dialog; one that has ended meanwhile is no error of ours."""
-        try:
-            act()
-        except SipError as error:
-            raise CallEnded(f"{what}: {error}") from error
-
     def send_info(self, key: str) -> None:
         """Send one key by SIP INFO. Raises SipError."""
-        self._services.agent.send_info(self.dialog, digit=key, duration_ms=PRESS_MS)
+        self._dialog.send_info(key)
 
     async def speech(self, text: str, voice: str) -> Prompt:
         """Synthesise `text` (cached). Raises PromptError."""
@@ -438,8 +307,7 @@ class Call(CallAudio):
 
     def ring(self) -> None:
         """Send 180."""
-        self._tell_agent(lambda: self._services.agent.ring(self.dialog), "ring")
-        self.note("> 180")
+        self._dialog.ring()
 
     async def music(self) -> Prompt:
         """The default music. Raises PromptError."""
@@ -469,7 +337,7 @@ class Call(CallAudio):
             if self.over:
                 raise CallEnded("the caller has left")
         except (CallEnded, asyncio.CancelledError) as why:
-            ends = isinstance(why, CallEnded) or self.over or self._leaving.done()  # else it goes on elsewhere
+            ends = isinstance(why, CallEnded) or self.over or self._dialog.leaving.done()  # else it goes on elsewhere
             if ends and request.action_url:
                 data = dialling.dialled.data()
                 self.leave_word(Goto(url=request.action_url, method=request.action_method, data=data))
@@ -518,8 +386,4 @@ class Call(CallAudio):
 
     def note(self, what: str, **details: object) -> None:
         """Put a line on the call's timeline (and the log)."""
-        what, shown = presentable_text(what), presentable(details)
-        self._services.note(self.sid, datetime.now(UTC), what, shown)
-        if log.isEnabledFor(logging.INFO):
-            with AboutCall(self.sid):
-                log.info("%s%s", what, "".join([f" {name}={value}" for name, value in shown.items()]))
+        self._note(what, **details)

@@ -1,19 +1,43 @@
-"""What the timeline says of a call's media: what was agreed, waited for, how audio arrives (RFC 3550 section 6.4)."""
+"""What the timeline says of a call, and how: of its media what was agreed, waited for, how audio arrives (RFC 3550
+section 6.4).
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Final
 
 from ..media.protocol import LegStats
 from .errors import PromptError
+from .log import AboutCall
+from .redact import presentable, presentable_text
 from .sip.negotiation import Agreed
+from .timeline import Note
+
+log = logging.getLogger("flexml.call")
 
 LEAST_S: Final = 1.0
 """Reports come by the worker's clock: the first one after the answer may be of a moment only."""
 _GROWING: Final = ("packets_received", "packets_sent", "lost", "late", "concealed_ms")
+
+
+class Noting:
+    """Puts lines on the timeline of the call of that sid, and into the log, by being called."""
+
+    def __init__(self, sid: str, note: Note) -> None:
+        self._sid, self._put = sid, note
+
+    def __call__(self, what: str, **details: object) -> None:
+        """Note `what`, with details by name; secrets in either are not shown."""
+        what, shown = presentable_text(what), presentable(details)
+        self._put(self._sid, datetime.now(UTC), what, shown)
+        if log.isEnabledFor(logging.INFO):
+            with AboutCall(self._sid):
+                log.info("%s%s", what, "".join([f" {name}={value}" for name, value in shown.items()]))
 
 
 def media(agreed: Agreed) -> dict[str, object]:

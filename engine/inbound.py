@@ -59,9 +59,9 @@ class Inbound:
             why = f"neither DID {route.did.phonenumber} nor account {route.account.login} has a URL"
             return Refusal(status=NOT_FOUND, why=why)
         call = self._call(invite, route)
-        leg = Leg(self._leg_settings.on(self.trunk_of(invite.dialog)), self._ports, self._media, call)
+        leg = Leg(self._leg_settings.on(self.trunk_of(invite.dialog)), self._ports, self._media, call.media)
         leg.begin_to_open()
-        call.attach(leg)
+        call.media.attach(leg)
         call.note(
             "< INVITE", to=invite.request_uri, **{"from": invite.from_uri}, source=invite.source,
             transport=invite.transport, call_id=invite.call_id, account=route.account.login,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
 from .call import Call
@@ -70,13 +68,8 @@ class OutboundCall(Call):
     def _take_over(self, party: Party) -> None:
         """The party is who this call talks with from now on."""
         self._parties.remove(party)
-        now = asyncio.get_running_loop().time()
-        self._leg, self.dialog = party.leg, party.dialog or NO_DIALOG
-        self._leg.media.report_to(self)
-        self._answered_at, self.outcome.answered = now, datetime.now(UTC)
-        self._note_media(None)
-        self._quality.begin(now)
-        self._acknowledged.come()
+        self._dialog.take_over(party.dialog or NO_DIALOG)
+        self.media.take_over(party.leg)
         self.changed()
         if party.ended.done():
             self._take_end(party.ended.result())

@@ -141,7 +141,8 @@ LAYERS = [
     ("engine.reach", "engine.directory", "engine.order"),
     ("engine.exchange",),
     ("engine.party",),
-    ("engine.call_audio", "engine.call_notes", "engine.call_recordings", "engine.audio"),
+    ("engine.call_media",),
+    ("engine.call_audio", "engine.call_dialog", "engine.call_notes", "engine.call_recordings", "engine.audio"),
     ("engine.leg", "engine.digits", "engine.supervisor"),
     ("engine.media_client",),
     (

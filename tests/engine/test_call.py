@@ -36,7 +36,7 @@ class Scene:
         self.ports = PortPool(20000, 20003)
         self.call = Call(sid="sid", dialog=1, services=services(self.agent))
         settings = LegSettings(address="127.0.0.1", advertised="127.0.0.1", codecs=(PCMU,), dtmf=dtmf)
-        self.call.attach(Leg(settings, self.ports, client, self.call))
+        self.call.media.attach(Leg(settings, self.ports, client, self.call.media))
         self.call.on_offer(offer)
 
     async def live(self, work: Work) -> asyncio.Future[Outcome]:
@@ -247,9 +247,9 @@ def test_a_key_that_comes_in_every_way_counts_once() -> None:
         scene = Scene()
         for digit in "5577":
             scene.call.on_sip_event(DigitInfo(dialog=1, digit=digit))
-            scene.call.on_digit(digit, "rfc4733")
+            scene.call.media.on_digit(digit, "rfc4733")
             await asyncio.sleep(0.1)
-            scene.call.on_digit(digit, "inband")
+            scene.call.media.on_digit(digit, "inband")
             await asyncio.sleep(0.1)
         assert [await scene.call.digit(1) for _ in range(5)] == ["5", "5", "7", "7", None]
 

@@ -61,7 +61,7 @@ class Scene:
         services.note = lambda call, at, what, details: self.notes.append((what, details))
         self.call = kind(sid="sid", dialog=1, services=services)
         settings = LegSettings(address="127.0.0.1", advertised="127.0.0.1", codecs=(PCMU,))
-        self.call.attach(Leg(settings, PortPool(20000, 20003), client, self.call))
+        self.call.media.attach(Leg(settings, PortPool(20000, 20003), client, self.call.media))
         self.call.on_offer(OFFER)
 
     async def written(self, error: str = "") -> None:
