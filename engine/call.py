@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from typing import ClassVar, Final
 
 from ..media.protocol import Detector
@@ -17,20 +16,19 @@ from . import call_notes
 from .call_audio import CallAudio
 from .call_dialog import CallDialog
 from .call_media import CallMedia
+from .call_prompts import CallPrompts
 from .call_recordings import CallRecording, CallRecordings
 from .call_services import Services
 from .dial import Dialled, DialRequest
-from .dialling import Dialling
-from .errors import CallEnded, FlexmlError, PromptError
-from .exchange import Caller
+from .errors import CallEnded, FlexmlError
 from .flexml.verb import Goto, MessageStatus, Method, Prompt
 from .leg import Leg
-from .messages import Message
 from .moment import Moment
 from .outcome import Outcome, Word, unanswered
+from .outward import Outward
 from .party import refuse_transfer
 from .recording import RecordingRequest
-from .sip.events import Acknowledged, DigitInfo, Ended, Event, Login
+from .sip.events import Acknowledged, DigitInfo, Ended, Event
 
 log = logging.getLogger("flexml.call")
 
@@ -62,21 +60,19 @@ class Call(CallAudio):
         """Called when that, or where the status callback goes, has changed, and when the answer is to be known."""
         self.leave_word: Callable[[Goto], None] = unnoticed
         """Has a request that the call's end comes before made as a callback."""
-        self.caller = Caller(number="")
-        """As whom the call's own calls are placed, where the document names nobody else."""
-        self.may_show: Callable[[str], bool] = lambda _: False
-        """Whether the account may show that number on calls of its own."""
         self.transfer: Callable[[str], int] = refuse_transfer
         """What comes of a REFER: the status that it is answered with."""
         self.storage: dict[str, str] = {}
         self.status_callback_url = ""
         self.status_callback_method = "POST"
-        self._services = services
         self._recordings = CallRecordings(services.recordings)
         self._note = call_notes.Noting(sid, services.note)
         self._dialog = CallDialog(services.agent, dialog, self._note, inbound=self.inbound)
         self.media = CallMedia(sid, self._dialog, self._digits, self._note)
         """Who hears of what happens on the leg."""
+        self.outward = Outward(services)
+        """What it places and sends of its own, and as whom."""
+        self._prompts = CallPrompts(services, account, self._note)
         self._outliving = False
         self._over = Moment()
         self._telling: asyncio.TimerHandle | None = None
@@ -247,6 +243,11 @@ class Call(CallAudio):
         """True once the call has ended, and with it whatever it was doing."""
         return self._over.done()
 
+    @property
+    def leaving(self) -> bool:
+        """True once it is to be ended from our side."""
+        return self._dialog.leaving.done()
+
     async def answer(self) -> None:
         """Answer with 200 if that has not been done; returns when audio may flow."""
         if not self.answered:
@@ -282,22 +283,15 @@ class Call(CallAudio):
 
     async def speech(self, text: str, voice: str) -> Prompt:
         """Synthesise `text` (cached). Raises PromptError."""
-        with call_notes.waiting(self.note, "speech", voice=voice, characters=len(text)):
-            speech = await self._services.speak(text, voice, self.rate_hz)
-        if reason := self._services.fallback_reason(voice):
-            self.note("another voice speaks", asked=voice, reason=reason)
-        return speech
+        return await self._prompts.speech(text, voice, self.rate_hz)
 
     async def fetch_audio(self, url: str, *, streaming: bool = False, pre_buffer_s: float = 0.0) -> Prompt:
         """Fetch and decode what `url` names (cached). Raises PromptError."""
-        fetch = self._services.audio.fetch
-        with call_notes.waiting(self.note, "audio", url=url):
-            return await fetch(url, self.rate_hz, streaming=streaming, pre_buffer_s=pre_buffer_s)
+        return await self._prompts.at(url, self.rate_hz, streaming=streaming, pre_buffer_s=pre_buffer_s)
 
     async def fetch_file(self, sid: str) -> Prompt:
         """Decode a file of the account's storage (cached). Raises PromptError."""
-        with call_notes.waiting(self.note, "audio", file=sid):
-            return await self._services.audio.fetch_file(self.account, sid, self.rate_hz)
+        return await self._prompts.file(sid, self.rate_hz)
 
     async def record(self, request: RecordingRequest) -> CallRecording:
         """Begin to record. Raises StorageError."""
@@ -305,64 +299,28 @@ class Call(CallAudio):
         self.note("recording", direction=request.direction, format=request.file_format)
         return recording
 
+    async def check_recording(self, request: RecordingRequest) -> None:
+        """Raise StorageError, and tell, where a recording that begins later has no place to go to."""
+        await self._recordings.check(request, self)
+
     def ring(self) -> None:
         """Send 180."""
         self._dialog.ring()
 
     async def music(self) -> Prompt:
         """The default music. Raises PromptError."""
-        if not self._services.music_url:
-            raise PromptError("no music is configured")
-        return await self.fetch_audio(self._services.music_url)
+        return await self._prompts.music(self.rate_hz)
 
     async def dial(self, request: DialRequest) -> Dialled:
         """Call others, and let the first to answer talk with the caller.
 
         Raises StorageError where it is to be recorded into what does not exist; nobody is rung then.
         """
-        failed = Dialled(status="failed", number=request.destinations[0].target)
-        if self._services.exchange is None:
-            self.note("no calls out are placed here")
-            return failed
-        if request.caller_id and not self.may_show(request.caller_id):
-            self.note("callerId is neither a DID of the account nor in its caller_ids", caller_id=request.caller_id)
-            return failed
-        if request.recording is not None:
-            await self._recordings.check(request.recording, self)
-        number, name = request.caller_id or self.caller.number, request.caller_name or self.caller.name
-        caller = replace(self.caller, number=number, name=name)
-        dialling = Dialling(self, self._services.exchange, request, caller, self._services.ringback)
-        try:
-            dialled = await dialling.run()
-            if self.over:
-                raise CallEnded("the caller has left")
-        except (CallEnded, asyncio.CancelledError) as why:
-            ends = isinstance(why, CallEnded) or self.over or self._dialog.leaving.done()  # else it goes on elsewhere
-            if ends and request.action_url:
-                data = dialling.dialled.data()
-                self.leave_word(Goto(url=request.action_url, method=request.action_method, data=data))
-            raise
-        return dialled
+        return await self.outward.dial(self, request)
 
     async def send_message(self, text: str, *, sender: str = "", recipient: str = "") -> MessageStatus:
         """Send a text message; what came of it is in later requests too. One that is under way is not taken back."""
-        told = self.told()
-        message = Message(
-            text=text,
-            sender=sender or str(told.get("From", "")),
-            recipient=recipient or str(told.get("To", "")),
-            account=self.account,
-            may_send=not sender or self.may_show(sender),
-            facts=told,
-        )
-        self.results.pop("SmsStatus", None)
-        status: MessageStatus = "failed"
-        if self._services.messages is None:
-            self.note("no messages are sent here")
-        else:
-            status = await self._services.messages.send(message, self.note)
-        self.results["SmsStatus"] = status
-        return status
+        return await self.outward.send_message(self, text, sender=sender, recipient=recipient)
 
     def store(self, name: str, value: str) -> None:
         """Remember `Storage_<name>` for later requests of this call; an empty value forgets it."""
@@ -380,9 +338,7 @@ class Call(CallAudio):
 
     def override_login(self, username: str, password: str) -> None:
         """Answer challenges of calls that this one places with these credentials; what is empty stays as it was."""
-        before = self.caller.login or Login(username="", password="")
-        login = Login(username=username or before.username, password=password or before.password)
-        self.caller = replace(self.caller, login=login)
+        self.outward.override_login(username, password)
 
     def note(self, what: str, **details: object) -> None:
         """Put a line on the call's timeline (and the log)."""

@@ -72,7 +72,7 @@ class Inbound:
             route.account, url=route.url, method=route.method, fallback_url=route.fallback_url
         )
         facts = self._facts(call.sid, invite, route, dialled)
-        call.caller = Caller(number=facts.from_, name=facts.caller_name)
+        call.outward.caller = Caller(number=facts.from_, name=facts.caller_name)
         self._lives.begin(call, Case(account=route.account, application=application, facts=facts))
         return call
 
@@ -93,7 +93,7 @@ class Inbound:
         )
         call.status_callback_url = route.did.status_callback_url or ""
         call.status_callback_method = cast("Method", route.did.status_callback_method)
-        call.may_show = lambda number: self._directory.may_show(route.account, number)
+        call.outward.may_show = lambda number: self._directory.may_show(route.account, number)
         return call
 
     def _facts(self, sid: str, invite: Invited, route: Route, dialled: str) -> CallFacts:

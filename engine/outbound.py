@@ -244,8 +244,8 @@ class Outbound:
             detector="webrtc" if account.detector == "webrtc" else "energy",
         )
         call.status_callback_url, call.status_callback_method = self._told(account, order)
-        call.may_show = lambda number: self._directory.may_show(account, number)
-        call.caller = Caller(number=case.facts.from_, name=order.name)
+        call.outward.may_show = lambda number: self._directory.may_show(account, number)
+        call.outward.caller = Caller(number=case.facts.from_, name=order.name)
         return call
 
     def _told(self, account: Account, order: CallOrder) -> tuple[str, Method]:

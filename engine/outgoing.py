@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 from .call import Call
+from .call_services import Services
 from .dial import Destination
 from .errors import CallEnded
 from .outcome import Outcome, Word, unanswered
@@ -23,8 +24,11 @@ class OutboundCall(Call):
 
     inbound: ClassVar[bool] = False
 
-    def __init__(self, *, destination: Destination, timeout_s: float, too_late: bool, **call: Any) -> None:
-        super().__init__(dialog=NO_DIALOG, **call)
+    def __init__(
+        self, *, destination: Destination, timeout_s: float, too_late: bool, services: Services, **call: Any
+    ) -> None:
+        super().__init__(dialog=NO_DIALOG, services=services, **call)
+        self._exchange = services.exchange
         self._destination, self._timeout_s, self._too_late = destination, timeout_s, too_late
         self._parties: list[Party] = []
         self._otherwise: Word = "failed"
@@ -34,19 +38,19 @@ class OutboundCall(Call):
         try:
             return await super().live(carry_out)
         finally:
-            if (exchange := self._services.exchange) is not None:
+            if (exchange := self._exchange) is not None:
                 for party in self._parties:
                     exchange.end(party)
 
     async def _begin(self) -> None:
         """Ring until somebody answers. Raises CallEnded where nobody does."""
-        exchange = self._services.exchange
+        exchange = self._exchange
         if exchange is None or self._too_late:
             self._give_up(TOO_LATE, "failed")
             raise CallEnded(TOO_LATE.reason)
         reach = Reach(
             exchange=exchange,
-            caller=self.caller,
+            caller=self.outward.caller,
             note=self.note,
             made=self._parties.append,
             timeout_s=self._timeout_s,

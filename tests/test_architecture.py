@@ -136,6 +136,7 @@ LAYERS = [
     ("engine.registry",),
     ("engine.outgoing",),
     ("engine.call",),
+    ("engine.call_prompts", "engine.outward"),
     ("engine.call_services", "engine.dialling"),
     ("engine.conversation",),
     ("engine.reach", "engine.directory", "engine.order"),

@@ -336,7 +336,7 @@ def texting(most: int = 10) -> tuple[Scene, Carrier]:
     )
     scene.call = Call(sid="sid", dialog=1, services=replace(services(scene.agent), messages=messages), account="a")
     scene.call.told = lambda: {"From": "15162065338", "To": "15550001000"}
-    scene.call.may_show = lambda number: number == "15550002000"
+    scene.call.outward.may_show = lambda number: number == "15550002000"
     return scene, carrier
 
 

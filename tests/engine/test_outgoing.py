@@ -49,7 +49,7 @@ class Scene:
             sid="sid",
             services=shared,
         )
-        self.call.caller = Caller(number="15550001000")
+        self.call.outward.caller = Caller(number="15550001000")
 
     async def live(self, work: Work | None = None) -> asyncio.Future[Outcome]:
         async def carry_out() -> None:

@@ -1,0 +1,123 @@
+"""What a call places and sends of its own: calls of Dial and messages of Sms, and as whom.
+
+Whose number is shown is the account's to say. What a dial has come to is told even where the call that dials ends
+before: as a word left with whoever makes its requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Protocol
+
+from .call_services import Services
+from .dial import Dialled, DialRequest
+from .dialling import Calling, Dialling
+from .errors import CallEnded
+from .exchange import Caller
+from .flexml.verb import Goto, MessageStatus
+from .messages import Message
+from .recording import RecordingRequest
+from .sip.events import Login
+
+
+class Sending(Calling, Protocol):
+    """The call that dials, or sends a message. It is handed over each time: the call holds its `Outward`."""
+
+    account: str
+    told: Callable[[], Mapping[str, object]]
+    """What requests about it say."""
+    results: dict[str, object]
+    """What verbs have come to, for requests to say."""
+    leave_word: Callable[[Goto], None]
+    """Has a request that the call's end comes before made as a callback."""
+
+    @property
+    def over(self) -> bool:
+        """True once it has ended."""
+        ...
+
+    @property
+    def leaving(self) -> bool:
+        """True once it is to be ended from our side."""
+        ...
+
+    async def check_recording(self, request: RecordingRequest) -> None:
+        """Raise StorageError, and tell, where a recording that begins later has no place to go to."""
+        ...
+
+
+class Outward:
+    """As whom a call's own calls and messages go out."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self.caller = Caller(number="")
+        """Who calls, where the document names nobody else."""
+        self.may_show: Callable[[str], bool] = lambda _: False
+        """Whether the account may show that number on calls of its own."""
+
+    def override_login(self, username: str, password: str) -> None:
+        """Answer challenges with these credentials; what is empty stays as it was."""
+        before = self.caller.login or Login(username="", password="")
+        login = Login(username=username or before.username, password=password or before.password)
+        self.caller = replace(self.caller, login=login)
+
+    async def dial(self, call: Sending, request: DialRequest) -> Dialled:
+        """Call others, and let the first to answer talk with the caller.
+
+        Raises CallEnded where the caller has left, and StorageError where it is to be recorded into what does not
+        exist; nobody is rung then.
+        """
+        failed = Dialled(status="failed", number=request.destinations[0].target)
+        if self._services.exchange is None:
+            call.note("no calls out are placed here")
+            return failed
+        if request.caller_id and not self.may_show(request.caller_id):
+            call.note("callerId is neither a DID of the account nor in its caller_ids", caller_id=request.caller_id)
+            return failed
+        if request.recording is not None:
+            await call.check_recording(request.recording)
+        number, name = request.caller_id or self.caller.number, request.caller_name or self.caller.name
+        caller = replace(self.caller, number=number, name=name)
+        dialling = Dialling(call, self._services.exchange, request, caller, self._services.ringback)
+        return await _dialled(call, dialling, request)
+
+    async def send_message(self, call: Sending, text: str, *, sender: str, recipient: str) -> MessageStatus:
+        """Send a text message; what came of it is in later requests too. One that is under way is not taken back.
+
+        Where `sender` or `recipient` is empty, it is the call's.
+        """
+        told = call.told()
+        message = Message(
+            text=text,
+            sender=sender or str(told.get("From", "")),
+            recipient=recipient or str(told.get("To", "")),
+            account=call.account,
+            may_send=not sender or self.may_show(sender),
+            facts=told,
+        )
+        call.results.pop("SmsStatus", None)
+        status: MessageStatus = "failed"
+        if self._services.messages is None:
+            call.note("no messages are sent here")
+        else:
+            status = await self._services.messages.send(message, call.note)
+        call.results["SmsStatus"] = status
+        return status
+
+
+async def _dialled(call: Sending, dialling: Dialling, request: DialRequest) -> Dialled:
+    """What the dial comes to; where the call ends before, word of it is left. Raises CallEnded."""
+    try:
+        dialled = await dialling.run()
+        if call.over:
+            raise CallEnded("the caller has left")
+    except (CallEnded, asyncio.CancelledError) as why:
+        ends = isinstance(why, CallEnded) or call.over or call.leaving  # else it goes on elsewhere
+        if ends and request.action_url:
+            data = dialling.dialled.data()
+            call.leave_word(Goto(url=request.action_url, method=request.action_method, data=data))
+        raise
+    return dialled
