@@ -31,7 +31,7 @@ NOT_ACCEPTABLE: Final = 'SIP;cause=488;text="Not Acceptable Here"'
 
 
 class CallMedia:
-    """The media of the call of that sid. Implements `media_leg.LegListener`; keys go into `digits`."""
+    """The media of the call of that sid. Implements `leg_listener.LegListener`; keys go into `digits`."""
 
     def __init__(self, sid: str, dialog: CallDialog, digits: DigitQueue, note: Callable[..., None]) -> None:
         self._sid, self._dialog, self._digits, self._note = sid, dialog, digits, note

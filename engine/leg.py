@@ -19,8 +19,9 @@ from ..media.protocol import LegStats, SetRemote
 from .config import Dtmf, Trunk
 from .digits import paced
 from .errors import LegRefused, MediaError
+from .leg_listener import LegListener
 from .media_client import MediaClient
-from .media_leg import LegListener, MediaLeg
+from .media_leg import MediaLeg
 from .ports import PortPool
 from .sip.crypto import Policy, fresh_keys
 from .sip.negotiation import Agreed, LocalMedia, accept_answer, make_offer, negotiate_answer, renew_offer

@@ -10,7 +10,8 @@ from typing import Final
 from ..media.channel import Channel
 from ..media.protocol import Beat, Event, Message
 from .errors import MediaError
-from .media_leg import LegListener, MediaLeg
+from .leg_listener import LegListener
+from .media_leg import MediaLeg
 from .metrics import WorkerFigures
 
 TICK_S: Final = 0.020

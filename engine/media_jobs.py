@@ -25,12 +25,16 @@ Detected = NoiseDetected | SilenceDetected | AmdState | MachineDetected
 """What a leg can be listened to for."""
 
 
-class Player(Protocol):
-    """The leg, as far as a job needs it to end before its time."""
+class Plays(Protocol):
+    """The plays of a leg, as far as one needs them to end before its time."""
 
     def stop(self, job: int) -> None:
         """Stop a play."""
         ...
+
+
+class Listener(Protocol):
+    """What is listened for on a leg, as far as a job needs it to end before its time."""
 
     def listen_no_more(self, command: Watch | StartAmd) -> None:
         """End a watch or a detection."""
@@ -88,15 +92,15 @@ class Recording:
 class Playback:
     """A play under way. `finished` resolves once, whatever ends it."""
 
-    def __init__(self, media: Player, job: int, finished: asyncio.Future[PlayFinished]) -> None:
+    def __init__(self, plays: Plays, job: int, finished: asyncio.Future[PlayFinished]) -> None:
         self.job = job
         self.finished = finished
-        self._media = media
+        self._plays = plays
 
     def stop(self) -> None:
         """Ask for the end; `finished` tells how far it came. Harmless afterwards."""
         if not self.finished.done():
-            self._media.stop(self.job)
+            self._plays.stop(self.job)
 
     def finish(self, event: PlayFinished) -> None:
         """Take how it ended."""
@@ -107,16 +111,18 @@ class Playback:
 class Listening:
     """A watch or a detection under way. `finished` resolves once: with its last event, or None if it came to none."""
 
-    def __init__(self, media: Player, command: Watch | StartAmd, finished: asyncio.Future[Detected | None]) -> None:
+    def __init__(
+        self, listener: Listener, command: Watch | StartAmd, finished: asyncio.Future[Detected | None]
+    ) -> None:
         self.command = command
         self.finished = finished
-        self._media = media
+        self._listener = listener
 
     def stop(self) -> None:
         """Listen no more. Harmless afterwards."""
         if not self.finished.done():
             self.finished.set_result(None)
-            self._media.listen_no_more(self.command)
+            self._listener.listen_no_more(self.command)
 
     def take(self, event: Detected) -> bool:
         """Take an event of it; True if that was the last."""

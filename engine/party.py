@@ -46,7 +46,7 @@ class Invitation:
 
 
 class Party:
-    """One called party. Implements `registry.LiveCall` and `media_leg.LegListener`."""
+    """One called party. Implements `registry.LiveCall` and `leg_listener.LegListener`."""
 
     def __init__(self, sid: str, number: str, agent: SipAgent, note: Callable[..., None]) -> None:
         self.sid, self.number = sid, number

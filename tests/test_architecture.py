@@ -168,6 +168,8 @@ LAYERS = [
         "engine.uploads",
         "engine.trunk_upkeep",
     ),
+    ("engine.leg_listening", "engine.leg_plays"),
+    ("engine.leg_line", "engine.leg_listener"),
     ("engine.sip.agent", "engine.sip.negotiation", "engine.sip.trunks"),
     ("engine.sip.stack",),
     ("engine.makings", "engine.recording_log"),

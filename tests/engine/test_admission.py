@@ -11,8 +11,9 @@ from typing import cast
 import pytest
 from flexml.engine.admission import LAG_LIMIT_S, RETRY_AFTER_S, SAMPLE_S, SAMPLES, Admission, LoopLag
 from flexml.engine.errors import MediaError
+from flexml.engine.leg_listener import LegListener
 from flexml.engine.media_client import MediaClient, WorkerLink
-from flexml.engine.media_leg import LegListener, MediaLeg
+from flexml.engine.media_leg import MediaLeg
 from flexml.engine.registry import Refusal
 from flexml.engine.sip.events import Invited, LiveCall
 from flexml.media import channel
