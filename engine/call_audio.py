@@ -12,17 +12,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from ..media.protocol import (
-    Detector,
-    DigitSource,
-    Layer,
-    MachineDetected,
-    PlayFinished,
-    StartAmd,
-    StartPlay,
-    StartTone,
-    Watch,
-)
+from ..media.events import MachineDetected, PlayFinished
+from ..media.protocol import Detector, DigitSource, Layer, StartAmd, StartPlay, StartTone, Watch
 from .digits import DigitQueue
 from .errors import CallEnded, MediaError, PromptError, SipError
 from .flexml.verb import AmdSettings, Played, Prompt

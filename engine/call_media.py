@@ -11,7 +11,8 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from ..media.protocol import AmdState, DigitSource, LegStats, MachineDetected, SilenceDetected
+from ..media.events import AmdState, LegStats, MachineDetected, SilenceDetected
+from ..media.protocol import DigitSource
 from . import call_notes
 from .call_dialog import CallDialog
 from .digits import DigitMerge, DigitQueue

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
-from ..media.protocol import LegStats
+from ..media.events import LegStats
 from .errors import PromptError
 from .log import AboutCall
 from .redact import presentable, presentable_text

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ..codecs.catalog import BY_NAME, NAMES, Codec
-from ..media.protocol import LegStats, SetRemote
+from ..media.events import LegStats
+from ..media.protocol import SetRemote
 from .config import Dtmf, Trunk
 from .digits import paced
 from .errors import LegRefused, MediaError

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ..media.protocol import DigitSource, LegStats
+from ..media.events import LegStats
+from ..media.protocol import DigitSource
 from .media_jobs import Detected
 
 

@@ -5,7 +5,8 @@ A file that still grows is played as far as it has come; the worker is told how 
 
 from __future__ import annotations
 
-from ..media.protocol import GrowPlay, PlayFinished, SeekPlay, StartPlay, StartTone, StopPlay
+from ..media.events import PlayFinished
+from ..media.protocol import GrowPlay, SeekPlay, StartPlay, StartTone, StopPlay
 from .growth import Growth
 from .leg_line import LegLine
 from .media_jobs import Play, Playback

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Final
 
 from ..media.channel import Channel
-from ..media.protocol import Beat, Event, Message
+from ..media.events import Beat, Event
+from ..media.protocol import Message
 from .errors import MediaError
 from .leg_listener import LegListener
 from .media_leg import MediaLeg

@@ -8,18 +8,8 @@ from typing import Protocol
 
 import msgspec
 
-from ..media.protocol import (
-    AmdState,
-    MachineDetected,
-    NoiseDetected,
-    PlayFinished,
-    SilenceDetected,
-    StartAmd,
-    StartPlay,
-    StartRecording,
-    StartTone,
-    Watch,
-)
+from ..media.events import AmdState, MachineDetected, NoiseDetected, PlayFinished, SilenceDetected
+from ..media.protocol import StartAmd, StartPlay, StartRecording, StartTone, Watch
 
 Detected = NoiseDetected | SilenceDetected | AmdState | MachineDetected
 """What a leg can be listened to for."""

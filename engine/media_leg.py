@@ -15,15 +15,12 @@ from typing import Literal
 import msgspec
 
 from ..codecs.catalog import BY_NAME
-from ..media.protocol import (
+from ..media.events import (
     AmdState,
-    CloseLeg,
     CommandFailed,
     DigitReceived,
     DigitsSent,
     Event,
-    Join,
-    Leave,
     LegClosed,
     LegHeard,
     LegOpened,
@@ -31,14 +28,19 @@ from ..media.protocol import (
     LegSilent,
     LegStats,
     MachineDetected,
-    Message,
     NoiseDetected,
-    OpenLeg,
     PlayFinished,
     RecordingFinished,
+    SilenceDetected,
+)
+from ..media.protocol import (
+    CloseLeg,
+    Join,
+    Leave,
+    Message,
+    OpenLeg,
     SendDigits,
     SetRemote,
-    SilenceDetected,
     StartAmd,
     StartPlay,
     StartRecording,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-from ..media.protocol import LegStats
+from ..media.events import LegStats
 
 Word = Literal["busy", "cancel", "completed", "failed", "noanswer"]
 

@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from ..media.protocol import DigitSource, LegStats
+from ..media.events import LegStats
+from ..media.protocol import DigitSource
 from .digits import PRESS_MS, DigitMerge, DigitQueue
 from .errors import MediaError, SdpError, SipError
 from .leg import Leg

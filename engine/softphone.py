@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ..codecs.catalog import PCMA, PCMU, Codec
-from ..media.protocol import DigitSource, LegStats, StartPlay
+from ..media.events import LegStats
+from ..media.protocol import DigitSource, StartPlay
 from .errors import FlexmlError, MediaError, NotAcceptable, SdpError
 from .flexml.verb import Prompt
 from .leg import Leg, LegSettings

@@ -11,7 +11,8 @@ from typing import Final
 
 import msgspec
 
-from ..media.protocol import LegOpened, LegStats, OpenLeg, SetRemote
+from ..media.events import LegOpened, LegStats
+from ..media.protocol import OpenLeg, SetRemote
 
 WORKER_START_S: Final = 0.3
 """About what a new process needs until its first packet."""

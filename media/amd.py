@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .protocol import AmdState, Event, MachineDetected, StartAmd
+from .events import AmdState, Event, MachineDetected
+from .protocol import StartAmd
 from .rows import FRAME_MS, FRAME_SAMPLES
 
 Flags = NDArray[np.bool_]

@@ -17,7 +17,8 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from .protocol import MAX_DATAGRAM, Command, Event, Message, decode_commands, decode_events, encode
+from .events import Event, decode_events
+from .protocol import MAX_DATAGRAM, Command, Message, decode_commands, encode
 
 Incoming = TypeVar("Incoming")
 

@@ -11,22 +11,17 @@ import ipaddress
 from collections.abc import Callable
 from typing import Any, Final
 
+from .events import CommandFailed, DigitsSent, Event, LegClosed, LegOpened, PlayFinished
 from .playout import RATES_HZ
 from .protocol import (
     CloseLeg,
     Command,
-    CommandFailed,
-    DigitsSent,
     Drain,
-    Event,
     GrowPlay,
     Join,
     Leave,
-    LegClosed,
-    LegOpened,
     Message,
     OpenLeg,
-    PlayFinished,
     SeekPlay,
     SendDigits,
     SetRemote,

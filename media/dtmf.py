@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from .dial_string import KEYPAD
-from .protocol import DigitReceived, Event
+from .events import DigitReceived, Event
 from .rows import FRAME_SAMPLES, every
 from .tone_bank import BANK, EARLY, GROUP, HOPS, LAST, LAST_WEIGHTS, TONES, WEIGHTS
 from .tone_judge import (

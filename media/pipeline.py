@@ -19,17 +19,9 @@ from numpy.typing import NDArray
 
 from . import rtp
 from .commands import Commands
+from .events import DigitReceived, DigitsSent, Event, LegHeard, LegReport, LegSilent
 from .packetizer import Outgoing
-from .protocol import (
-    CloseLeg,
-    Command,
-    DigitReceived,
-    DigitsSent,
-    Event,
-    LegHeard,
-    LegReport,
-    LegSilent,
-)
+from .protocol import CloseLeg, Command
 from .receiver import Heard
 from .rows import FRAME_MS, RATE_HZ, every
 from .rtp import RtpBatch

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..codecs.g711 import AnySamples, whole
-from .protocol import RecordingFinished
+from .events import RecordingFinished
 from .rows import FRAME_SAMPLES, RATE_HZ, elements, every
 from .spool import SpoolWriter, Write
 

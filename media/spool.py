@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from .protocol import RecordingFinished
+from .events import RecordingFinished
 
 
 class Write(NamedTuple):

@@ -16,12 +16,13 @@ from ..codecs.bank import Bank
 from ..codecs.catalog import BY_NAME, Codec
 from .amd import Amd
 from .dtmf import ToneReceiver
+from .events import Event, LegStats
 from .haste import Looks
 from .latch import NOT_NEGOTIATED, Latch
 from .legs import Legs
 from .passthrough import Passthrough
 from .playout import Playout
-from .protocol import Event, LegStats, OpenLeg, SetRemote
+from .protocol import OpenLeg, SetRemote
 from .receiver import Receiver
 from .reception import Reception
 from .recorder import Recorder, SpoolWriter

@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .protocol import Detector, Event, NoiseDetected, SilenceDetected
+from .events import Event, NoiseDetected, SilenceDetected
+from .protocol import Detector
 from .rows import FRAME_MS
 from .voice import EnergyVoice, Voice, WebRtcVoice
 

@@ -25,10 +25,11 @@ from setproctitle import setproctitle
 
 from . import channel, clock
 from .channel import Channel
+from .events import Beat
 from .haste import EARLY_S, LEAST_S
 from .lead import Lead
 from .pipeline import JITTER_MS, REPORT_S, SILENT_AFTER_S, Pipeline
-from .protocol import Beat, Command, Drain
+from .protocol import Command, Drain
 from .rows import FRAME_MS
 from .sockets import UdpTransport
 from .uring import best_transport

@@ -19,7 +19,8 @@ import numpy as np
 import soundfile
 from flexml.codecs import g711
 from flexml.media.amd import Amd
-from flexml.media.protocol import MachineDetected, StartAmd
+from flexml.media.events import MachineDetected
+from flexml.media.protocol import StartAmd
 
 SETS: Final = {
     "asterisk_default": ("defaults", StartAmd()),

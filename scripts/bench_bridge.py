@@ -40,17 +40,8 @@ from flexml.engine.load.processes import cpu_s, steal_s
 from flexml.media import channel, rtp
 from flexml.media.channel import Channel
 from flexml.media.control_ports import STAMP
-from flexml.media.protocol import (
-    Beat,
-    CommandFailed,
-    Event,
-    Join,
-    OpenLeg,
-    SetRemote,
-    StartPlay,
-    StartRecording,
-    StopRecording,
-)
+from flexml.media.events import Beat, CommandFailed, Event
+from flexml.media.protocol import Join, OpenLeg, SetRemote, StartPlay, StartRecording, StopRecording
 
 FIRST_PORT: Final = 23_000
 SETTLE_S: Final = 6.0

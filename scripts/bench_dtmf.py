@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "peer"
 import spandsp
 from flexml.codecs.plc import Concealer
 from flexml.media.dtmf import ToneReceiver
-from flexml.media.protocol import DigitReceived
+from flexml.media.events import DigitReceived
 from key_signals import KEYS, Pressed, Samples, press, presses, through_mu_law, together
 
 DATA: Final = Path(__file__).resolve().parent.parent.parent / "shared" / "data"

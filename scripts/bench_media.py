@@ -29,16 +29,8 @@ from flexml.engine.load.processes import cpu_s, steal_s
 from flexml.media import channel
 from flexml.media.channel import Channel
 from flexml.media.control_ports import STAMP, STAMP_OPTION
-from flexml.media.protocol import (
-    Beat,
-    CloseLeg,
-    CommandFailed,
-    Event,
-    OpenLeg,
-    SetRemote,
-    StartPlay,
-    StartRecording,
-)
+from flexml.media.events import Beat, CommandFailed, Event
+from flexml.media.protocol import CloseLeg, OpenLeg, SetRemote, StartPlay, StartRecording
 
 HERE: Final = "127.0.0.1"
 FIRST_PORT: Final = 21_000

@@ -28,18 +28,8 @@ from bench_media import DISCARD_PORT, HERE
 from flexml.engine.load.processes import cpu_s, steal_s
 from flexml.media import channel
 from flexml.media.channel import Channel
-from flexml.media.protocol import (
-    Beat,
-    CloseLeg,
-    CommandFailed,
-    Event,
-    Join,
-    OpenLeg,
-    RecordingFinished,
-    SetRemote,
-    StartRecording,
-    StopRecording,
-)
+from flexml.media.events import Beat, CommandFailed, Event, RecordingFinished
+from flexml.media.protocol import CloseLeg, Join, OpenLeg, SetRemote, StartRecording, StopRecording
 from pair_recordings import check, right, summary
 from voices import Voices
 

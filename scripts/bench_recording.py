@@ -23,17 +23,8 @@ from pathlib import Path
 import numpy as np
 from flexml.codecs.g711 import decode_ulaw, encode_ulaw
 from flexml.media import channel, rtp
-from flexml.media.protocol import (
-    CloseLeg,
-    LegHeard,
-    LegOpened,
-    OpenLeg,
-    RecordingFinished,
-    SetRemote,
-    StartPlay,
-    StartRecording,
-    StopRecording,
-)
+from flexml.media.events import LegHeard, LegOpened, RecordingFinished
+from flexml.media.protocol import CloseLeg, OpenLeg, SetRemote, StartPlay, StartRecording, StopRecording
 
 HERE = "127.0.0.1"
 RATE_HZ = 8000

@@ -75,7 +75,7 @@ FORBIDDEN = [
     (
         ("engine",),
         ("media",),
-        ("media.protocol", "media.channel", "media.load.messages"),
+        ("media.protocol", "media.events", "media.channel", "media.load.messages"),
         "only messages and their channel are shared",
     ),
     (("engine",), ("codecs",), ("codecs.catalog",), "only names and numbers of codecs are shared"),
@@ -227,6 +227,7 @@ LAYERS = [
     ("media.stages",),
     ("media",),
     ("media.rtp", "media.rtcp", "media.rows", "media.clock", "media.channel", "media.libsrtp"),
+    ("media.events",),
     ("media.protocol",),
     # codecs
     ("codecs",),

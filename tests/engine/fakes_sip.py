@@ -16,20 +16,8 @@ from flexml.engine.media_jobs import Detected
 from flexml.engine.recording import Recorded, RecordingRequest
 from flexml.engine.sip.events import Login, SipAgent
 from flexml.media import channel
-from flexml.media.protocol import (
-    CloseLeg,
-    Command,
-    CommandFailed,
-    DigitSource,
-    Event,
-    LegClosed,
-    LegOpened,
-    LegStats,
-    OpenLeg,
-    PlayFinished,
-    StartPlay,
-    StopPlay,
-)
+from flexml.media.events import CommandFailed, Event, LegClosed, LegOpened, LegStats, PlayFinished
+from flexml.media.protocol import CloseLeg, Command, DigitSource, OpenLeg, StartPlay, StopPlay
 
 from . import virtual_time
 

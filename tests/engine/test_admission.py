@@ -17,7 +17,7 @@ from flexml.engine.media_leg import MediaLeg
 from flexml.engine.registry import Refusal
 from flexml.engine.sip.events import Invited, LiveCall
 from flexml.media import channel
-from flexml.media.protocol import Beat
+from flexml.media.events import Beat
 
 INVITE = Invited(
     dialog=1, request_uri="sip:1@here", from_uri="sip:2@there", to_uri="sip:1@here", source="192.0.2.1",

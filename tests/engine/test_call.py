@@ -17,7 +17,8 @@ from flexml.engine.messages import Messages
 from flexml.engine.outcome import Outcome
 from flexml.engine.ports import PortPool
 from flexml.engine.sip.events import Acknowledged, DigitInfo, Ended, MessageAnswered
-from flexml.media.protocol import CommandFailed, LegHeard, SendDigits, StopPlay
+from flexml.media.events import CommandFailed, LegHeard
+from flexml.media.protocol import SendDigits, StopPlay
 
 from .fakes_sip import OFFER, OFFER_WITHOUT_EVENTS, FakeAgent, FakeWorker, run, services, settle
 from .flexml.fakes import FakeFetcher

@@ -10,7 +10,7 @@ from flexml.codecs.catalog import PCMU
 from flexml.engine import call_notes
 from flexml.engine.errors import PromptError
 from flexml.engine.sip.negotiation import Agreed
-from flexml.media.protocol import LegStats
+from flexml.media.events import LegStats
 
 from .virtual_time import run
 

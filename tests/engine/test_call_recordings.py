@@ -17,7 +17,8 @@ from flexml.engine.media_client import MediaClient
 from flexml.engine.ports import PortPool
 from flexml.engine.recording import Channels, Direction, Recorded, RecordingRequest
 from flexml.engine.sip.events import Ended
-from flexml.media.protocol import CloseLeg, RecordingFinished, StartRecording, StopRecording
+from flexml.media.events import RecordingFinished
+from flexml.media.protocol import CloseLeg, StartRecording, StopRecording
 
 from .fakes_sip import OFFER, FakeAgent, FakeWorker, NoAudio, no_speech, run, settle
 

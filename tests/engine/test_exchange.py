@@ -20,7 +20,7 @@ from flexml.engine.reach import Reach, Unreached
 from flexml.engine.registry import Registry
 from flexml.engine.sip.events import Accepted, Ended, Progressed
 from flexml.engine.sip.trunks import Trunks
-from flexml.media.protocol import LegHeard
+from flexml.media.events import LegHeard
 
 from .fakes_sip import OFFER, FakeAgent, FakeWorker, run, settle
 

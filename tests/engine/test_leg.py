@@ -15,7 +15,8 @@ from flexml.engine.errors import LegRefused, MediaError, NotAcceptable
 from flexml.engine.leg import Leg, LegSettings
 from flexml.engine.media_client import MediaClient
 from flexml.engine.ports import PortPool
-from flexml.media.protocol import DigitsSent, SendDigits, SetRemote
+from flexml.media.events import DigitsSent
+from flexml.media.protocol import SendDigits, SetRemote
 
 from .fakes_sip import OFFER, FakeWorker, Heard, run, settle
 

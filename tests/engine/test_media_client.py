@@ -9,16 +9,10 @@ import pytest
 from flexml.engine.errors import MediaError
 from flexml.engine.media_client import MediaClient, MediaLeg
 from flexml.engine.stream import WORKER_START_S
+from flexml.media.events import DigitReceived, LegHeard, LegOpened, LegReport, LegStats, PlayFinished, RecordingFinished
 from flexml.media.protocol import (
     CloseLeg,
-    DigitReceived,
-    LegHeard,
-    LegOpened,
-    LegReport,
-    LegStats,
     OpenLeg,
-    PlayFinished,
-    RecordingFinished,
     SetRemote,
     SrtpKeys,
     StartPlay,

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 from flexml.media import rtp
+from flexml.media.events import Event
 from flexml.media.pipeline import Pipeline
-from flexml.media.protocol import Command, Event, OpenLeg, SetRemote
+from flexml.media.protocol import Command, OpenLeg, SetRemote
 from flexml.media.transport import Address, FakeNetwork
 from numpy.typing import NDArray
 

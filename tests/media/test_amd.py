@@ -12,7 +12,8 @@ import pytest
 import soundfile
 from flexml.codecs import g711
 from flexml.media.amd import Amd
-from flexml.media.protocol import AmdState, MachineDetected, StartAmd
+from flexml.media.events import AmdState, MachineDetected
+from flexml.media.protocol import StartAmd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray

@@ -11,18 +11,8 @@ from itertools import chain
 import pytest
 from flexml.media import channel
 from flexml.media.channel import TOGETHER, Channel
-from flexml.media.protocol import (
-    MAX_DATAGRAM,
-    Beat,
-    CloseLeg,
-    Command,
-    DigitReceived,
-    Event,
-    OpenLeg,
-    PlayFinished,
-    StartPlay,
-    decode_events,
-)
+from flexml.media.events import Beat, DigitReceived, Event, PlayFinished, decode_events
+from flexml.media.protocol import MAX_DATAGRAM, CloseLeg, Command, OpenLeg, StartPlay
 
 Ends = tuple[Channel[Event], Channel[Command]]
 

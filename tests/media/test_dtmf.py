@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from flexml.media.dial_string import EVENT_DIGITS, tone
 from flexml.media.dtmf import ToneReceiver
-from flexml.media.protocol import DigitReceived
+from flexml.media.events import DigitReceived
 from key_signals import KEYS, Pressed, press, presses, through_mu_law, together
 from numpy.typing import NDArray
 

@@ -9,17 +9,15 @@ from typing import Any
 
 import pytest
 from flexml.media import rtcp, rtp
+from flexml.media.events import CommandFailed, PlayFinished, RecordingFinished
 from flexml.media.pipeline import TICKS_TOGETHER
 from flexml.media.protocol import (
     CloseLeg,
     Command,
-    CommandFailed,
     GrowPlay,
     Join,
     Leave,
     OpenLeg,
-    PlayFinished,
-    RecordingFinished,
     SeekPlay,
     SendDigits,
     SetRemote,

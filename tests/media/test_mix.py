@@ -11,10 +11,8 @@ import pytest
 from flexml.codecs.catalog import BY_NAME
 from flexml.media import rtp
 from flexml.media.dial_string import EVENT_DIGITS
-from flexml.media.protocol import (
+from flexml.media.events import (
     AmdState,
-    CloseLeg,
-    Command,
     DigitReceived,
     DigitsSent,
     Event,
@@ -23,13 +21,9 @@ from flexml.media.protocol import (
     NoiseDetected,
     PlayFinished,
     RecordingFinished,
-    SendDigits,
     SilenceDetected,
-    StartAmd,
-    StartPlay,
-    StartRecording,
-    Watch,
 )
+from flexml.media.protocol import CloseLeg, Command, SendDigits, StartAmd, StartPlay, StartRecording, Watch
 
 from .rig import Rig
 from .test_wide import TYPES, encoded

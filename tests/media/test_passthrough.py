@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flexml.media.events import DigitReceived
 from flexml.media.passthrough import LAWS, Passthrough
 from flexml.media.protocol import (
     CloseLeg,
-    DigitReceived,
     Join,
     OpenLeg,
     SeekPlay,

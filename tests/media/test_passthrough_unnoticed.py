@@ -13,22 +13,17 @@ import msgspec
 import numpy as np
 import pytest
 from flexml.codecs.catalog import BY_NAME
-from flexml.media.protocol import (
-    CloseLeg,
-    Command,
+from flexml.media.events import (
     CommandFailed,
     DigitReceived,
     Event,
-    Join,
     LegClosed,
     LegHeard,
     LegReport,
     LegSilent,
-    OpenLeg,
     RecordingFinished,
-    StartRecording,
-    Watch,
 )
+from flexml.media.protocol import CloseLeg, Command, Join, OpenLeg, StartRecording, Watch
 
 from .passing_pairs import LISTENERS, NEVER, ROOM, ULAW, lossy, noise, passed, positive
 from .rig import PEER, STRANGER, Rig, packet

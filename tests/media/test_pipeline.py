@@ -10,22 +10,24 @@ import numpy as np
 import pytest
 from flexml.codecs import g711
 from flexml.media import rtcp, rtp
-from flexml.media.pipeline import TICKS_TOGETHER
-from flexml.media.protocol import (
-    CloseLeg,
-    Command,
+from flexml.media.events import (
     CommandFailed,
     DigitReceived,
     DigitsSent,
-    Drain,
-    Join,
     LegClosed,
     LegHeard,
     LegOpened,
     LegReport,
     LegSilent,
-    OpenLeg,
     PlayFinished,
+)
+from flexml.media.pipeline import TICKS_TOGETHER
+from flexml.media.protocol import (
+    CloseLeg,
+    Command,
+    Drain,
+    Join,
+    OpenLeg,
     SeekPlay,
     SendDigits,
     SetRemote,

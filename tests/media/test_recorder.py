@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flexml.media.protocol import RecordingFinished
+from flexml.media.events import RecordingFinished
 from flexml.media.recorder import FLUSH_TICKS, LAG, Recorder, Sides, SpoolWriter
 from numpy.typing import NDArray
 

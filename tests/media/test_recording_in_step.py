@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from flexml.codecs import g711
 from flexml.media import rtp
+from flexml.media.events import Event, RecordingFinished
 from flexml.media.pipeline import Pipeline
-from flexml.media.protocol import Event, OpenLeg, RecordingFinished, SetRemote, StartPlay, StartRecording, StopRecording
+from flexml.media.protocol import OpenLeg, SetRemote, StartPlay, StartRecording, StopRecording
 from flexml.media.transport import FakeNetwork
 from numpy.typing import NDArray
 

@@ -9,17 +9,8 @@ import numpy as np
 import pytest
 from flexml.codecs import g711
 from flexml.codecs.catalog import BY_NAME
-from flexml.media.protocol import (
-    CloseLeg,
-    DigitReceived,
-    Join,
-    Leave,
-    SendDigits,
-    StartPlay,
-    StartRecording,
-    StopPlay,
-    StopRecording,
-)
+from flexml.media.events import DigitReceived
+from flexml.media.protocol import CloseLeg, Join, Leave, SendDigits, StartPlay, StartRecording, StopPlay, StopRecording
 from flexml.media.receiver import Heard
 from flexml.media.rooms import Others, Rooms
 from numpy.typing import NDArray

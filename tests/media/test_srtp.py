@@ -9,21 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from flexml.media import rtcp
+from flexml.media.events import CommandFailed, DigitReceived, LegClosed, LegHeard, LegOpened
 from flexml.media.libsrtp import Session, SrtpError
-from flexml.media.protocol import (
-    CloseLeg,
-    CommandFailed,
-    DigitReceived,
-    LegClosed,
-    LegHeard,
-    LegOpened,
-    OpenLeg,
-    SetRemote,
-    SrtpKeys,
-    Suite,
-    decode_commands,
-    encode,
-)
+from flexml.media.protocol import CloseLeg, OpenLeg, SetRemote, SrtpKeys, Suite, decode_commands, encode
 from flexml.media.rtcp import Bye, ReceiverReport, Sdes, SenderReport
 from flexml.media.srtp import GRACE_S, SOURCES, Srtp
 from flexml.media.transport import ControlPacket, Received

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 from flexml.codecs import g711
-from flexml.media.protocol import Detector, Event, NoiseDetected, SilenceDetected
+from flexml.media.events import Event, NoiseDetected, SilenceDetected
+from flexml.media.protocol import Detector
 from flexml.media.voice import level_dbm0
 from flexml.media.watch import Watches
 from hypothesis import given, settings

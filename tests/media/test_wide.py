@@ -13,19 +13,8 @@ from flexml.codecs.coder import Coder, Frames
 from flexml.codecs.opus import TOKEN, Opus
 from flexml.codecs.resample import Downsampler, Upsampler
 from flexml.media import rtp
-from flexml.media.protocol import (
-    CloseLeg,
-    CommandFailed,
-    DigitReceived,
-    DigitsSent,
-    LegClosed,
-    PlayFinished,
-    SendDigits,
-    StartPlay,
-    StartRecording,
-    StartTone,
-    StopRecording,
-)
+from flexml.media.events import CommandFailed, DigitReceived, DigitsSent, LegClosed, PlayFinished
+from flexml.media.protocol import CloseLeg, SendDigits, StartPlay, StartRecording, StartTone, StopRecording
 from numpy.typing import NDArray
 
 from .rig import Rig, packet

@@ -18,25 +18,20 @@ import numpy as np
 import pytest
 from flexml.media import channel, clock
 from flexml.media.channel import Channel
-from flexml.media.haste import LEAST_S
-from flexml.media.pipeline import Pipeline
-from flexml.media.protocol import (
+from flexml.media.events import (
     Beat,
-    CloseLeg,
     CommandFailed,
     DigitReceived,
     DigitsSent,
-    Drain,
     Event,
     LegClosed,
     LegHeard,
     LegOpened,
-    OpenLeg,
     PlayFinished,
-    SendDigits,
-    SetRemote,
-    StartPlay,
 )
+from flexml.media.haste import LEAST_S
+from flexml.media.pipeline import Pipeline
+from flexml.media.protocol import CloseLeg, Drain, OpenLeg, SendDigits, SetRemote, StartPlay
 from flexml.media.worker import Tally, Worker
 
 HERE = "127.0.0.1"
