@@ -25,10 +25,11 @@ import msgspec
 
 from .errors import PromptError, StorageError
 from .recording import Recorded, RecordingRequest
-from .recording_log import KeptRecording
+from .recording_encoding import RATE_HZ, RecordingEncoding
 from .recording_needs import Callbacks, Log, Transcriber
-from .recording_plan import Plan, Recording, kept_of, pack, uploading, wanted
-from .sid import derived_sid, new_sid
+from .recording_news import RecordingNews
+from .recording_plan import Plan, Recording, pack, wanted
+from .sid import new_sid
 from .spool import SpoolFolder
 from .storage.base import MIME_TYPES, Storage, StoredFile
 from .uploads import Upload, Uploads
@@ -37,11 +38,6 @@ from .workers import Workers
 
 log = logging.getLogger("flexml.recordings")
 
-RATE_HZ: Final = 8000
-ENCODERS: Final = 2
-"""So that a message does not wait for a whole day's recording."""
-ENCODE_TIMEOUT_S: Final = 1800.0
-"""A day of audio takes some minutes to encode."""
 UPLOAD_WAIT_S: Final = 30.0
 """How long a call waits for a cloud, at most: while it is not refused, nor has failed."""
 
@@ -67,24 +63,23 @@ class Recordings:
         engine: str = "",
     ) -> None:
         self._spool = SpoolFolder(folder, engine=engine)
-        self._storage, self._callbacks, self._uploads = storage, callbacks, uploads
-        self._url, self._detector = url.rstrip("/"), detector
-        self._transcriber, self._kept = transcriber, kept
-        self._workers = workers or Workers("flexml.engine.encode", size=ENCODERS, timeout_s=ENCODE_TIMEOUT_S)
+        self._storage, self._uploads = storage, uploads
+        self._news = RecordingNews(callbacks, transcriber, kept)
+        self._encoding = RecordingEncoding(self._spool, storage, uploads, url=url, detector=detector, workers=workers)
         self._tasks: set[asyncio.Task[Recorded]] = set()
         self._files: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def start(self) -> None:
         """Make the folders, start the encoder."""
         await asyncio.to_thread(self._spool.prepare)
-        await self._workers.start()
+        await self._encoding.start()
 
     async def close(self) -> None:
         """Stop; what is unfinished is finished after the next start."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._workers.close()
+        await self._encoding.close()
 
     async def idle(self) -> None:
         """Return once nothing is being finished."""
@@ -135,8 +130,7 @@ class Recordings:
         error: StorageError,
     ) -> None:
         outcome = Recorded(status="failed", error=str(error))
-        await self._keep(kept_of(sid, call_sid, account_sid, request, outcome))
-        await self._call_back(sid, request, facts, outcome)
+        await self._news.ended(sid, call_sid, account_sid, request, facts, outcome)
 
     async def _reserve(self, account_sid: str, request: RecordingRequest, sid: str) -> StoredFile:
         asked = wanted(request, sid)
@@ -230,9 +224,8 @@ class Recordings:
         """Tell what became of it, and clean up."""
         outcome = plan.outcome or Recorded(status="failed")
         try:
-            await self._keep(kept_of(plan.sid, plan.call_sid, plan.account, plan.request, outcome))
-            await self._call_back(plan.sid, plan.request, plan.facts, outcome)
-            await self._transcribe(plan, outcome)
+            await self._news.ended(plan.sid, plan.call_sid, plan.account, plan.request, plan.facts, outcome)
+            await self._news.transcribe(plan, outcome, self._spool.samples(plan.sid))
             clean_up = self._spool.give_up if outcome.status == "failed" else self._spool.remove
             await asyncio.to_thread(clean_up, plan.sid)
         except Exception as failure:
@@ -259,7 +252,7 @@ class Recordings:
                 failed.set_result(error)
 
         try:
-            await self._keep(uploading(plan))
+            await self._news.uploading(plan)
             problem = await self._uploads.put(self._upload(plan), tell)
             if problem:
                 plan = await self._written_down(plan.failed(problem))
@@ -283,7 +276,7 @@ class Recordings:
         try:
             if error:
                 raise StorageError(error)
-            plan = await self._encode(plan)
+            plan = await self._encoding.encode(plan, self._news.transcription_sid(plan))
         except (PromptError, StorageError) as failure:
             plan = plan.failed(str(failure))
         return await self._written_down(plan)
@@ -301,36 +294,6 @@ class Recordings:
                 await asyncio.to_thread(self._spool.sidecar(plan.sid).unlink, missing_ok=True)
         return plan
 
-    async def _encode(self, plan: Plan) -> Plan:
-        request, held, file = plan.request, None, plan.file
-        if request.file_mode == "append" and request.file_sid and not request.external:
-            there, held = await self._storage.content(file.sid)  # others may have added to it meanwhile
-            file = replace(file, bytes=there.bytes, duration=there.duration)
-        made = await self._workers.run(
-            spool=str(self._spool.samples(plan.sid)),
-            target=str(self._spool.content(plan.sid)),
-            channels=plan.channels,
-            longest=request.max_length_s and request.max_length_s * RATE_HZ,
-            format=request.file_format,
-            trim=request.trim,
-            detector=self._detector(plan.account),
-            append_to=str(held) if held is not None and file.bytes else None,
-        )
-        seconds = made["samples"] / RATE_HZ
-        if not seconds:
-            return replace(plan, outcome=Recorded(status="absent"))
-        length = seconds + (file.duration or made["held"] / RATE_HZ if held is not None else 0.0)
-        url = f"{self._url}/f/{file.sid}"
-        if request.external and self._uploads is not None:
-            url = self._uploads.url(request.external, file.name)
-        text = derived_sid(plan.sid, "transcription") if request.transcription and self._transcriber else ""
-        outcome = Recorded(
-            status="completed", sid=file.sid, url=url, duration_s=int(seconds + 0.5), transcription=text
-        )  # fmt: skip
-        now = await asyncio.to_thread(self._spool.written, plan.sid)
-        file = replace(file, bytes=made["bytes"], duration=length, updated=now, created=file.created or now)
-        return replace(plan, file=file, outcome=outcome)
-
     async def _stored(self, plan: Plan) -> Plan:
         """Hand the content over to the storage, if that is where it goes."""
         if plan.outcome is None or plan.outcome.status != "completed" or plan.to_upload:
@@ -341,31 +304,6 @@ class Recordings:
         except StorageError as error:
             plan = await self._written_down(plan.failed(str(error)))
         return plan
-
-    async def _transcribe(self, plan: Plan, outcome: Recorded) -> None:
-        """Hand the samples on to where texts are made of them, if that is wanted: they are of no more use here."""
-        request = plan.request.transcription
-        if request is not None and outcome.transcription and self._transcriber is not None:
-            facts = {**plan.facts, **outcome.data()}
-            samples = self._spool.samples(plan.sid)
-            await self._transcriber.take(
-                outcome.transcription, plan.call_sid, request, facts, samples, plan.channels
-            )  # fmt: skip
-
-    async def _keep(self, kept: KeptRecording) -> None:
-        if self._kept is not None:
-            await self._kept.put(kept)
-
-    async def _call_back(
-        self, sid: str, request: RecordingRequest, facts: Mapping[str, object], outcome: Recorded
-    ) -> None:
-        """Queue what the application is to be told; `recordingStatusCallback` only of the events it asks for."""
-        data = {**facts, **outcome.data()}
-        if request.callback_url:
-            await self._callbacks.put(request.callback_url, "POST", data, sid=derived_sid(sid, "callback"))
-        if request.status_callback_url and outcome.status in request.status_callback_events:
-            method = request.status_callback_method
-            await self._callbacks.put(request.status_callback_url, method, data, sid=derived_sid(sid, "status"))
 
 
 def _left(plan: Plan, failure: Exception) -> Recorded:
