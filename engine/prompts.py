@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
@@ -134,9 +135,10 @@ class Prompts:
         if not name or "\0" in name:
             raise PromptError("names no file")
         for root in self._roots:
-            path = (root / name).resolve()
-            if path.is_relative_to(root) and path.is_file():
-                return path
+            with suppress(OSError, RuntimeError):  # links that lead in a circle, names that are too long
+                path = (root / name).resolve()
+                if path.is_relative_to(root) and path.is_file():
+                    return path
         raise PromptError("no such file in the directories that may be played from")
 
     async def _file(self, key: object, rate_hz: int, path: Path, url: str) -> Prompt | Making:

@@ -211,6 +211,9 @@ def test_what_cannot_be_played_is_an_error_that_names_url_and_cause(
         "file:///etc/hostname",
         "file:..%2Fsecret.wav",
         "link.wav",
+        "circle.wav",
+        "circle.wav/x.wav",
+        f"{'a' * 300}.wav",
         "a\0b",
         "http://[",
     ],
@@ -220,6 +223,7 @@ def test_files_outside_the_roots_cannot_be_played(tmp_path: Path, url: str) -> N
     root = tmp_path / "root"
     root.mkdir()
     (root / "link.wav").symlink_to(tmp_path / "secret.wav")
+    (root / "circle.wav").symlink_to("circle.wav")
 
     async def run() -> None:
         async with opened(tmp_path, roots=(root,)) as prompts:
