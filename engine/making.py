@@ -152,7 +152,7 @@ async def feed(
     """Let the process decode what is being downloaded; the request has been told. Raises PromptError.
 
     What cannot be decoded further is not downloaded further, nor is what may have no end once nobody has listened for
-    `linger_s`.
+    `linger_s`. What has an end is worth some more time, in which all of it may get into the cache: `timeout_s`.
     """
     told = 0
 
@@ -165,7 +165,7 @@ async def feed(
     download.grown = tell
     tell()
     following = asyncio.create_task(follow(process, making, timeout_s, lambda: not saving.done()))
-    deserted = asyncio.create_task(_deserted(making, math.inf if download.announced else linger_s))
+    deserted = asyncio.create_task(_deserted(making, timeout_s if download.announced else linger_s))
     try:
         await asyncio.wait({saving, following, deserted}, return_when=asyncio.FIRST_COMPLETED)
         if following.done() and following.exception() is None:
@@ -173,7 +173,7 @@ async def feed(
         if saving.done():
             process.tell(octets=download.size, complete=True)
         elif deserted.done():
-            raise PromptError("nobody listens any more, and no end is in sight")
+            raise PromptError("nobody listens any more, and the end is not in sight")
         await following
     finally:
         following.cancel()

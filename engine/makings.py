@@ -36,7 +36,7 @@ class PromptLimits:
 
     Nothing may come for `timeout_s`, from a server or from a decoder; the first sound takes twice that at most. Of
     what is slow, long or a stream there are `processes` at a time; a stream, and a download of no announced length,
-    ends `linger_s` after its last listener.
+    ends `linger_s` after its last listener, a download of an announced one `timeout_s` after that.
     """
 
     timeout_s: float = 30.0

@@ -137,26 +137,29 @@ def test_pre_buffer_is_waited_for(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_download_that_may_have_no_end_ends_when_nobody_listens(tmp_path: Path) -> None:
+@pytest.mark.parametrize("length", [None, 1 << 24], ids=["no announced length", "a length that is far away"])
+def test_download_that_nears_no_end_ends_when_nobody_listens(tmp_path: Path, length: int | None) -> None:
     body = sine(tmp_path / "a.mp3", seconds=10).read_bytes()
 
     async def radio(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
+        response.content_length = length
         await response.prepare(request)
         while True:
             await server.write(response, body[: 1 << 14])
             await asyncio.sleep(0.05)
 
     server = Files(tmp_path, radio=radio)
+    limits = PromptLimits(linger_s=0.5, timeout_s=30.0 if length is None else 2.0)
 
     async def run() -> None:
-        async with server.running(), opened(tmp_path, limits=PromptLimits(linger_s=0.5)) as prompts:
+        async with server.running(), opened(tmp_path, limits=limits) as prompts:
             growth = growth_of(await prompts.fetch(f"{server.base}/radio"))
             with growth.listening():
                 await growth.reach(20 * RATE_HZ)
                 assert not growth.complete
             await growth.reach(math.inf)
-            assert growth.error.endswith("nobody listens any more, and no end is in sight")
+            assert growth.error.endswith("nobody listens any more, and the end is not in sight")
             await server.hung_up.wait()
 
     asyncio.run(run())
