@@ -2,7 +2,7 @@
 
 The server's side only; what we answer to a carrier's challenge is the SIP stack's. A nonce says when it was
 made and cannot be made by others; it serves one request, within its lifetime. Header values come from peers,
-so reading them never raises.
+so reading them never raises; octets that are no UTF-8 are hashed as they came.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Challenger:
         if meant is None or meant.user not in ("", user_part(request_uri)):
             return "wrong"
         expected = response(told, method=method, password=password)
-        if not hmac.compare_digest(expected.encode(), told.get("response", "").lower().encode()):
+        if not hmac.compare_digest(expected.encode(), _octets(told.get("response", "").lower())):
             return "wrong"
         return "right" if self._spend(told.get("nonce", "")) else "stale"
 
@@ -80,7 +80,7 @@ class Challenger:
         now = self._now_ms()
         made, _, _ = nonce.partition("-")
         if not re.fullmatch(r"[0-9]{1,16}", made) or not hmac.compare_digest(
-            nonce.encode(), self._nonce(int(made)).encode()
+            _octets(nonce), self._nonce(int(made)).encode()
         ):
             return False
         oldest = now - LIFETIME_S * 1000
@@ -101,7 +101,7 @@ def response(told: Mapping[str, str], *, method: str, password: str) -> str:
     """The `response` that fits the other parameters (RFC 7616 section 3.4.1)."""
 
     def digest(*parts: str) -> str:
-        return md5(":".join(parts).encode(), usedforsecurity=False).hexdigest()
+        return md5(_octets(":".join(parts)), usedforsecurity=False).hexdigest()
 
     def get(name: str) -> str:
         return told.get(name, "")
@@ -109,3 +109,8 @@ def response(told: Mapping[str, str], *, method: str, password: str) -> str:
     secret = digest(get("username"), get("realm"), password)
     message = digest(method, get("uri"))
     return digest(secret, get("nonce"), get("nc"), get("cnonce"), get("qop"), message)
+
+
+def _octets(text: str) -> bytes:
+    """A header's text as it came: the SIP stack gives octets that are no UTF-8 as lone surrogates (PEP 383)."""
+    return text.encode(errors="surrogateescape")

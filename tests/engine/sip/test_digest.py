@@ -126,3 +126,17 @@ def test_credentials_are_read_from_the_header_for_our_realm(
 ) -> None:
     found = read_credentials(headers)
     assert (found.username if found else None) == username
+
+
+@pytest.mark.parametrize("name", ["username", "uri", "nonce", "cnonce", "nc", "response"])
+def test_octets_that_are_no_utf_8_prove_nothing(name: str) -> None:
+    challenger = Challenger(b"key", Clock())
+    given = credentials(nonce_of(challenger.challenge()))
+    assert judge(challenger, Credentials(parameters={**given.parameters, name: "\udce9\udcff"})) == "wrong"
+
+
+def test_octets_that_are_no_utf_8_are_hashed_as_they_came() -> None:
+    challenger = Challenger(b"key", Clock())
+    given = credentials(nonce_of(challenger.challenge()), username="j\udcfcrgen")
+    assert judge(challenger, given) == "right"
+    assert judge(challenger, credentials("\udce9")) == "stale"
