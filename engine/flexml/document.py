@@ -19,6 +19,8 @@ from .verbs.base import Element, Verb
 
 MAX_BYTES: Final = 65536
 MAX_VERBS: Final = 1000
+MOST_NOTES: Final = 100
+"""Of one document: each is a line of the timeline, and of the log."""
 KEPT: Final = 256
 """Documents that are kept as they were read, those of up to `_KEPT_BYTES`."""
 _KEPT_BYTES: Final = 8192
@@ -59,6 +61,8 @@ def _read(body: bytes, url: str, charset: str, max_verbs: int) -> Document:
     verbs = tuple(verb for verb in reader.children(root, "Response", allowed) if isinstance(verb, Verb))
     if root.text.strip():
         reader.notes.append("Response: text outside of verbs is ignored")
+    if (further := len(reader.notes) - MOST_NOTES) > 0:
+        reader.notes[MOST_NOTES:] = [f"Response: {further} further notes are left out"]
     return Document(url=url, verbs=verbs, notes=tuple(reader.notes))
 
 

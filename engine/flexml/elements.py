@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from encodings import normalize_encoding
 from typing import Any, Final
 
 # lxml.etree is a compiled module without stubs, so type checkers cannot see that it is there.
@@ -19,6 +20,8 @@ from ..errors import DocumentError
 _UTF8_MARK: Final = b"\xef\xbb\xbf"
 _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _DECLARED: Final = re.compile(rb"<\?xml[^>]*\sencoding\s*=")
+_PYTHONS_OWN: Final = frozenset({"idna", "punycode", "raw_unicode_escape", "unicode_escape"})
+"""Codecs of Python's that are nobody's charset: they change what is in a document, or take a second to read it."""
 _DEEPEST: Final = 16
 """Levels of elements; FlexML has four (Response, Dial, Number)."""
 
@@ -66,6 +69,8 @@ def _as_utf8(markup: bytes, charset: str) -> bytes:
     unasked, and the documents that come so have always been read by what they say themselves.
     """
     if not charset or markup.startswith(_UTF16_MARKS) or _DECLARED.match(markup):
+        return markup
+    if normalize_encoding(charset).lower() in _PYTHONS_OWN:
         return markup
     try:
         return markup.decode(charset).encode()

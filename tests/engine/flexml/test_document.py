@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flexml.engine.errors import DocumentError
 from flexml.engine.flexml.attributes import Attribute
-from flexml.engine.flexml.document import Document, parse
+from flexml.engine.flexml.document import MOST_NOTES, Document, parse
 from flexml.engine.flexml.verbs import BY_NAME, NOUNS, VERBS, declarations
 from flexml.engine.flexml.verbs.base import PROMPTS
 from flexml.engine.flexml.verbs.gather import Gather
@@ -194,6 +194,13 @@ def test_the_charset_of_the_answer_counts_where_the_document_says_nothing(body: 
     assert say.text == "Grüß Gott"
 
 
+@pytest.mark.parametrize("charset", ["punycode", "IDNA", "unicode_escape", "raw-Unicode-Escape"])
+def test_what_only_python_takes_for_a_charset_changes_nothing(charset: str) -> None:
+    (say,) = parse(b"<Response><Say>\\x41 xn--a-ecp.example a-</Say></Response>", url=URL, charset=charset).verbs
+    assert isinstance(say, Say)
+    assert say.text == "\\x41 xn--a-ecp.example a-"
+
+
 def test_white_space_before_the_declaration_is_no_error_behind_a_byte_order_mark_either() -> None:
     for mark in (b"", codecs.BOM_UTF8):
         body = mark + b"\r\n\n<?xml version='1.0'?><Response><Say>a</Say></Response>"
@@ -306,3 +313,10 @@ def test_the_same_bytes_of_the_same_url_are_read_once_and_within_the_limits_of_e
 def test_long_documents_are_not_kept() -> None:
     body = f"<Response><Say>{'a' * 9000}</Say></Response>".encode()
     assert parse(body, url=URL) is not parse(body, url=URL)
+
+
+def test_a_document_makes_no_more_notes_than_a_timeline_bears() -> None:
+    attributes = " ".join(f'a{number}=""' for number in range(MOST_NOTES + 23))
+    notes = parse(f"<Response><Say {attributes}>a</Say></Response>".encode(), url=URL).notes
+    assert notes[MOST_NOTES - 1] == f"Say: unknown attribute a{MOST_NOTES - 1} is ignored"
+    assert notes[MOST_NOTES:] == ("Response: 23 further notes are left out",)
