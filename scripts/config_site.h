@@ -14,7 +14,7 @@
 #define PJSIP_UDP_SO_SNDBUF_SIZE        4194304
 #define PJSIP_MAX_PKT_LEN               16000
 #define PJSIP_MAX_URL_SIZE              1024
-#define PJSIP_MAX_TRANSPORTS            64
+#define PJSIP_MAX_TRANSPORTS            4096
 #define PJ_TIMER_DEBUG                  0
 #define PJMEDIA_HAS_VIDEO               0
 #define PJMEDIA_ADVERTISE_RTCP          0

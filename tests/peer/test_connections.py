@@ -1,6 +1,7 @@
 """By which connection a caller is reached: its own while it stands, else one to its Contact (RFC 3261 section 12.2)."""
 
 import socket
+from contextlib import ExitStack
 
 import pytest
 from engine_process import EngineProcess
@@ -54,3 +55,12 @@ def test_a_caller_by_tcp_is_hung_up_on(engine: EngineProcess, line: Line, stays:
             with other:
                 other.sendall(peer.answer(read(other, "BYE "), "200 OK").encode())
         assert line.final_status().data["CallStatus"] == "completed"
+
+
+def test_more_callers_by_tcp_than_a_hundred_are_answered(engine: EngineProcess) -> None:
+    with ExitStack() as open_connections, RawPeer(engine.target) as peer:
+        for number in range(1, 151):
+            connection = open_connections.enter_context(socket.create_connection(("127.0.0.1", engine.sip_port)))
+            request = peer.request("OPTIONS", "ping", cseq=number).replace("SIP/2.0/UDP", "SIP/2.0/TCP")
+            connection.sendall(request.encode())
+            read(connection, "SIP/2.0 200 ")
