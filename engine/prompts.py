@@ -26,6 +26,7 @@ from .flexml.verb import Prompt
 from .freshness import Freshness, freshness
 from .making import Making
 from .makings import Makings, PromptLimits
+from .names import HttpNames
 from .responses import Responses
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Prompts:
         await self._cache.start()
         await self._makings.start()
         self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, resolver=HttpNames()),  # slow servers are not to hold up others
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
             headers={"User-Agent": "FlexML-Engine", "Accept": "audio/*, */*;q=0.5"},

@@ -23,6 +23,7 @@ from yarl import URL
 
 from .errors import FetchError
 from .flexml.fetch import Cookies, Fetched
+from .names import HttpNames
 from .sid import new_sid
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Webhook:
 
     async def start(self) -> None:
         """Open the session; needs the running loop. Cookies are kept by call, never by the session."""
-        connector = aiohttp.TCPConnector(limit=0, limit_per_host=0)
+        connector = aiohttp.TCPConnector(limit=0, limit_per_host=0, resolver=HttpNames())
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -212,6 +212,7 @@ LAYERS = [
         "engine.countries",
         "engine.growth",
         "engine.moment",
+        "engine.names",
         "engine.opening",
         "engine.sid",
         "engine.dial",
