@@ -3,10 +3,11 @@
 Behind a NAT the address a peer signals is not the one its packets come from. So each time signalling
 changes the address, the leg latches once: to the source of the first packet with a negotiated payload
 type. From then on every other source is refused, so that nobody can inject audio into a call, or draw
-it away, by guessing a port. The source from before a change counts until the new one is heard, for GRACE_S
-at most, but cannot be latched to: its last packets are still on the way when the change takes effect.
+it away, by guessing a port; but for CERTAIN_S the address that was signalled still wins over whoever was first.
+The source from before a change counts until the new one is heard, for GRACE_S at most, but cannot be latched to: its
+last packets are still on the way when the change takes effect.
 
-Once a source is heard its socket is connected to it, and the kernel refuses the others.
+Once a source is certain its socket is connected to it, and the kernel refuses the others.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from .rows import every
 from .transport import Address
 
 GRACE_S: Final = 0.5
+CERTAIN_S: Final = 10.0
+"""How long after a source was heard from elsewhere the signalled one may still take its place: the first may have been
+a stranger, a call before on the same port, or an announcement that another machine made."""
+
 NOT_NEGOTIATED: Final = -1
 """A payload type no packet has."""
 
@@ -30,6 +35,7 @@ class Accepted(NamedTuple):
     mask: NDArray[np.bool_]  # from the right source
     foreign: NDArray[np.bool_]  # from another, or with a payload type nobody negotiated
     heard: list[tuple[int, Address]]  # rows whose first packet this is, and where from
+    certain: list[tuple[int, Address]]  # rows that take media from there only, from now on
 
 
 def source_key(address: Address) -> int:
@@ -44,6 +50,9 @@ class Latch:
         self._known: NDArray[np.bool_] = np.zeros(capacity, np.bool_)  # remote set
         self._free: NDArray[np.bool_] = np.zeros(capacity, np.bool_)  # may still latch
         self._heard: NDArray[np.bool_] = np.zeros(capacity, np.bool_)
+        self._certain: NDArray[np.bool_] = np.zeros(capacity, np.bool_)
+        self._certain_s: NDArray[np.float64] = np.zeros(capacity, np.float64)  # when what was heard is
+        self._right: NDArray[np.int64] = np.zeros(capacity, np.int64)  # the source that was signalled
         self._source: NDArray[np.int64] = np.zeros(capacity, np.int64)
         self._previous: NDArray[np.int64] = np.zeros(capacity, np.int64)
         self._until_s: NDArray[np.float64] = np.zeros(capacity, np.float64)  # grace of the previous source
@@ -59,8 +68,8 @@ class Latch:
         if self._heard[row]:
             self._previous[row], self._until_s[row] = self._source[row], now_s + GRACE_S
         self._signalled[row] = address
-        self._source[row] = source_key(address)
-        self._known[row], self._free[row], self._heard[row] = True, latch, False
+        self._source[row] = self._right[row] = source_key(address)
+        self._known[row], self._free[row], self._heard[row], self._certain[row] = True, latch, False, False
         self._heard_from[row] = None
         return True
 
@@ -86,27 +95,47 @@ class Latch:
         count = len(sources)
         known, negotiated = self._known[rows], payload_type == self.audio_type[rows]
         if not count and every(known) and every(negotiated):
-            return Accepted(known, ~known, [])
+            return Accepted(known, ~known, [], [])
         negotiated |= payload_type == self.event_type[rows]
         right, old = np.ones(rows.size, np.bool_), np.zeros(rows.size, np.bool_)
         if count:
             own, key = rows[:count], np.fromiter((hash(source[:2]) for source in sources), np.int64, count)
             old[:count] = (key == self._previous[own]) & (now_s < self._until_s[own])
             self._latch(np.flatnonzero(self._free[own] & negotiated[:count] & ~old[:count]), own, key)
+            signalled = (key == self._right[own]) & (key != self._source[own]) & ~self._certain[own]
+            self._turn(np.flatnonzero(signalled & negotiated[:count]), own, key)
             right[:count] = key == self._source[own]
         mask = known & (right | old)
+        candidates = np.flatnonzero((mask & right & negotiated)[:count] & ~self._certain[rows[:count]])
+        heard, certain = self._hear(candidates, rows, sources, now_s)
+        return Accepted(mask, known & ~(mask & negotiated), heard, certain)
+
+    def _hear(
+        self, candidates: NDArray[np.intp], rows: NDArray[np.intp], sources: list[Address], now_s: float
+    ) -> tuple[list[tuple[int, Address]], list[tuple[int, Address]]]:
+        """Return the rows that hear their source for the first time, and those that are certain of it now."""
         heard: list[tuple[int, Address]] = []
-        for index in np.flatnonzero((mask & right & negotiated)[:count] & ~self._heard[rows[:count]]).tolist():
+        certain: list[tuple[int, Address]] = []
+        for index in candidates.tolist():
             row = int(rows[index])
             if not self._heard[row]:
                 self._heard[row], self._free[row] = True, False
                 self._heard_from[row] = sources[index]
                 self._until_s[row] = 0.0  # two sources in turn would be none that can be understood
+                self._certain_s[row] = now_s if self._source[row] == self._right[row] else now_s + CERTAIN_S
                 heard.append((row, sources[index]))
-        return Accepted(mask, known & ~(mask & negotiated), heard)
+            if not self._certain[row] and now_s >= self._certain_s[row]:
+                self._certain[row] = True
+                certain.append((row, sources[index]))
+        return heard, certain
 
     def _latch(self, candidates: NDArray[np.intp], rows: NDArray[np.intp], key: NDArray[np.int64]) -> None:
         for index in candidates.tolist():
             row = rows[index]
             if self._free[row]:
                 self._source[row], self._free[row] = key[index], False
+
+    def _turn(self, candidates: NDArray[np.intp], rows: NDArray[np.intp], key: NDArray[np.int64]) -> None:
+        """Go over to the source that was signalled from one that was heard before it."""
+        for index in candidates.tolist():
+            self._source[rows[index]], self._heard[rows[index]] = key[index], False

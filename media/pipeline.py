@@ -145,8 +145,10 @@ class Pipeline:
         sources = list(compress(received.sources, good.tolist())) if received.sources else received.sources
         accepted = stages.latch.step(batch.rows, batch.payload_type, sources, now_s)
         for row, source in accepted.heard:
-            stages.transport.connect(row, source)
+            stages.transport.aim(row, source)
             self._events.append(LegHeard(leg=legs.leg[row], address=source[0], port=source[1]))
+        for row, source in accepted.certain:
+            stages.transport.connect(row, source)
         if not every(good):
             broken = received.rows[~good]
             np.add.at(legs.invalid, broken[legs.flowing[broken]], 1)
@@ -284,8 +286,7 @@ class Pipeline:
         stages, legs = self._stages, self._stages.legs
         for row in stages.reporter.due(now_s):
             stages.send_control(row, stages.reporter.report(row, legs, stages.reception, now_s))
-        for row, silent_ms in stages.silence.step(now_s):
-            self._events.append(LegSilent(leg=legs.leg[row], silent=silent_ms))
+        self._events += [LegSilent(leg=legs.leg[row], silent=ms) for row, ms in stages.silence.step(now_s)]
         share = self._tick // TICKS_TOGETHER % self._shares
-        for row in rows[rows % self._shares == share].tolist():
-            self._events.append(LegReport(leg=legs.leg[row], stats=stages.stats(row)))
+        mine = rows[rows % self._shares == share].tolist()
+        self._events += [LegReport(leg=legs.leg[row], stats=stages.stats(row)) for row in mine]

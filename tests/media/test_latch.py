@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from flexml.media.latch import Accepted, Latch
+from flexml.media.latch import CERTAIN_S, Accepted, Latch
 from flexml.media.transport import Address
 
 SIGNALLED: Address = ("10.0.0.1", 4000)
@@ -45,6 +45,7 @@ BATCHES: list[tuple[bool, list[tuple[int, Address]], list[bool], Address | None]
     (True, [(OTHER, STRANGER), (AUDIO, PUBLIC)], [False, True], PUBLIC),
     (True, [(AUDIO, SIGNALLED), (AUDIO, PUBLIC)], [True, False], SIGNALLED),
     (True, [(OTHER, STRANGER)], [False], None),
+    (True, [(AUDIO, STRANGER), (AUDIO, SIGNALLED), (AUDIO, STRANGER)], [False, True, False], SIGNALLED),
     (False, [(AUDIO, PUBLIC), (AUDIO, SIGNALLED)], [False, True], SIGNALLED),
     (False, [(AUDIO, ("10.0.0.1", 4002))], [False], None),
 ]
@@ -124,3 +125,25 @@ def test_a_payload_type_nobody_negotiated_counts_as_foreign_even_from_the_right_
 def test_an_empty_batch_is_no_trouble() -> None:
     accepted = push(latch_for(0))
     assert (accepted.mask.size, accepted.heard) == (0, [])
+
+
+def test_whom_signalling_named_takes_the_place_of_whoever_was_heard_before() -> None:
+    latch = latch_for(0)
+    assert push(latch, Packet(0, AUDIO, STRANGER)).certain == []
+    assert push(latch, Packet(0, OTHER, SIGNALLED)).heard == []
+    accepted = push(latch, Packet(0, AUDIO, SIGNALLED), Packet(0, AUDIO, STRANGER), now_s=1.0 + CERTAIN_S / 2)
+    assert (accepted.mask.tolist(), accepted.heard, accepted.certain) == (
+        [True, False],
+        [(0, SIGNALLED)],
+        [(0, SIGNALLED)],
+    )
+    assert push(latch, Packet(0, AUDIO, STRANGER), now_s=2.0 + CERTAIN_S).mask.tolist() == [False]
+
+
+def test_a_source_that_nobody_named_is_certain_after_a_while() -> None:
+    latch = latch_for(0)
+    push(latch, Packet(0, AUDIO, PUBLIC))
+    assert push(latch, Packet(0, AUDIO, PUBLIC), now_s=0.9 + CERTAIN_S).certain == []
+    assert push(latch, Packet(0, AUDIO, PUBLIC), now_s=1.0 + CERTAIN_S).certain == [(0, PUBLIC)]
+    accepted = push(latch, Packet(0, AUDIO, SIGNALLED), Packet(0, AUDIO, PUBLIC), now_s=1.1 + CERTAIN_S)
+    assert (accepted.mask.tolist(), accepted.heard, accepted.certain) == ([False, True], [], [])

@@ -224,6 +224,21 @@ def test_media_latches_to_the_first_source_and_refuses_others() -> None:
     assert (stats.packets_sent, stats.octets_sent) == (10, 1600)
 
 
+def test_media_goes_to_the_signalled_address_as_soon_as_that_is_heard() -> None:
+    rig = Rig()
+    rig.leg()
+    for tick in range(10):
+        rig.network.arrive(tick, 0, packet(tick, ssrc=5), STRANGER)
+        if tick > 4:
+            rig.network.arrive(tick, 0, packet(tick))
+    rig.run(10)
+    assert [event.address for event in rig.said(LegHeard)] == [STRANGER[0], PEER[0]]
+    assert rig.network.aims[0] == PEER
+    rig.command(CloseLeg(leg=1))
+    stats = rig.said(LegClosed)[0].stats
+    assert (stats.packets_received, stats.invalid) == (10, 5)
+
+
 def test_without_latching_only_the_signalled_address_counts() -> None:
     rig = Rig()
     rig.leg(latch=False)
