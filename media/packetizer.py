@@ -60,14 +60,16 @@ class Packetizer:
     def open(
         self, row: int, ptime: int = FRAME_MS, *, octets_per_tick: int = 1, frame_units: int = FRAME_SAMPLES
     ) -> None:
-        """Send packets of (about) `ptime` ms on `row` from now on; what waits for a fuller packet is dropped.
+        """Send packets of (about) `ptime` ms on `row` from now on; if that is new, what waits is dropped.
 
         `frame_units` is how far the RTP timestamp goes in 20 ms.
         """
-        self._ptime[row] = nearest_ptime(ptime, octets_per_tick)
-        self._units[row] = frame_units
+        ptime = nearest_ptime(ptime, octets_per_tick)
+        if (ptime, frame_units) == (self._ptime[row], self._units[row]):
+            return
+        self._ptime[row], self._units[row] = ptime, frame_units
         self._waiting[row] = 0
-        if self._ptime[row] == FRAME_MS:
+        if ptime == FRAME_MS:
             self._others.discard(row)
         else:
             self._others.add(row)

@@ -25,7 +25,8 @@ class Sender:
         self._packetizer: Packetizer = Packetizer(capacity, WIDEST)
 
     def open(self, row: int, codec: Codec, coder: Coder) -> None:
-        """Begin on `row` with another codec."""
+        """Begin on `row` with another codec; what waits for a full packet is of the one before."""
+        self._packetizer.drop(np.array([row]))
         if coder.rate_hz > RATE_HZ:
             self._upsampler.open(row)
 

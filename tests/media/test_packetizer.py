@@ -81,6 +81,17 @@ def test_what_is_dropped_is_not_sent_later() -> None:
     assert run(packetizer, rows, audio[:, 160:], start=1600)[0] == [(1600, audio[0, 160:480].tobytes())]
 
 
+def test_what_waits_outlasts_the_same_length_agreed_again() -> None:
+    packetizer = Packetizer(1)
+    packetizer.open(0, 60)
+    audio = octets(1, 6)
+    before = run(packetizer, np.array([0]), audio[:, :640])[0]
+    packetizer.open(0, 60)
+    after = run(packetizer, np.array([0]), audio[:, 640:], 640)[0]
+    assert [stamp for stamp, _ in before + after] == [0, 480]
+    assert b"".join(payload for _, payload in before + after) == audio.tobytes()
+
+
 def test_a_closed_row_starts_again_at_20_ms() -> None:
     packetizer = Packetizer(1)
     packetizer.open(0, 60)

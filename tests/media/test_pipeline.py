@@ -109,6 +109,14 @@ def test_a_changed_codec_and_payload_type_keep_the_stream(tmp_path: Path) -> Non
     assert int(second[0].ssrc[0]) == int(first[0].ssrc[0])
 
 
+def test_what_waits_for_a_full_packet_is_not_sent_as_another_codec() -> None:
+    rig = Rig()
+    rig.leg(ptime=60)
+    rig.run(2)
+    rig.command(rig.remote(ptime=60, codec="PCMA", payload_type=8))
+    assert payloads(rig.run(3)) == b"\xd5" * 480
+
+
 @pytest.mark.parametrize(("ptime", "ticks"), [(10, 6), (30, 6), (40, 6), (60, 6)])
 def test_the_ptime_of_the_peer_is_kept(ptime: int, ticks: int, tmp_path: Path) -> None:
     rig = Rig()
