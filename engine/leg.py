@@ -183,6 +183,8 @@ class Leg:
                 ptime=agreed.ptime,
                 direction=agreed.direction,
                 srtp=agreed.srtp,
+                own_payload_type=agreed.own_payload_type,
+                own_telephone_event=agreed.own_telephone_event,
             )
         )
 

@@ -288,6 +288,8 @@ def _check_types(message: SetRemote) -> None:
     """Raise Refused for payload types that no packet has, or a clock of events that their reports cannot count."""
     _check("payload_type", message.payload_type, 127)
     _check("telephone_event", message.telephone_event or 0, 127)
+    _check("own_payload_type", message.own_payload_type or 0, 127)
+    _check("own_telephone_event", message.own_telephone_event or 0, 127)
     if message.telephone_event_hz < RATE_HZ or message.telephone_event_hz % RATE_HZ:
         raise Refused(f"telephone_event_hz: expected a multiple of {RATE_HZ}, found {message.telephone_event_hz}")
 

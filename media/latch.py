@@ -60,6 +60,17 @@ class Latch:
         self._heard_from: list[Address | None] = [None] * capacity
         self.audio_type: NDArray[np.int64] = np.full(capacity, NOT_NEGOTIATED, np.int64)
         self.event_type: NDArray[np.int64] = np.full(capacity, NOT_NEGOTIATED, np.int64)
+        self._own_types: NDArray[np.int64] = np.full((2, capacity), NOT_NEGOTIATED, np.int64)  # of audio, of events
+        self._renumbered: set[int] = set()  # rows with any of these
+
+    def number(self, row: int, audio: int, event: int, *, own: tuple[int | None, int | None] = (None, None)) -> None:
+        """Take packets of these payload types; with those of `own` that are not None, which the peer may use, too."""
+        self.audio_type[row], self.event_type[row] = audio, event
+        self._own_types[:, row] = [NOT_NEGOTIATED if one is None else one for one in own]
+        if own == (None, None):
+            self._renumbered.discard(row)
+        else:
+            self._renumbered.add(row)
 
     def set_remote(self, row: int, address: Address, *, latch: bool, now_s: float) -> bool:
         """Expect media from `address`, or from where it comes first; False if that is what was expected already."""
@@ -83,15 +94,18 @@ class Latch:
         self._signalled[row] = self._heard_from[row] = None
         self._known[row] = self._free[row] = self._heard[row] = False
         self._until_s[row] = 0.0
-        self.audio_type[row] = self.event_type[row] = NOT_NEGOTIATED
+        self.number(row, NOT_NEGOTIATED, NOT_NEGOTIATED)
 
     def step(
         self, rows: NDArray[np.intp], payload_type: NDArray[np.integer[Any]], sources: list[Address], now_s: float
     ) -> Accepted:
         """Judge a batch, in the order the packets came; latch what may be latched.
 
-        `sources` are those of the first packets; the packets after them came on connected sockets, from whom is right.
+        Each `payload_type` becomes the one that the peer has for it. `sources` are those of the first packets; the
+        packets after them came on connected sockets, from whom is right.
         """
+        if self._renumbered:
+            self._renumber(rows, payload_type)
         count = len(sources)
         known, negotiated = self._known[rows], payload_type == self.audio_type[rows]
         if not count and every(known) and every(negotiated):
@@ -109,6 +123,12 @@ class Latch:
         candidates = np.flatnonzero((mask & right & negotiated)[:count] & ~self._certain[rows[:count]])
         heard, certain = self._hear(candidates, rows, sources, now_s)
         return Accepted(mask, known & ~(mask & negotiated), heard, certain)
+
+    def _renumber(self, rows: NDArray[np.intp], payload_type: NDArray[np.integer[Any]]) -> None:
+        came = payload_type.copy()
+        for own, theirs in zip(self._own_types, (self.audio_type, self.event_type), strict=True):
+            at = came == own[rows]
+            payload_type[at] = theirs[rows[at]]
 
     def _hear(
         self, candidates: NDArray[np.intp], rows: NDArray[np.intp], sources: list[Address], now_s: float

@@ -71,7 +71,9 @@ class SetRemote(Message, tag=True, frozen=True, kw_only=True):
     `codec` is a name of `codecs.catalog.BY_NAME`; `telephone_event` the payload type of RFC 4733 or None, and
     `telephone_event_hz` what durations of events count; `ptime` what the peer asked for. With `latch`, media goes
     to the first valid source instead of `address:port` (symmetric RTP, RFC 4961); it latches once for each
-    SetRemote that changes the address. With `srtp`, media and RTCP are protected both ways, and nothing else is taken.
+    SetRemote that changes the address, and goes back to that address if it is heard soon after. With `srtp`, media and
+    RTCP are protected both ways, and nothing else is taken. A peer that answered with other numbers than
+    `own_payload_type` and `own_telephone_event`, which we had offered, sends by those.
     """
 
     address: str
@@ -85,6 +87,8 @@ class SetRemote(Message, tag=True, frozen=True, kw_only=True):
     direction: Direction = "sendrecv"
     latch: bool = True
     srtp: SrtpKeys | None = None
+    own_payload_type: int | None = None
+    own_telephone_event: int | None = None
 
 
 class CloseLeg(Message, tag=True, frozen=True, kw_only=True):

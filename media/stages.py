@@ -122,9 +122,11 @@ class Stages:
         self.srtp.set_keys(row, message.srtp, now_s)
         if message.codec != self._codec[row]:
             self._use(row, message.codec, codec)
-        self.latch.audio_type[row] = self.legs.payload_type[row] = message.payload_type
         event_type = NOT_NEGOTIATED if message.telephone_event is None else message.telephone_event
-        self.latch.event_type[row] = self.legs.event_type[row] = event_type
+        self.legs.payload_type[row], self.legs.event_type[row] = message.payload_type, event_type
+        self.latch.number(
+            row, message.payload_type, event_type, own=(message.own_payload_type, message.own_telephone_event)
+        )
         self.event_sender.count_by(row, codec.clock_hz, message.telephone_event_hz)
         self.tones.tune(row, events=message.telephone_event is not None)
         self.sender.tune(row, codec, message.ptime)

@@ -64,8 +64,10 @@ class Agreed:
     """What both sides have agreed on.
 
     `sdp` is our description; `payload_type` and `telephone_event` are numbered as the peer numbers them, and
-    `telephone_event_hz` is the clock of the latter; `direction` is our view. `on_hold` means that the peer does
-    not want to hear us; `address` may then be 0.0.0.0. `srtp` is None where media goes in clear.
+    `telephone_event_hz` is the clock of the latter; where we had offered them under other numbers, by which the peer
+    sends (RFC 3264 section 5.1), `own_payload_type` and `own_telephone_event` are those. `direction` is our view.
+    `on_hold` means that the peer does not want to hear us; `address` may then be 0.0.0.0. `srtp` is None where media
+    goes in clear.
     """
 
     sdp: str = field(repr=False)
@@ -80,6 +82,8 @@ class Agreed:
     direction: Direction
     on_hold: bool
     srtp: SrtpKeys | None = None
+    own_payload_type: int | None = None
+    own_telephone_event: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,7 +142,12 @@ def accept_answer(answer: str, local: LocalMedia, *, offer: str = "") -> Agreed:
     match = _match(session, local, (offered.protocol,))
     if match.crypto and not any(_same_line(match.crypto, one) for one in ours):
         raise NotAcceptable(f"crypto {match.crypto.tag}: {match.crypto.suite} was not offered under that tag")
-    return replace(_agree(session, match, local, ours), sdp=said)
+    return replace(
+        _agree(session, match, local, ours),
+        sdp=said,
+        own_payload_type=_own_number(match.codec, offered),
+        own_telephone_event=_own_number(match.event, offered),
+    )
 
 
 def names_keys(offer: str) -> bool:
@@ -179,6 +188,14 @@ def _match_formats(index: int, formats: Sequence[Format], local: LocalMedia, key
         if own is not None:
             return _Match(index=index, codec=Format(candidate.number, own), event=event_of(formats, own), crypto=key)
     return None
+
+
+def _own_number(chosen: Format | None, offered: Media) -> int | None:
+    """The number under which we `offered` what the peer has `chosen`, where that is another one."""
+    if chosen is None:
+        return None
+    own = next((one.number for one in formats_of(offered) if find(one.codec, (chosen.codec,))), chosen.number)
+    return None if own == chosen.number else own
 
 
 def _same_line(one: Crypto, other: Crypto) -> bool:

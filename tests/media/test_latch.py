@@ -147,3 +147,15 @@ def test_a_source_that_nobody_named_is_certain_after_a_while() -> None:
     assert push(latch, Packet(0, AUDIO, PUBLIC), now_s=1.0 + CERTAIN_S).certain == [(0, PUBLIC)]
     accepted = push(latch, Packet(0, AUDIO, SIGNALLED), Packet(0, AUDIO, PUBLIC), now_s=1.1 + CERTAIN_S)
     assert (accepted.mask.tolist(), accepted.heard, accepted.certain) == ([False, True], [], [])
+
+
+def test_packets_by_the_numbers_that_we_offered_become_those_of_the_peer() -> None:
+    latch = latch_for(0, 1)
+    latch.number(0, 96, 97, own=(97, 101))
+    latch.number(1, AUDIO, EVENT)
+    came = np.array([96, 97, 101, 97, AUDIO])
+    accepted = latch.step(np.array([0, 0, 0, 1, 1]), came, [SIGNALLED] * 5, 1.0)
+    assert came.tolist() == [96, 96, 97, 97, AUDIO]
+    assert accepted.foreign.tolist() == [False, False, False, True, False]
+    latch.number(0, 96, 97)
+    assert latch.step(np.array([0]), np.array([101]), [SIGNALLED], 1.0).foreign.tolist() == [True]

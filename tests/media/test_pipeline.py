@@ -109,6 +109,19 @@ def test_a_changed_codec_and_payload_type_keep_the_stream(tmp_path: Path) -> Non
     assert int(second[0].ssrc[0]) == int(first[0].ssrc[0])
 
 
+def test_a_peer_may_send_by_the_numbers_that_it_was_offered() -> None:
+    rig = Rig()
+    rig.leg(payload_type=118, telephone_event=119, own_payload_type=0, own_telephone_event=101)
+    for tick in range(5):
+        rig.network.arrive(tick, 0, packet(tick))
+    rig.network.arrive(5, 0, packet(5, b"\x07\x0a\x00\xa0", kind=101))
+    assert {kind for batch in rig.run(6) for kind in batch.payload_type.tolist()} == {118}
+    assert rig.said(DigitReceived) == [DigitReceived(leg=1, digit="7")]
+    rig.command(CloseLeg(leg=1))
+    stats = rig.said(LegClosed)[0].stats
+    assert (stats.packets_received, stats.invalid) == (6, 0)
+
+
 def test_what_waits_for_a_full_packet_is_not_sent_as_another_codec() -> None:
     rig = Rig()
     rig.leg(ptime=60)

@@ -141,6 +141,26 @@ def test_an_answer_that_cannot_be_used_is_hung_up(story: Story) -> None:
 TOGETHER = threading.Barrier(2)
 
 
+def numbering_otherwise(party: Called) -> None:
+    """It has a number of its own for telephone events, and sends them by ours (RFC 3264 section 5.1)."""
+    invite = party.expect("INVITE")
+    party.listen()
+    body = party.sdp().replace(" 0 101", " 0 119").replace(":101 ", ":119 ")
+    party.respond(invite, "200 OK", body=body)
+    party.expect("ACK")
+    party.quiet(1.0)
+    party.rtp.press("5")
+    party.quiet(1.0)
+    party.hang_up()
+
+
+@on_dial(numbering_otherwise)
+def test_keys_are_heard_of_a_party_that_numbers_them_otherwise_than_it_was_offered(story: Story) -> None:
+    assert story.outcome == ("completed", 2, 0)
+    assert [key.key for key in story.phone.rtp.heard_keys()] == ["5"]
+    assert story.called()
+
+
 def together(party: Called) -> None:
     """It answers at the same moment as the other one, so that a CANCEL may cross that."""
     invite = party.expect("INVITE")

@@ -302,6 +302,7 @@ def test_both_sides_of_our_own_negotiation_agree(codec: object) -> None:
     agreed = accept_answer(answer.sdp, LOCAL)
     assert (agreed.codec, agreed.address, agreed.port) == (codec, "192.0.2.20", 30000)
     assert (agreed.payload_type, agreed.telephone_event) == (answer.payload_type, answer.telephone_event)
+    assert (agreed.own_payload_type, agreed.own_telephone_event) == (None, None)
     assert agreed.sdp == make_offer(LOCAL)
 
 
@@ -311,6 +312,7 @@ def test_an_answer_may_number_otherwise_than_the_offer() -> None:
     )
     agreed = accept_answer(answer, LOCAL)
     assert (agreed.codec, agreed.payload_type, agreed.telephone_event) == (OPUS, 120, 121)
+    assert (agreed.own_payload_type, agreed.own_telephone_event) == (98, 100)
 
 
 @pytest.mark.parametrize(
