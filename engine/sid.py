@@ -12,6 +12,9 @@ import time
 import uuid
 from typing import Final
 
+PARTNER_SID: Final = str(uuid.UUID(int=0))
+"""Whose the accounts are: the provider of the engine, of which there is one."""
+
 _VERSION_7: Final = 0x7000 << 64
 _VARIANT: Final = 0x8000 << 48
 _RANDOM: Final = (0x0FFF << 64) | (0x3FFF << 48) | 0xFFFFFFFFFFFF

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from ..redact import without_user_info
+from ..sid import PARTNER_SID
 
 API_VERSION: Final = "2.0"
 
@@ -39,7 +40,7 @@ class CallFacts:
     original_to: str
     caller_name: str = ""
     forwarded_from: str = ""
-    partner_sid: str = ""
+    partner_sid: str = PARTNER_SID
     endpoint_sid: str = ""
     no_answer: str = "noanswer"
     sip_headers: Sequence[tuple[str, str]] = ()

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from conftest import need
 from engine_process import EngineProcess, free_port, tracebacks
+from flexml.engine.sid import PARTNER_SID
 from flexml.engine.webhook import sign
 from flexml_app import Answer, Application, Line, Received
 from phone import Phone, Talk
@@ -259,7 +260,7 @@ def test_a_url_is_told_the_message_signed_and_once(
     (message,) = application.requests("/office")[before:]
     assert told.data["SmsStatus"] == outcome
     assert message.data == {
-        "AccountSid": "", "ApiVersion": "2.0", "CallSid": told.data["CallSid"], "PartnerSid": "",
+        "AccountSid": "", "ApiVersion": "2.0", "CallSid": told.data["CallSid"], "PartnerSid": PARTNER_SID,
         "EndpointSid": told.data["EndpointSid"], "From": CALLER, "To": "15550005001", "Text": TEXT,
     }  # fmt: skip
     body = json.dumps(message.data, ensure_ascii=False, separators=(",", ":")).encode()

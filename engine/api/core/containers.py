@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 
 from ...directory import Directory
 from ...errors import StorageError
+from ...sid import PARTNER_SID
 from ...storage.base import canonical_sid
 from ...storage.local import LocalStorage
 from ...tables import container_table, file_table
@@ -26,7 +27,6 @@ from ..query.fields import BOOLEAN, INTEGER, SID, TEXT, TIME, Field
 from ..query.paging import Order
 from ..routes import add_create, add_delete, add_list, add_one, add_update
 from ..times import shown_time
-from .partner import PARTNER_SID
 from .storage_objects import ContainerChange, ContainerCreate, ContainerObject
 
 PREFIX: Final = "/core/v2/storage/containers"

@@ -20,7 +20,7 @@ from ...errors import ProvisioningError, TakenError
 from ...password import hash_password
 from ...provisioning import new_login, new_password
 from ...records import Account
-from ...sid import new_sid
+from ...sid import PARTNER_SID, new_sid
 from ...storage.local import LocalStorage
 from ...tables import account_table, container_table
 from ...tokens import Token
@@ -34,7 +34,6 @@ from ..query.paging import Order
 from ..routes import add_change, add_create, add_delete, add_list, add_one
 from ..updates import replaces_nested
 from .objects import EndpointChange, EndpointCreate, EndpointObject
-from .partner import PARTNER_SID
 
 PREFIX: Final = "/core/v2/endpoints"
 _columns = account_table.c

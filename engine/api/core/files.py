@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from ...directory import Directory
+from ...sid import PARTNER_SID
 from ...storage.local import LocalStorage
 from ...tables import file_table
 from ...tokens import Token
@@ -21,7 +22,6 @@ from ..query.fields import INTEGER, SID, TEXT, TIME, Field
 from ..query.paging import Order
 from ..routes import add_delete, add_list, add_one, add_update, operation_id
 from ..times import shown_time
-from .partner import PARTNER_SID
 from .storage_objects import FileChange, FileCreate, FileObject
 from .upload import Uploads
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import Field
 
-PARTNER_SID: Final = str(uuid.UUID(int=0))
 PartnerSid = Annotated[str, Field(description="Whose the engine is: always the same UUID, of zeros.")]

@@ -8,11 +8,12 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
+from ...sid import PARTNER_SID
 from ...tokens import Token
 from ..bearer import BearerAuthentication
 from ..description import errors
 from ..times import shown_time
-from .partner import PARTNER_SID, PartnerSid
+from .partner import PartnerSid
 
 PREFIX: Final = "/core/v2/oauth"
 

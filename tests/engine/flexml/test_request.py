@@ -39,6 +39,12 @@ def test_the_fields_of_every_request() -> None:
     }
 
 
+def test_the_partner_is_the_one_that_the_provisioning_side_names() -> None:
+    facts = CallFacts(sid="s", direction="inbound", from_="1", to="2", original_from="1", original_to="2")
+
+    assert request_data(facts, request_url=URL)["PartnerSid"] == "00000000-0000-0000-0000-000000000000"
+
+
 def test_forwarded_from_is_there_only_if_known() -> None:
     told = request_data(replace(FACTS, forwarded_from="15550003000"), request_url=URL)
 
