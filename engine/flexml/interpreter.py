@@ -121,7 +121,7 @@ class _Session:
         cookies: Cookies,
     ) -> None:
         self.call = call
-        call.running = application.url
+        call.running = call.running or application.url  # what ran before the call was moved leads here
         self._fetcher, self._application, self._facts, self._cookies = fetcher, application, facts, cookies
         self._silent = 0
 

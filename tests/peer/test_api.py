@@ -89,7 +89,7 @@ def test_a_live_call_goes_on_with_another_document_at_once(served: EngineProcess
     status, moved = ask(served, "PATCH", f"{CALLS}/{sid}", {"url": url, "method": "GET"})
     assert (status, moved["url"], moved["method"]) == (200, url, "GET")
     (asked,) = requests(line, sid, "moved")
-    assert asked.method == "GET"
+    assert (asked.method, asked.data["RequestUrl"]) == ("GET", line.application.url(line.path()))
     at = len(bob.rtp.heard())
     time.sleep(2.5)
     bob.rtp.press("7")

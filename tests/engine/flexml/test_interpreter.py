@@ -78,6 +78,14 @@ def test_control_passes_and_what_follows_is_ignored() -> None:
     assert call.done == ["answer", "hang up"]
 
 
+def test_the_document_that_a_call_was_moved_from_is_the_one_that_ran() -> None:
+    call = FakeCall(answered=True)
+    call.running = f"{HOST}/before"
+    _, fetcher = perform(document("<Redirect>/end</Redirect>"), call)
+
+    assert [request.data["RequestUrl"] for request in fetcher.requests] == [f"{HOST}/before", BASE]
+
+
 def test_relative_urls_start_where_redirects_ended() -> None:
     moved = Fetched(url="https://other.example/deep/start", status=200, body=document("<Redirect>next</Redirect>"))
     _, fetcher = perform({BASE: moved, "https://other.example/deep/next": document("<Reject/>")})
