@@ -59,6 +59,7 @@ def _read(body: bytes, url: str, charset: str, max_verbs: int) -> Document:
     reader = _Reader(url=url)
     allowed = tuple(verb.name for verb in VERBS)
     verbs = tuple(verb for verb in reader.children(root, "Response", allowed) if isinstance(verb, Verb))
+    reader.notes.extend(f"Response: unknown attribute {name} is ignored" for name, _ in root.attributes)
     if root.text.strip():
         reader.notes.append("Response: text outside of verbs is ignored")
     if (further := len(reader.notes) - MOST_NOTES) > 0:
@@ -99,6 +100,8 @@ class _Reader:
         element = declared(line=source.line, text=text, children=children, **values)
         if (wrong := element.contradiction) is not None:
             raise self._error(source, element.name, wrong.attribute, wrong.found, allowed=wrong.allowed)
+        if source.text.strip() and not declared.reads_text:
+            self.notes.append(f"{element.name}: its text is ignored (line {element.line})")
         if element.blank:
             self.notes.append(f"{element.name}: empty, skipped (line {element.line})")
             return None

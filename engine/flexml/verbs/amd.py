@@ -15,6 +15,7 @@ class Amd(Verb):
     """Listen until it is known who answered, then pass control to `action`; without one the next verb runs."""
 
     name: ClassVar[str] = "Amd"
+    reads_text: ClassVar[bool] = False
 
     action: str | None = attr(
         url(),

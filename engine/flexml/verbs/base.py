@@ -27,6 +27,8 @@ class Element:
 
     name: ClassVar[str]
     content: ClassVar[Kind[Any]] = text()
+    reads_text: ClassVar[bool] = True
+    """False where text inside means nothing, and is noted."""
     nests: ClassVar[tuple[str, ...]] = ()
 
     line: int = 0

@@ -47,6 +47,7 @@ class Hangup(Verb):
     """End the call, answered before if it was not."""
 
     name: ClassVar[str] = "Hangup"
+    reads_text: ClassVar[bool] = False
 
     async def run(self, call: Call) -> Outcome:
         """Hang up."""
@@ -59,6 +60,7 @@ class PreAnswer(Verb):
     """Be heard before the call is answered; on an answered call, just be heard."""
 
     name: ClassVar[str] = "PreAnswer"
+    reads_text: ClassVar[bool] = False
     nests: ClassVar[tuple[str, ...]] = PROMPTS
 
     @property

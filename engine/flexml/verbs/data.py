@@ -40,6 +40,7 @@ class Override(Verb):
     """Change where the call's status callback goes, and who it is to carriers, for the rest of the call."""
 
     name: ClassVar[str] = "Override"
+    reads_text: ClassVar[bool] = False
 
     status_callback_url: str = attr(
         url(), default="", says="Where the status callback goes. Without it the URL stays as it is."

@@ -129,6 +129,8 @@ class Dial(Verb):
         for written in self._written:
             if names := left_out(written):
                 call.note("Dial: arguments that are no headers (X-Name=value)", line=self.line, names=names)
+        if self.children and self.text:
+            call.note("Dial: the text beside Number is ignored", line=self.line)
         digits = [child.send_digits if isinstance(child, Number) else "" for child in self.children] or [""]
         found = [destination(text, keys) for text, keys in zip(self._written, digits, strict=True)]
         for written, each in zip(self._written, found, strict=True):

@@ -23,6 +23,7 @@ class Gather(Verb):
     """Collect keys and take them to `action`; with none, or without `action`, the next verb runs."""
 
     name: ClassVar[str] = "Gather"
+    reads_text: ClassVar[bool] = False
     nests: ClassVar[tuple[str, ...]] = PROMPTS
 
     action: str | None = attr(url(), says="Where the keys go. Without it they are dropped and the next verb runs.")

@@ -17,6 +17,7 @@ class Pause(Verb):
     """Wait `length` seconds, less where what is listened for is heard before. Noise first, then silence."""
 
     name: ClassVar[str] = "Pause"
+    reads_text: ClassVar[bool] = False
 
     length: int = attr(
         seconds(1), default=1, says="The longest time to wait, and without `noise` and `silence` the only one."

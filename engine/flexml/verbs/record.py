@@ -61,6 +61,7 @@ class Record(Verb):
     """Record until a key, silence, the longest time or the call's end; with `record_session`, beside what follows."""
 
     name: ClassVar[str] = "Record"
+    reads_text: ClassVar[bool] = False
 
     action: str | None = attr(
         url(),

@@ -126,6 +126,26 @@ def test_unknown_attributes_and_voices_are_noted() -> None:
 
 
 @pytest.mark.parametrize(
+    "inside",
+    [
+        '<Gather action="/a">Enter it. <Say>Hi</Say></Gather>',
+        "<PreAnswer><Say>Hi</Say>text</PreAnswer>",
+        "<Pause>5</Pause>",
+    ],
+)
+def test_text_that_no_verb_reads_is_noted(inside: str) -> None:
+    (verb,) = read(inside).verbs
+
+    assert read(inside).notes == (f"{verb.name}: its text is ignored (line 1)",)
+
+
+def test_attributes_of_the_root_are_noted() -> None:
+    document = parse(b'<Response version="2" xmlns="urn:x"><Hangup> </Hangup></Response>', url=URL)
+
+    assert document.notes == ("Response: unknown attribute version is ignored",)
+
+
+@pytest.mark.parametrize(
     ("reference", "resolved"),
     [
         ("menu", "http://app.example/flow/menu"),

@@ -155,6 +155,14 @@ def test_a_dial_that_nobody_answered_is_a_failure_that_its_action_hears_of() -> 
     assert call.dialled[0].destinations[0].target == "+15550002001"
 
 
+def test_text_beside_numbers_is_noted() -> None:
+    call = FakeCall()
+    perform("<Dial>1<Number>2</Number></Dial>", call)
+
+    assert [each.target for each in call.dialled[0].destinations] == ["2"]
+    assert call.notes == ["Dial: the text beside Number is ignored line=1"]
+
+
 @pytest.mark.parametrize(
     ("text", "target", "headers", "left_out"),
     [
