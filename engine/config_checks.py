@@ -84,14 +84,20 @@ def _certificates(config: Config) -> Iterator[Finding]:
         try:
             context.load_cert_chain(sip.tls_certificate, sip.tls_private_key, password=lambda: "")
         except OSError as error:
-            yield f"[sip] tls_certificate and tls_private_key cannot be used: {error}", ("sip", 0, "tls_certificate")
+            why = _why(error, sip.tls_certificate, sip.tls_private_key)
+            yield f"[sip] tls_certificate and tls_private_key cannot be used: {why}", ("sip", 0, "tls_certificate")
     if sip.tls_ca and not any(listen.transport == "tls" for listen in sip.listen):
         yield "[sip] tls_ca: is for connections by TLS, for which listen has no listener", ("sip", 0, "tls_ca")
     elif sip.tls_ca:
         try:
             context.load_verify_locations(sip.tls_ca)
         except OSError as error:
-            yield f"[sip] tls_ca cannot be used: {error}", ("sip", 0, "tls_ca")
+            yield f"[sip] tls_ca cannot be used: {_why(error, sip.tls_ca)}", ("sip", 0, "tls_ca")
+
+
+def _why(error: OSError, *files: str) -> str:
+    """What is wrong with the files; ssl does not say which of them is not there."""
+    return next((f'there is no file "{file}"' for file in files if not Path(file).is_file()), str(error))
 
 
 def _http(config: Config) -> Iterator[Finding]:

