@@ -87,7 +87,7 @@ class Uploads:
         wanted = checked(FileCreate, sent, self._known)
         account, container = await self._place(token, wanted)
         name = wanted.name or called.replace("\\", "/").rpartition("/")[2][:255]
-        file = self._storage.new_file(account, container, name, _mime(mime, name))
+        file = self._storage.new_file(account, container, name, _mime(mime, name, called))
         kept = wanted.model_dump(exclude={"account_sid", "container_sid", "name"})
         return replace(file, **kept)
 
@@ -122,13 +122,17 @@ def _media_type(text: str) -> str:
     return bare if _MEDIA_TYPE.fullmatch(bare) else ""
 
 
-def _mime(said: str, name: str) -> str:
-    """The media type: as it is said, else as the name says."""
+def _mime(said: str, *names: str) -> str:
+    """The media type: as it is said, else as the first of the names says that does."""
     bare = _media_type(said)
     if bare and bare != ANY_TYPE:
         return bare
+    return next(filter(None, map(_mime_of, names)), ANY_TYPE)
+
+
+def _mime_of(name: str) -> str | None:
     known = format_of(name, "")
-    return MIME_TYPES[known] if known != UNKNOWN else mimetypes.guess_type(name)[0] or ANY_TYPE
+    return MIME_TYPES[known] if known != UNKNOWN else mimetypes.guess_type(name)[0]
 
 
 def _full(error: ContainerFullError) -> Problem:

@@ -11,7 +11,7 @@ from ...dial import Destination, Dialled, DialRequest, Ringing
 from ...errors import StorageError
 from ...recording import Direction, RecordingRequest
 from ...sip.address import target_of
-from ..attributes import KEYS, attr, audio_url, boolean, choice, http_method, keys, seconds, subset, text, url
+from ..attributes import KEYS, TONES, attr, audio_url, boolean, choice, http_method, keys, seconds, subset, text, url
 from ..verb import Call, Failed, Method, Outcome
 from .base import Noun, Verb, goto
 
@@ -23,7 +23,7 @@ class Number(Noun):
     name: ClassVar[str] = "Number"
 
     send_digits: str = attr(
-        keys(KEYS + ",wW"),
+        keys(TONES),
         default="",
         says="Keys sent to the party that answers, before it is connected; `,` and `w` wait half a second, `W` a "
         "second.",

@@ -183,6 +183,12 @@ def test_a_body_is_a_file_of_its_media_type_or_its_name(
     assert (file["mime_type"], file["format"], file["name"], file["bytes"]) == (mime, file_format, name, 1)
 
 
+def test_a_file_with_a_name_of_its_own_is_of_the_format_that_its_file_name_says(world: World) -> None:
+    body, headers = form(("name", None, b"Welcome"), ("file", "welcome.mp3", b"mp3"))
+    file = world.me.ask("POST", "/storage/files", body, headers=headers).body
+    assert (file["name"], file["format"], file["mime_type"]) == ("Welcome", "mp3", "audio/mpeg")
+
+
 def test_a_file_is_changed_and_deleted(world: World) -> None:
     file = world.upload(b"octets", name="a.wav", string_key_1="1", string_key_2="2").body
     path = f"/storage/files/{file['file_sid']}"
