@@ -14,7 +14,9 @@ from rich.text import Text
 
 from ..codecs.catalog import BY_NAME, PCMA, PCMU, Codec
 from .errors import FlexmlError
+from .flexml.attributes import TONES
 from .flexml.verb import Prompt
+from .sip.address import SIP_SCHEMES, parse_address, target_of
 
 if TYPE_CHECKING:
     from .softphone import Report
@@ -38,6 +40,11 @@ def call(
     """Place a call, with real SIP and RTP. The exit status is 1 where the call failed."""
     console = Console()
     codecs = _codecs(codec)
+    target, caller = _uri(target, "TARGET"), _uri(caller, "--from")
+    if wrong := set(dtmf) - set(TONES):
+        raise typer.BadParameter(f"found {min(wrong)!r}, expected 0 to 9, *, #, A to D, or , w W", param_hint="--dtmf")
+    if play is not None and not play.is_file():
+        raise typer.BadParameter(f"there is no file {play}", param_hint="--play")
     if record is not None and not record.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {record.parent}", param_hint="--record")
     try:
@@ -72,7 +79,7 @@ async def _call(
 
     async with AsyncExitStack() as stack:
         plan = CallPlan(
-            target=target if target.startswith(("sip:", "sips:")) else f"sip:{target}",
+            target=target,
             from_uri=caller,
             display_name=name,
             address=address,
@@ -86,6 +93,17 @@ async def _call(
         return await place_call(
             plan, lambda report: live.update(Text(report.line(), no_wrap=True, overflow="ellipsis"))
         )
+
+
+def _uri(text: str, option: str) -> str:
+    """Return the SIP URI, which may lack its `sip:`."""
+    uri = f"sip:{text}" if "@" in text and not text.lower().startswith(SIP_SCHEMES) else text
+    address = parse_address(uri) if target_of(uri) else None
+    if address is None or not address.host:
+        raise typer.BadParameter(f"found {text!r}, expected a SIP URI: sip:15550001000@127.0.0.1", param_hint=option)
+    if address.scheme == "sips" or address.params.get("transport", "udp").lower() != "udp":
+        raise typer.BadParameter(f"found {text!r}, but this phone speaks UDP only", param_hint=option)
+    return uri
 
 
 def _codecs(name: str) -> tuple[Codec, ...]:

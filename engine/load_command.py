@@ -77,6 +77,9 @@ def load(
 ) -> None:
     """Hold many calls against a SIP server, and tell what they were like. Needs SIPp."""
     called = _read(target, server, "SERVER")
+    for option, file in (("--json", json_file), ("--html", html_file)):
+        if file is not None and not file.parent.is_dir():
+            raise typer.BadParameter(f"there is no folder {file.parent}", param_hint=option)
     plan = LoadPlan(
         target=called,
         calls=calls,

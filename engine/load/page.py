@@ -25,13 +25,14 @@ _STYLE: Final = """
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ec; --paper: #15191d; --rule: #333b43; --soft: #9aa7b3 } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 800px;
        margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.4rem; margin-bottom: 0 } h2 { font-size: 1.05rem; margin: 2rem 0 .2rem }
+h1 { font-size: 1.4rem; margin-bottom: 0; overflow-wrap: anywhere } h2 { font-size: 1.05rem; margin: 2rem 0 .2rem }
 p { margin: .3rem 0; color: var(--soft) } table { border-collapse: collapse; width: 100%; margin: 1rem 0 }
 td { border-top: 1px solid var(--rule); padding: .3rem .8rem .3rem 0; vertical-align: top }
 td:first-child { white-space: pre; color: var(--soft) }
 .verdict { border-left: 4px solid; padding: .3rem .8rem; color: inherit } .good { border-color: #2e9e6b }
 .bad { border-color: #c43c3c } .limit { border-color: #d9822b }
-svg { width: 100%; height: auto } svg text { font: 11px system-ui, sans-serif; fill: var(--soft) }
+section { overflow-x: auto }
+svg { width: 100%; min-width: 560px; height: auto } svg text { font: 11px system-ui, sans-serif; fill: var(--soft) }
 .legend { font-size: .8rem } .legend span { margin-right: 1rem } .legend i { display: inline-block; width: .7rem;
        height: .7rem; margin-right: .3rem }
 .grid { stroke: var(--rule); stroke-width: 1 }

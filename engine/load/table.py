@@ -36,7 +36,7 @@ def limit_text(verdict: Verdict) -> str:
     why = "; ".join(verdict.limits)
     if verdict.clean:
         return f"The generator was at its limit, so the server may be better than these figures: {why}."
-    return f"The generator, not the server, was the limit: {why}."
+    return f"The generator was at its limit, so what is wrong may be its own fault, not the server's: {why}."
 
 
 def rows(figures: Figures) -> Iterator[Row]:

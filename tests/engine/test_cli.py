@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from flexml.engine.cli import add_call, app
 from typer.testing import CliRunner
 
@@ -35,6 +36,26 @@ def test_serve_refuses_a_bad_configuration_with_another_status(tmp_path: Path) -
     file.write_text("[media]\nworkers = -1\n")
     status, output = run("serve", "--config", str(file))
     assert (status, output.startswith(f"{file}:2: [media] workers: found -1")) == (2, True)
+
+
+WRONG_CALLS = [
+    (["15550001000"], "'15550001000', expected a SIP URI"),
+    (["sip:"], "'sip:', expected a SIP URI"),
+    (["sip:1@127.0.0.1:9?Subject=x"], "expected a SIP URI"),
+    (["sip:1@127.0.0.1:9;transport=tcp"], "but this phone speaks UDP only"),
+    (["sips:1@127.0.0.1:9"], "but this phone speaks UDP only"),
+    (["1@127.0.0.1:9", "--from", "Ann"], "'Ann', expected a SIP URI"),
+    (["1@127.0.0.1:9", "--dtmf", "12x"], "'x', expected 0 to 9, *, #, A to D"),
+    (["1@127.0.0.1:9", "--play", "no.wav"], "there is no file no.wav"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), WRONG_CALLS)
+def test_a_call_that_cannot_be_placed_so_is_not_tried(arguments: list[str], said: str) -> None:
+    add_call()
+    status, output = run("call", *arguments)
+    assert status == 2
+    assert said in " ".join(output.replace("│", " ").split())
 
 
 def test_a_call_that_is_to_be_recorded_where_there_is_no_folder_is_not_placed(tmp_path: Path) -> None:

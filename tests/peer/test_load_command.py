@@ -175,6 +175,8 @@ def test_refused_calls_are_told_with_their_status(engine: EngineProcess, tmp_pat
         ["sip:1@127.0.0.1", "--send", "nowhere.wav"],
         ["sip:1@127.0.0.1", "--header", "nothing"],
         ["sip:1@127.0.0.1", "--core", "4000"],
+        ["sip:1@127.0.0.1", "--json", "nowhere/figures.json"],
+        ["sip:1@127.0.0.1", "--html", "nowhere/page.html"],
         ["sip:1@127.0.0.1", "--server-pid", "999999999"],
     ],
 )

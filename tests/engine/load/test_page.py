@@ -41,7 +41,7 @@ def test_the_judgement_stands_on_it() -> None:
     assert "Clean." in page(figures())
     text = page(figures(media=result(lost=9999), generator={"sipp_cpu_percent": 99.0}))
     assert "Not clean" in text
-    assert "The generator, not the server, was the limit: SIPp took 99 % of a core." in text
+    assert "may be its own fault, not the server&#x27;s: SIPp took 99 % of a core." in text
 
 
 def test_a_run_in_which_nothing_came_has_a_page_too() -> None:

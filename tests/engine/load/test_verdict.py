@@ -77,7 +77,7 @@ def test_a_server_that_lets_no_more_calls_in_is_no_limit_of_the_generator() -> N
 def test_who_was_the_limit_is_said_in_words() -> None:
     late: dict[str, Any] = {"send_late": Spread(count=9, p99=30.0)}
     bad = judge(figures(media=result(lost=9999, **late)))
-    assert limit_text(bad).startswith("The generator, not the server, was the limit: its own packets left late")
+    assert limit_text(bad).startswith("The generator was at its limit, so what is wrong may be its own fault")
     good = judge(figures(media=result(**late)))
     assert limit_text(good).startswith("The generator was at its limit, so the server may be better")
 
