@@ -117,9 +117,11 @@ def test_every_setting_is_documented() -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "docs/trunks.md"])
 def test_the_configurations_that_are_shown_can_be_used(page: str, tmp_path: Path) -> None:
-    (shown,) = re.findall(r"```toml\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
-    (tmp_path / "shown.toml").write_text(shown, encoding="utf-8")
-    load(tmp_path / "shown.toml", {})
+    blocks: list[str] = re.findall(r"```toml\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        (tmp_path / "shown.toml").write_text(block, encoding="utf-8")
+        load(tmp_path / "shown.toml", {})
 
 
 def test_extras_are_installed_beside_the_checkout_and_not_instead_of_it() -> None:

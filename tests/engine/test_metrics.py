@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from flexml.engine.metrics import Metrics, Sources, WorkerFigures
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -52,3 +55,5 @@ def test_everything_is_told_in_base_units() -> None:
         ("flexml_worker_overruns_total", "worker 1"): 1,
         ("flexml_worker_late_packets_total", "worker 1"): 3,
     }
+    documented = (Path(__file__).parents[2] / "docs/performance.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`(flexml_\w+)`", documented)) == {name for name, *_ in said}

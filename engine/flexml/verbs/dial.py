@@ -87,8 +87,9 @@ class Dial(Verb):
         default="true",
         says="`true`: 180 to a caller who is not answered yet, who is answered when the called party does; the "
         "ringback tone to one who is, until the called party answers or is heard. `false`: answer at once and pass on "
-        "what comes from the called party. `music`: answer, and play music until the called party answers. Before it "
-        "answers it is heard only where it is the one dialled, and neither `confirmKey` nor `sendDigits` is asked for.",
+        "what comes from the called party. `music`: answer, and play music until the called party answers. What a "
+        "called party sends before it answers is heard only where a single number is dialled, without `confirmKey` and "
+        "`sendDigits`.",
     )
     time_limit: int = attr(seconds(), default=0, says="The longest conversation; 0: no limit.")
     timeout: int = attr(
