@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -92,6 +93,7 @@ class _Engine:
         if account is None:
             fail(f"{file} has no account {login!r}" if login else f"{file} has no [[account]]", status=2)
         self.did = next((did.phonenumber for did in config.dids if did.account == account.login), "")
+        self._login = account.login
         self._base = f"http://{config.http.listen}"
         basic = base64.b64encode(f"{account.login}:{account.password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/json"}
@@ -105,9 +107,13 @@ class _Engine:
             with self._open(request, timeout=TIMEOUT_S) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
-            fail(f"{error.code}: {_said(error)}", status=1)
+            with error:
+                said = _said(error)
+            if error.code == HTTPStatus.UNAUTHORIZED:
+                said = f"the engine at {self._base} has no account {self._login!r} with that password"
+            fail(f"{error.code}: {said}", status=1)
         except (OSError, ValueError) as error:
-            fail(f"no engine answers at {self._base}: {error}", status=1)
+            fail(f"no engine answers at {self._base}: {getattr(error, 'reason', error)}", status=1)
 
 
 def _said(error: urllib.error.HTTPError) -> str:

@@ -95,4 +95,4 @@ def _ask(url: str) -> dict[str, Any]:
         with direct.open(url, timeout=TIMEOUT_S) as answer:
             return json.load(answer)
     except (OSError, ValueError) as error:
-        fail(f"no engine tells of its trunks at {url}: {error}", status=1)
+        fail(f"no engine tells of its trunks at {url}: {getattr(error, 'reason', error)}", status=1)

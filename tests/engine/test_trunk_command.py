@@ -49,4 +49,6 @@ def test_without_an_engine_it_says_where_it_asked(tmp_path: Path) -> None:
     add_trunks()
     result = CliRunner().invoke(app, ["trunks", "--config", str(config)])
     assert result.exit_code == 1
-    assert result.output.startswith("no engine tells of its trunks at http://127.0.0.1:1/trunks: ")
+    assert result.output.startswith(
+        "no engine tells of its trunks at http://127.0.0.1:1/trunks: [Errno 111] Connection refused"
+    )

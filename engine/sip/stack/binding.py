@@ -32,7 +32,7 @@ def guarded(method: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate
 
 def refused(action: str, error: pj.Error) -> SipError:
     """Make our error of pjsua2's."""
-    return SipError(f"{action}: {error.info()}")
+    return SipError(f"{action}: {error.reason}")
 
 
 def add_headers(
