@@ -114,8 +114,11 @@ def serve(
     with logging_to(sys.stderr, level=settings.log.level, style=settings.log.format):
         try:
             asyncio.run(run(settings))
-        except (FlexmlError, OSError) as error:
+        except FlexmlError as error:
             _fail(f"flexml: cannot serve: {error}", status=1)
+        except OSError as error:
+            what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+            _fail(f"flexml: cannot serve: {what}", status=1)
         except DBAPIError as error:
             if not is_damaged(error):
                 raise

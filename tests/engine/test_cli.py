@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,14 @@ def test_serve_refuses_a_bad_configuration_with_another_status(tmp_path: Path) -
     file.write_text("[media]\nworkers = -1\n")
     status, output = run("serve", "--config", str(file))
     assert (status, output.startswith(f"{file}:2: [media] workers: found -1")) == (2, True)
+
+
+def test_what_the_server_cannot_use_is_named(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    (tmp_path / "c.toml").write_text('[http]\nlisten = "127.0.0.1:1"\n[storage]\npath = "taken"\n')
+    command = [Path(sys.executable).parent / "flexml", "serve", "--config", tmp_path / "c.toml"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (1, f"flexml: cannot serve: {tmp_path}/taken: File exists\n")
 
 
 WRONG_CALLS = [
