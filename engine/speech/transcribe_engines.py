@@ -49,7 +49,8 @@ class Engine:
 ENGINES: Final = {
     "pocketsphinx": Engine(module="flexml.engine.speech.transcribe_sphinx", needs="pocketsphinx"),
     "whisper": Engine(
-        module="flexml.engine.speech.transcribe_whisper", needs="faster_whisper",
+        module="flexml.engine.speech.transcribe_whisper",
+        needs="faster_whisper",
         extra="the extra transcription: .venv/bin/pip install -e '.[transcription]'",
     ),
     "http": Engine(module="flexml.engine.speech.transcribe_http"),

@@ -135,6 +135,8 @@ class Play(Verb):
         if self.background:
             call.in_background(lambda: self._background(call))
             return None
+        if self.text and self.children:
+            call.note("Play: the File beside a URL is ignored", line=self.line)
         try:
             ended, heard = await self._play(call, self.controls())
         except PromptError as error:

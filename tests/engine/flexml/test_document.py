@@ -145,6 +145,11 @@ def test_attributes_of_the_root_are_noted() -> None:
     assert document.notes == ("Response: unknown attribute version is ignored",)
 
 
+def test_digits_to_send_may_be_letters_in_a_number_too() -> None:
+    (verb,) = read('<Dial><Number sendDigits="1A,d">15550001000</Number></Dial>').verbs
+    assert [getattr(number, "send_digits", "") for number in verb.children] == ["1A,d"]
+
+
 @pytest.mark.parametrize(
     ("reference", "resolved"),
     [
