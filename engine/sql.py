@@ -68,9 +68,10 @@ still one before it is used: the server may have been started anew."""
 ANSWER_S: Final = 30.0
 """How long a transaction may take on PostgreSQL: of a server that is frozen, or cut off, nothing comes at all."""
 _JSON: Final = msgspec.json.Encoder()
-TRANSIENT: Final = ("08", "25006", "40", "53", "55P03", "57", "58")
-"""Classes of PostgreSQL's error codes (its appendix A) that time heals: connection, a server that is read-only as its
-successor takes over, rollback by conflict, resources, lock, an operator's intervention, the system."""
+TRANSIENT: Final = ("08", "25006", "28", "3D", "40", "42501", "53", "55", "57", "58")
+"""Classes of PostgreSQL's error codes (its appendix A) that time, or whoever runs it, heals: connection, a server that
+is read-only as its successor takes over, a login that is refused, a database that is not there, rollback by conflict, a
+right that is missing, resources, what is locked or closed to connections, an operator's intervention, the system."""
 NOT_WRITABLE: Final = ("25006", "53100", "database or disk is full", "database is locked", "readonly database")
 """Codes of PostgreSQL's, and what SQLite says: nothing can be written now, but what is there can be read."""
 FIRST_WAIT_S: Final = 0.2

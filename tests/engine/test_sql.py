@@ -7,7 +7,7 @@ import logging
 import re
 import signal
 import threading
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -159,6 +159,73 @@ def test_what_is_done_patiently_while_the_server_is_away_is_done_when_it_is_back
     assert len(said) == 2, "once when it goes, once when it is back"
     assert said[0].startswith("the database does not answer: ")
     assert said[1] == "the database answers again"
+
+
+REFUSALS = [
+    ("ALTER ROLE engine NOLOGIN", "ALTER ROLE engine LOGIN", "not permitted to log in"),
+    ("ALTER DATABASE {name} CONNECTION LIMIT 0", "ALTER DATABASE {name} CONNECTION LIMIT -1", "too many connections"),
+    (
+        "ALTER DATABASE {name} ALLOW_CONNECTIONS false",
+        "ALTER DATABASE {name} ALLOW_CONNECTIONS true",
+        "not currently accepting connections",
+    ),
+    ("ALTER DATABASE {name} RENAME TO elsewhere", "ALTER DATABASE elsewhere RENAME TO {name}", "does not exist"),
+]
+
+
+@pytest.fixture
+def role(postgresql: PostgresqlServer, postgresql_url: str) -> Iterator[str]:
+    """The URL of a database for a user without rights of its own but on the tables there."""
+    name = name_of(postgresql_url)
+    postgresql.execute("CREATE ROLE engine LOGIN")
+    postgresql.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO engine", name)
+    yield postgresql_url.replace("postgres@", "engine@")
+    postgresql.execute("DROP OWNED BY engine", name)
+    postgresql.execute("DROP ROLE engine")
+
+
+def name_of(url: str) -> str:
+    return url.partition("?")[0].rpartition("/")[2]
+
+
+@pytest.mark.parametrize(("close", "open_again", "said"), REFUSALS)
+def test_a_server_that_lets_nobody_in_is_away_until_it_does(
+    postgresql: PostgresqlServer, role: str, close: str, open_again: str, said: str
+) -> None:
+    name = name_of(role)
+
+    async def main() -> None:
+        async with opened(role) as database:
+            await database.save_call(CALL)
+            await asyncio.to_thread(postgresql.execute, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                                    "WHERE usename = 'engine'")  # fmt: skip
+            await asyncio.to_thread(postgresql.execute, close.format(name=name))
+            try:
+                with pytest.raises(DatabaseAway, match=said):
+                    await database.load_calls()
+                ended = replace(CALL, state="ended", ended=9.0)
+                saving = asyncio.create_task(database.patiently(lambda: database.save_call(ended)))
+                await asyncio.sleep(0.3)
+                assert not saving.done()
+            finally:
+                await asyncio.to_thread(postgresql.execute, open_again.format(name=name))
+            async with asyncio.timeout(20):
+                await saving
+            assert await database.load_calls() == [ended]
+
+    asyncio.run(main())
+
+
+def test_a_right_that_is_taken_away_is_waited_for(postgresql: PostgresqlServer, role: str) -> None:
+    async def main() -> None:
+        async with opened(role) as database:
+            await asyncio.to_thread(postgresql.execute, "REVOKE ALL ON call FROM engine", name_of(role))
+            with pytest.raises(DatabaseAway, match="permission denied for table call"):
+                await database.save_call(CALL)
+            await asyncio.to_thread(postgresql.execute, "GRANT ALL ON call TO engine", name_of(role))
+            await database.save_call(CALL)
+
+    asyncio.run(main())
 
 
 def test_a_server_of_which_nothing_comes_is_away(
