@@ -45,7 +45,13 @@ class RecordingLog:
         self._database, self._clock = database, clock
 
     async def put(self, kept: KeptRecording) -> None:
-        """Write down what became of a recording; what was written of it before is replaced."""
+        """Write down what became of a recording; what was written of it before is replaced.
+
+        Waits for a database that is away.
+        """
+        await self._database.patiently(lambda: self._put(kept))
+
+    async def _put(self, kept: KeptRecording) -> None:
         values = asdict(kept)
         mine = recording_table.c.sid == kept.sid
         async with self._database.begin() as connection:

@@ -131,8 +131,8 @@ class LocalStorage:
         return file
 
     async def content(self, sid: str) -> tuple[StoredFile, Path]:
-        """See Storage."""
-        file = await self.find(sid)
+        """See Storage. Waits for a database that is away."""
+        file = await self._database.patiently(lambda: self.find(sid))
         if file is None:
             raise _gone(sid)
         return file, self.path(file)

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Coroutine, Mapping
@@ -19,7 +20,7 @@ import pytest
 import soundfile
 import sqlalchemy as sa
 from flexml.engine.db import Database
-from flexml.engine.errors import StorageError
+from flexml.engine.errors import DatabaseAway, StorageError
 from flexml.engine.recording import Recorded, RecordingRequest
 from flexml.engine.recording_log import RecordingLog
 from flexml.engine.recording_plan import Recording
@@ -72,6 +73,14 @@ class MortalStorage(LocalStorage):
     """A storage in a process that dies before or after it has stored."""
 
     dies = ""
+    away = 0
+    """How many times more a file is looked for in vain, as the database does not answer."""
+
+    async def find(self, sid: str) -> StoredFile | None:
+        if self.away:
+            self.away -= 1
+            raise DatabaseAway("the database does not answer")
+        return await super().find(sid)
 
     async def put(self, file: StoredFile, content: Path, into: Wanted | None = None) -> None:
         if self.dies == "before put":
@@ -654,3 +663,41 @@ def test_of_engines_that_share_a_folder_each_finishes_what_it_began(tmp_path: Pa
                 await other.recordings.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(("seconds", "status"), [((1.0,), "completed"), ((0.0, 1.0), "absent")])
+def test_a_recording_that_ends_while_the_database_takes_nothing_is_told_of_once_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: tuple[float, ...], status: str
+) -> None:
+    monkeypatch.setattr("flexml.engine.sql.SQLITE_PATIENCE_MS", 1)
+
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            recording = await here.record(RecordingRequest(**CALLBACKS), *seconds)
+            lock = sqlite3.connect(tmp_path / "db", isolation_level=None)
+            lock.execute("BEGIN IMMEDIATE")
+            finishing = asyncio.ensure_future(here.recordings.finish(recording, FACTS))
+            await asyncio.sleep(1.0)
+            assert (finishing.done(), here.told.got) == (False, {})
+            lock.execute("ROLLBACK")
+            lock.close()
+            async with asyncio.timeout(20):
+                assert (await finishing).status == status
+            assert set(here.told.statuses().values()) == {status}
+            assert [each["status"] for each in await here.kept()] == [status]
+            assert here.left() == []
+
+    run(main())
+
+
+def test_what_is_appended_to_waits_for_a_database_that_is_away(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            request = RecordingRequest(trim=False, **CALLBACKS)
+            first = await here.recorded(request, 1)
+            recording = await here.record(replace(request, file_sid=first.sid), 2)
+            here.storage.away = 1
+            done = await here.recordings.finish(recording, FACTS)
+            assert (done.status, done.sid, len(await here.samples(done))) == ("completed", first.sid, 24000)
+
+    run(main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import sqlite3
@@ -210,5 +211,30 @@ def test_a_start_does_not_wait_for_a_store(tmp_path: Path) -> None:
                 assert (server.objects, here.told.got) == ({}, {}), "still uploading"
                 await here.recordings.idle()
                 assert here.told.statuses() == dict.fromkeys(BOTH, "completed")
+
+    run(main())
+
+
+def test_what_ends_while_the_database_takes_nothing_is_uploaded_once_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flexml.engine.sql.SQLITE_PATIENCE_MS", 1)
+
+    async def main() -> None:
+        with BucketServer() as server:
+            async with world(tmp_path, uploads=uploads(server)) as here:
+                recording = await here.record(REQUEST, 1.0)
+                lock = sqlite3.connect(tmp_path / "db", isolation_level=None)
+                lock.execute("BEGIN IMMEDIATE")
+                finishing = asyncio.ensure_future(here.recordings.finish(recording, FACTS))
+                await asyncio.sleep(1.0)
+                assert (finishing.done(), server.objects) == (False, {})
+                lock.execute("ROLLBACK")
+                lock.close()
+                async with asyncio.timeout(20):
+                    done = await finishing
+                assert len(object_of(server, done)) == 44 + 16000
+                assert here.told.statuses() == dict.fromkeys(BOTH, "completed")
+                assert here.left() == []
 
     run(main())
