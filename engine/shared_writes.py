@@ -23,6 +23,8 @@ MOST: Final = 100
 """Rows in one transaction: what can be prepared without holding up the loop."""
 GATHER_S: Final = 0.05
 """How long after a transaction of several rows the next may begin. Who writes one after the other is not held up."""
+CLOSE_S: Final = 5.0
+"""How long the end waits for a database that does not take what is under way."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +45,7 @@ class SharedWrites:
         self._sql = sql
         self._waiting: list[_Write] = []
         self._writer: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def put(self, table: sa.Table, row: dict[str, Any], changed: Columns | None = None) -> None:
         """Insert the row, or update the one of that sid: the `changed` columns, all unless given.
@@ -56,14 +59,20 @@ class SharedWrites:
         return await self._ask(table, row, anew=True)
 
     async def close(self) -> None:
-        """Return once what was asked for is written."""
-        while self._writer is not None:
-            await asyncio.wait({self._writer})
+        """Return once what was asked for is written, or has not been for so long; nothing is taken any more."""
+        self._closed = True
+        if (writer := self._writer) is not None:
+            await asyncio.wait({writer}, timeout=CLOSE_S)
+            writer.cancel()
+            await asyncio.wait({writer})
 
     def _ask(
         self, table: sa.Table, row: dict[str, Any], *, anew: bool, changed: Columns | None = None
     ) -> asyncio.Future[bool]:
         done = asyncio.get_running_loop().create_future()
+        if self._closed:
+            done.set_exception(DatabaseAway("the engine ends"))
+            return done
         self._waiting.append(_Write(table, row, anew, changed, done))
         if self._writer is None:
             self._writer = asyncio.create_task(self._write(), name="rows")

@@ -19,6 +19,8 @@ from flexml.engine.tables import call_table, callback_table
 from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
+from ..postgresql import PostgresqlServer
+
 CALL = CallRecord(
     sid="c1", account="a1", direction="inbound", from_number="1", to_number="2", state="live", started=1.5
 )
@@ -217,6 +219,28 @@ def test_what_was_asked_for_is_written_before_the_database_is_closed(database_ur
         assert all(one.done() for one in saving)
         async with opened(database_url) as database:
             assert [call.sid for call in await database.load_calls()] == ["c1", "c2"]
+
+    asyncio.run(run())
+
+
+def test_the_end_does_not_wait_for_a_server_of_which_nothing_comes(
+    postgresql: PostgresqlServer, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flexml.engine.shared_writes.CLOSE_S", 0.2)
+
+    async def run() -> None:
+        database = Database(postgresql_url, owner="here")
+        await database.start()
+        writes = SharedWrites(database)
+        with postgresql.frozen():
+            asked = [asyncio.ensure_future(writes.put(call_table, row_of(sid))) for sid in ("c1", "c2")]
+            await asyncio.sleep(0.1)
+            async with asyncio.timeout(20):
+                await writes.close()
+            with pytest.raises(DatabaseAway, match="the engine ends"):
+                await writes.put(call_table, row_of("c3"))
+            assert all(one.cancelled() for one in asked)
+        await database.close()
 
     asyncio.run(run())
 
