@@ -30,12 +30,16 @@ class PortPool:
         return len(self._free)
 
     def take(self) -> int:
-        """Take a port. Raises MediaError where none is left."""
+        """Take a port. Raises MediaError where none is left, or none can be tried."""
         for _ in range(min(TRIED, len(self._free))):
-            port = self._free.popleft()
-            if not self._address or not is_taken(self._address, port):
-                return port
-            self._free.append(port)
+            port = self._free[0]
+            try:
+                is_free = not self._address or not is_taken(self._address, port)
+            except OSError as error:
+                raise MediaError(f"no RTP port can be tried: {error.strerror}") from error
+            self._free.rotate(-1)
+            if is_free:
+                return self._free.pop()
         raise MediaError(f"no RTP port left in {self._range}")
 
     def give_back(self, port: int) -> None:
@@ -44,7 +48,10 @@ class PortPool:
 
 
 def is_taken(address: str, port: int) -> bool:
-    """Whether another program has one of the pair. What else may be wrong with it is not found here."""
+    """Whether another program has one of the pair. What else may be wrong with it is not found here.
+
+    Raises OSError where there are no descriptors left.
+    """
     for each in (port, port + 1):
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:

@@ -1,5 +1,6 @@
 """RTP port pairs."""
 
+import resource
 import socket
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
@@ -60,6 +61,19 @@ def test_a_pair_that_has_been_used_is_passed_over_once_another_program_has_it() 
         assert pool.take() == first + 2
         with pytest.raises(MediaError):
             pool.take()
+
+
+def test_a_pair_that_cannot_be_tried_is_not_lost() -> None:
+    first = free_ports(HERE, 4)
+    pool = PortPool(first, first + 3, HERE)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(MediaError, match="no RTP port can be tried: Too many open files"):
+            pool.take()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert [pool.take(), pool.take()] == [first, first + 2]
 
 
 def test_an_address_that_is_not_ours_is_for_others_to_find_out() -> None:
