@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from fastapi import FastAPI
 
-from . import assembly, config_entries, http_side, retention
+from . import assembly, config_entries, http_side, lost_calls, retention
 from .admission import Admission, LoopLag
 from .alone import alone
 from .api import server
@@ -157,6 +157,7 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
     stack.push_async_callback(calls.messages.close)
     await _begin(stack, TrunkUpkeep(calls.trunks, agent, clock=time.time, spread=random.random))
     await _begin(stack, outbound)
+    _beside(stack, lost_calls.keep(lives, records.database, time.time))
     return lives
 
 

@@ -157,6 +157,12 @@ class Database(Sql):
         async with self.begin() as connection:
             return set((await connection.execute(calls.union(callbacks))).scalars())
 
+    async def live_here(self) -> set[str]:
+        """The calls that are live and this engine's, but for those that it has not begun to place."""
+        mine = sa.and_(call_table.c.state == "live", call_table.c.owner == self.owner, call_table.c.due.is_(None))
+        async with self.begin() as connection:
+            return set((await connection.execute(sa.select(call_table.c.sid).where(mine))).scalars())
+
     async def adopt(self, owner: str) -> list[CallRecord]:
         """Take over what an engine has left: its callbacks, and the calls that lived there, which are returned.
 

@@ -128,7 +128,7 @@ LAYERS = [
     ("engine.http_side",),
     ("engine.assembly",),
     ("engine.alone", "engine.api", "engine.trunk_gate", "engine.admission"),
-    ("engine.inbound", "engine.outbound"),
+    ("engine.inbound", "engine.lost_calls", "engine.outbound"),
     ("engine.changes",),
     ("engine.lives",),
     ("engine.course",),
