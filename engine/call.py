@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
 from typing import ClassVar, Final
 
 from ..media.protocol import Detector
@@ -60,6 +61,7 @@ class Call(CallAudio):
         """Called when that, or where the status callback goes, has changed, and when the answer is to be known."""
         self.leave_word: Callable[[Goto], None] = unnoticed
         """Has a request that the call's end comes before made as a callback."""
+        self._last_word: Callable[[], Awaitable[Goto | None]] | None = None
         self.transfer: Callable[[str], int] = refuse_transfer
         """What comes of a REFER: the status that it is answered with."""
         self.storage: dict[str, str] = {}
@@ -119,8 +121,15 @@ class Call(CallAudio):
             if (stats := await self.media.close()) is not None:
                 self.outcome.stats = stats
             await self._recordings.finish()
+            await self._leave_last_word()
             self._conclude()
         return self.outcome
+
+    async def _leave_last_word(self) -> None:
+        """Have the request made that the verb did not come to which the end cut off."""
+        word, self._last_word = self._last_word, None
+        if word is not None and (goto := await word()) is not None:
+            self.leave_word(goto)
 
     async def _work(self, carry_out: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -243,10 +252,19 @@ class Call(CallAudio):
         """True once the call has ended, and with it whatever it was doing."""
         return self._over.done()
 
-    @property
-    def leaving(self) -> bool:
-        """True once it is to be ended from our side."""
-        return self._dialog.leaving.done()
+    def is_end(self, why: BaseException) -> bool:
+        """Whether the call's end is what cut a verb off: else it goes on with another document."""
+        return isinstance(why, CallEnded) or self.over or self._dialog.leaving.done()
+
+    @contextmanager
+    def at_its_end(self, word: Callable[[], Awaitable[Goto | None]]) -> Generator[None]:
+        """Should the call end within this, have what `word` gives then requested as a callback."""
+        try:
+            yield
+        except (CallEnded, asyncio.CancelledError) as why:
+            if self.is_end(why):
+                self._last_word = word
+            raise
 
     async def answer(self) -> None:
         """Answer with 200 if that has not been done; returns when audio may flow."""

@@ -6,8 +6,8 @@ before: as a word left with whoever makes its requests.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Protocol
 
@@ -30,17 +30,14 @@ class Sending(Calling, Protocol):
     """What requests about it say."""
     results: dict[str, object]
     """What verbs have come to, for requests to say."""
-    leave_word: Callable[[Goto], None]
-    """Has a request that the call's end comes before made as a callback."""
 
     @property
     def over(self) -> bool:
         """True once it has ended."""
         ...
 
-    @property
-    def leaving(self) -> bool:
-        """True once it is to be ended from our side."""
+    def at_its_end(self, word: Callable[[], Awaitable[Goto | None]]) -> AbstractContextManager[None]:
+        """Should it end within this, have what `word` gives then requested as a callback."""
         ...
 
     async def check_recording(self, request: RecordingRequest) -> None:
@@ -110,14 +107,13 @@ class Outward:
 
 async def _dialled(call: Sending, dialling: Dialling, request: DialRequest) -> Dialled:
     """What the dial comes to; where the call ends before, word of it is left. Raises CallEnded."""
-    try:
+
+    async def left() -> Goto | None:
+        data = dialling.dialled.data()
+        return Goto(url=request.action_url, method=request.action_method, data=data) if request.action_url else None
+
+    with call.at_its_end(left):
         dialled = await dialling.run()
         if call.over:
             raise CallEnded("the caller has left")
-    except (CallEnded, asyncio.CancelledError) as why:
-        ends = isinstance(why, CallEnded) or call.over or call.leaving  # else it goes on elsewhere
-        if ends and request.action_url:
-            data = dialling.dialled.data()
-            call.leave_word(Goto(url=request.action_url, method=request.action_method, data=data))
-        raise
     return dialled

@@ -9,6 +9,7 @@ Hang-up cancels the verb's task; a verb stops what it started in `finally` (`Cal
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
@@ -198,6 +199,13 @@ class Call(Protocol):
         """Call others, and let the first to answer talk with the caller.
 
         Raises StorageError where it is to be recorded into what does not exist; nobody is rung then.
+        """
+        ...
+
+    def at_its_end(self, word: Callable[[], Awaitable[Goto | None]]) -> AbstractContextManager[None]:
+        """Should the call end within this, have what `word` gives then requested as a callback, which nobody follows.
+
+        `word` is asked once the call's recordings are stored; None is no request.
         """
         ...
 

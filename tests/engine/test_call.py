@@ -10,7 +10,7 @@ import pytest
 from flexml.codecs.catalog import PCMU
 from flexml.engine.call import Call
 from flexml.engine.config import Dtmf, Trunk
-from flexml.engine.flexml.verb import Prompt
+from flexml.engine.flexml.verb import Goto, Prompt
 from flexml.engine.leg import Leg, LegSettings
 from flexml.engine.media_client import MediaClient
 from flexml.engine.messages import Messages
@@ -217,6 +217,43 @@ def test_an_error_of_a_verb_ends_the_call(answered: bool, said: str) -> None:
         await asyncio.sleep(1)
         assert said in scene.agent.said
         await scene.end(living, Ended(dialog=1, status=200, reason="", by="local"))
+
+    run(main())
+
+
+@pytest.mark.parametrize("by", ["a hang-up", "DELETE", "a move", "nothing"])
+def test_what_the_end_of_the_call_cuts_off_leaves_its_word_once_the_call_is_tidied_up(by: str) -> None:
+    async def main() -> None:
+        scene, left = Scene(), list[Goto]()
+        scene.call.leave_word = left.append
+
+        async def word() -> Goto | None:
+            return Goto(url="http://app/next")
+
+        async def verb() -> None:
+            with scene.call.at_its_end(word):
+                await asyncio.sleep(0 if by == "nothing" else 9)
+
+        async def work() -> None:
+            await scene.answer()
+            running = asyncio.ensure_future(verb())
+            if by == "a move":
+                asyncio.get_running_loop().call_later(0.2, running.cancel)
+            try:
+                await asyncio.wait({running})
+            finally:
+                running.cancel()
+                await asyncio.wait({running})
+
+        living = await scene.live(work)
+        await asyncio.sleep(0.5)
+        if by == "DELETE":
+            scene.call.end()
+            await settle()
+        if by in {"a hang-up", "DELETE"}:
+            assert left == []
+        await scene.end(living)
+        assert left == ([Goto(url="http://app/next")] if by in {"a hang-up", "DELETE"} else [])
 
     run(main())
 

@@ -65,17 +65,16 @@ def test_recordings_have_the_status_and_cause_that_asterisk_gave_them(
         outcomes += place(engine.target, line.number, calls)
     assert {outcome.status for outcome in outcomes} == {200}
 
-    # The status callback has the result of every call, and the action of each in which there was one.
+    # The status callback has the result of every call, and so has the action, one that was hung up before included.
     found = told(line, "status", len(rows))
     expected = {
         caller: (row[f"{parameters}_status"], without_time(row[f"{parameters}_cause"])) for caller, row in rows.items()
     }
     named = {rows[caller]["file"]: (status, without_time(str(cause))) for caller, (status, cause) in found.items()}
     assert named == {rows[caller]["file"]: result for caller, result in expected.items()}
-    decided = {caller: result for caller, result in found.items() if result[0] != "HANGUP"}
-    assert told(line, "result", len(decided)) == decided
+    assert told(line, "result", len(rows)) == found
     ended_by_us = {outcome.caller for outcome in outcomes if outcome.end == "we hung up"}
-    assert ended_by_us == set(found) - set(decided)
+    assert ended_by_us == {caller for caller, (status, _) in found.items() if status == "HANGUP"}
 
 
 def test_a_caller_that_sends_no_audio_is_not_sure(line: Line, engine: EngineProcess) -> None:
@@ -86,13 +85,14 @@ def test_a_caller_that_sends_no_audio_is_not_sure(line: Line, engine: EngineProc
     assert told(line, "result", 1) == {outcome.caller: ("NOTSURE", "NOAUDIODATA-0")}
 
 
-def test_a_caller_that_hangs_up_meanwhile_is_told_of_in_the_status_callback(line: Line, engine: EngineProcess) -> None:
+def test_a_caller_that_hangs_up_meanwhile_is_told_of_by_callbacks(line: Line, engine: EngineProcess) -> None:
     line.serve('<Amd action="result"/>')
-    line.serve("<Hangup/>", at="result")
+    line.serve("<Redirect>nowhere</Redirect>", at="result")
     (outcome,) = place(engine.target, line.number, [Call(caller=str(FIRST_CALLER), hang_up_after_ms=1000)])
     assert outcome.end == "we hung up"
     assert told(line, "status", 1) == {outcome.caller: ("HANGUP", "")}
-    assert line.requests("result") == []
+    assert told(line, "result", 1) == {outcome.caller: ("HANGUP", "")}
+    assert line.requests("nowhere") == []
 
 
 def test_without_an_action_the_call_goes_on_and_later_requests_carry_the_result(

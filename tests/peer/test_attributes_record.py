@@ -38,6 +38,26 @@ def test_any_key_ends_it_where_nothing_is_said(call: Call) -> None:
     assert ended(call.asked()) == pytest.approx(2.5, abs=0.2)
 
 
+@shows("Record.action")
+@on_call(
+    '<Record action="next" recordingStatusCallback="stored" trim="do-not-trim"/>',
+    serve={"next": "<Redirect>nowhere</Redirect>", "stored": NO_CONTENT},
+    speech=STAIRS,
+    hang_up_at=2.5,
+)
+def test_the_action_is_told_of_what_a_hang_up_has_ended(call: Call) -> None:
+    told = call.asked()
+    assert (told.data["RecordingStatus"], told.data["Digits"], told.data["FinishKey"]) == ("completed", "", None)
+    assert told.data["RecordingSid"] == call.asked("stored").data["RecordingSid"]
+    assert call.not_asked("nowhere")
+
+
+@shows("Record.action")
+@on_call('<Record action="next" timeout="5"/>', hang_up_at=1.0)
+def test_the_action_is_not_told_of_nothing_but_silence_before_a_hang_up(call: Call) -> None:
+    assert call.not_asked("next")
+
+
 @shows("Record.finishOnKey")
 @on_call(
     '<Record finishOnKey="none" maxLength="3" action="next" trim="do-not-trim"/>', speech=TALK, keys=((1.0, "7#"),)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..attributes import attr, attributes, http_method, integer, milliseconds, url
-from ..verb import Call, Method, Outcome
+from ..verb import Call, Goto, Method, Outcome
 from .base import Verb, goto
 
 
@@ -47,5 +47,11 @@ class Amd(Verb):
         """Detect. Without `action` the result is in later requests, as with one."""
         settings = {each.field: getattr(self, each.field) for each in attributes(Amd)}
         del settings["action"], settings["method"]
-        status, cause = await call.detect_machine(settings)
+        with call.at_its_end(self._hung_up):
+            return self._told(*await call.detect_machine(settings))
+
+    async def _hung_up(self) -> Goto | None:
+        return self._told("HANGUP", "")
+
+    def _told(self, status: str, cause: str) -> Goto | None:
         return goto(self.action, self.method, {"AMDStatus": status, "AMDCause": cause})

@@ -206,15 +206,10 @@ class Record(Verb):
             if self.record_session:
                 await call.record(self.request())
                 return None
-            recorded, key = await self._message(call)
+            return await self._message(call)
         except StorageError as error:
             call.note("Record: nothing is recorded", line=self.line, error=str(error))
             return Failed(then=self._failure(Recorded(status="failed", error=str(error))))
-        if recorded.status == "failed":
-            return Failed(then=self._failure(recorded))
-        if recorded.status == "absent":
-            return None
-        return goto(self.action, self.method, recorded.data() | {"Digits": key, "FinishKey": key or None})
 
     def request(self) -> RecordingRequest:
         """What is asked of the recordings service."""
@@ -262,22 +257,34 @@ class Record(Verb):
         if unused and self._external():
             call.note("Record: without effect in a cloud", line=self.line, attributes=", ".join(unused))
 
-    async def _message(self, call: Call) -> tuple[Recorded, str]:
-        """Record in the foreground; what became of it, and the key that ended it."""
+    async def _message(self, call: Call) -> Goto | Failed | None:
+        """Record in the foreground; where what became of it leads, which is told also should the call end before."""
         if self.play_beep:
             await call.start_tone("beep", duration_ms=BEEP_MS).finished()
         call.discard_digits()  # a key from before the beep was not meant to end the message
-        background = asyncio.ensure_future(self._background(call))
-        try:
-            recording = await call.record(self.request())
+        recording, key = await call.record(self.request()), ""
+
+        async def left() -> Goto | None:
+            outcome = self._after(await recording.finish(), key)
+            return outcome.then if isinstance(outcome, Failed) else outcome
+
+        with call.at_its_end(left):
+            background = asyncio.ensure_future(self._background(call))
             try:
                 key = await self._end(call)
             finally:
                 ending = asyncio.ensure_future(recording.finish())
-        finally:
-            background.cancel()
-            await asyncio.gather(background, return_exceptions=True)
-        return await ending, key
+                background.cancel()
+                await asyncio.gather(background, return_exceptions=True)
+            return self._after(await ending, key)
+
+    def _after(self, recorded: Recorded, key: str) -> Goto | Failed | None:
+        """Where control goes after a recording that `key` ended, if one did."""
+        if recorded.status == "failed":
+            return Failed(then=self._failure(recorded))
+        if recorded.status == "absent":
+            return None
+        return goto(self.action, self.method, recorded.data() | {"Digits": key, "FinishKey": key or None})
 
     async def _background(self, call: Call) -> None:
         """Let the background audio be heard, once it is there; it is not recorded. The recording does not wait."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from flexml.engine.dial import Dialled, DialRequest
@@ -11,7 +12,7 @@ from flexml.engine.digits import DigitQueue
 from flexml.engine.errors import FetchError, PromptError, StorageError
 from flexml.engine.flexml.fetch import Cookies, Fetched
 from flexml.engine.flexml.request import CallFacts
-from flexml.engine.flexml.verb import AmdSettings, MessageStatus, Method, Played, Prompt
+from flexml.engine.flexml.verb import AmdSettings, Goto, MessageStatus, Method, Played, Prompt
 from flexml.engine.recording import Recorded, RecordingRequest
 from flexml.media.protocol import Layer
 
@@ -117,6 +118,7 @@ class FakeCall:
         self.requested: list[RecordingRequest] = []
         self.dialled: list[DialRequest] = []
         self.sent: list[tuple[str, str, str]] = []
+        self.last_word: Callable[[], Awaitable[Goto | None]] | None = None
         self.dial_result = Dialled(status="completed", number="15550002001", sid="party-1", duration_s=7)
         self.recorded = recorded or Recorded(
             status="completed", sid="file-1", url="http://store.example/file-1", duration_s=4
@@ -244,6 +246,11 @@ class FakeCall:
         self.dialled.append(request)
         await asyncio.sleep(7)
         return self.dial_result
+
+    @contextmanager
+    def at_its_end(self, word: Callable[[], Awaitable[Goto | None]]) -> Generator[None]:
+        self.last_word = word
+        yield
 
     async def send_message(self, text: str, *, sender: str = "", recipient: str = "") -> MessageStatus:
         self.sent.append((text, sender, recipient))

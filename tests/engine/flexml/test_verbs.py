@@ -16,7 +16,7 @@ from flexml.engine.growth import Growth
 from flexml.engine.recording import Recorded, TranscriptionRequest
 
 from ..virtual_time import run
-from .fakes import BASE, FakeCall
+from .fakes import BASE, RECORDED, FakeCall
 
 AUDIO = {"http://app.example/a.wav": 10.0}
 
@@ -618,6 +618,46 @@ def test_no_recording_is_no_action(recorded: Recorded, inside: str, outcome: Out
     call = FakeCall(answered=True, keys=[(1, "#")], recorded=recorded)
 
     assert perform(inside, call)[0] == outcome
+
+
+def last_word(inside: str, call: FakeCall) -> Goto | None:
+    """What is told of a verb that the call's end cuts off after a second."""
+
+    async def main() -> Goto | None:
+        running = asyncio.ensure_future(one(inside).run(call))
+        await asyncio.sleep(1)
+        running.cancel()
+        await asyncio.wait({running})
+        assert call.last_word is not None
+        return await call.last_word()
+
+    return run(main())
+
+
+@pytest.mark.parametrize(
+    ("recorded", "url"),
+    [
+        (RECORDED, "http://app.example/done"),
+        (Recorded(status="failed", error="disk full"), "http://app.example/sorry"),
+        (Recorded(status="absent"), None),
+    ],
+)
+def test_a_recording_that_the_end_of_the_call_ends_tells_where_it_would_have_led(
+    recorded: Recorded, url: str | None
+) -> None:
+    call = FakeCall(answered=True, recorded=recorded)
+
+    told = last_word('<Record action="/done" errorAction="/sorry"/>', call)
+
+    assert (told and told.url) == url
+    if recorded is RECORDED:
+        assert told == Goto(url=str(url), data=RECORDED_DATA | {"Digits": "", "FinishKey": None})
+
+
+def test_the_end_of_the_call_is_a_result_of_amd() -> None:
+    told = last_word('<Amd action="/answered" method="GET"/>', FakeCall(answered=True))
+
+    assert told == Goto(url="http://app.example/answered", method="GET", data={"AMDStatus": "HANGUP", "AMDCause": ""})
 
 
 def test_a_recording_that_has_nowhere_to_go_is_a_failure() -> None:
