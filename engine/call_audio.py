@@ -81,6 +81,10 @@ class CallAudio(ABC):
     def note(self, what: str, **details: object) -> None:
         """Put a line on the call's timeline (and the log)."""
 
+    @abstractmethod
+    def is_end(self, why: BaseException) -> bool:
+        """Whether the call's end is what cut a verb off: else it goes on with another document."""
+
     @property
     def rate_hz(self) -> int:
         """At how many samples a second the peer hears."""
@@ -198,8 +202,12 @@ class CallAudio(ABC):
 
     async def detect_machine(self, settings: AmdSettings) -> tuple[str, str]:
         """Tell a human from a machine: status and cause, which later requests carry too. A hang-up is HANGUP."""
-        self.results |= {"AMDStatus": "HANGUP", "AMDCause": ""}
-        event = await self._listen(StartAmd(**settings))
+        try:
+            event = await self._listen(StartAmd(**settings))
+        except (CallEnded, asyncio.CancelledError) as why:
+            if self.is_end(why):
+                self.results |= {"AMDStatus": "HANGUP", "AMDCause": ""}
+            raise
         found = (event.status, event.cause) if isinstance(event, MachineDetected) else ("NOTSURE", "FAILED")
         self.results |= {"AMDStatus": found[0], "AMDCause": found[1]}
         return found

@@ -139,6 +139,23 @@ def test_a_call_that_is_deleted_while_it_talks_tells_the_action(
     assert told.data["CallStatus"] == "completed"
 
 
+def test_nobody_has_hung_up_on_a_call_that_is_moved_while_it_tells_a_machine(
+    served: EngineProcess, line: Line, bob: Answering
+) -> None:
+    line.serve('<Amd action="result" initialSilence="20000" totalAnalysisTime="30000"/>')
+    line.serve("<Hangup/>", at="moved")
+    sid = place(served, bob.uri)
+    bob.pick_up()
+    until(lambda: "verb" in timeline(served, sid))
+    moved = {"url": line.application.url(line.path("moved"))}
+    assert ask(served, "PATCH", f"{CALLS}/{sid}", moved)[0] == 200
+    bob.expect("BYE ")
+    for at in ("moved", "status"):
+        (told,) = requests(line, sid, at)
+        assert "AMDStatus" not in told.data
+    assert line.requests("result") == []
+
+
 def test_a_call_that_rings_begins_with_the_document_that_it_was_moved_to(
     served: EngineProcess, line: Line, bob: Answering
 ) -> None:
