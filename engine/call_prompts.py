@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from .call_notes import waiting
 from .call_services import Services
@@ -36,7 +37,7 @@ class CallPrompts:
             return await self._services.audio.fetch_file(self._account, sid, rate_hz)
 
     async def music(self, rate_hz: int) -> Prompt:
-        """The default music."""
+        """The default music, which is not what the call has played."""
         if not self._services.music_url:
             raise PromptError("no music is configured")
-        return await self.at(self._services.music_url, rate_hz)
+        return replace(await self.at(self._services.music_url, rate_hz), beside=True)

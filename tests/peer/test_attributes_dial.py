@@ -139,6 +139,7 @@ def test_the_caller_is_let_know_that_it_rings(call: Call, rings: bool, meanwhile
     else:
         assert heard_before(call) == meanwhile
     assert share_at(between(call.heard, start + 0.1, start + 0.9), PARTY_HZ) > 0.95, "the rest has ended"
+    assert "PlaybackUrl" not in call.line.final_status().data, "music is nothing that the application has played"
 
 
 EARLY = Conduct(
