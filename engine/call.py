@@ -188,7 +188,8 @@ class Call(CallAudio):
 
     def _unanswered(self) -> Word:
         """How a call went that nobody answered."""
-        return "cancel" if self.outcome.by == "remote" else unanswered(self._dialog.rejected or 0)
+        given_up = self.outcome.by == "remote" or self._dialog.given_up
+        return "cancel" if given_up else unanswered(self._dialog.rejected or 0)
 
     # ---- from SIP and media -----------------------------------------------------------------------------------
 

@@ -43,6 +43,11 @@ class CallDialog:
         """True once the final 2xx is out."""
         return self._answered_at is not None
 
+    @property
+    def given_up(self) -> bool:
+        """True once somebody has ended it who needs no reason, and it was not refused before."""
+        return self.leaving.done() and not self.why_leaving and self.rejected is None
+
     def ring(self) -> None:
         """Send 180. Raises CallEnded."""
         self._tell(lambda: self._agent.ring(self.number), "ring")

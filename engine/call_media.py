@@ -156,8 +156,11 @@ class CallMedia:
             self._note("RTP quality", **quality)
 
     def on_silent(self, silent_ms: int) -> None:
-        """No packet has come for as long as `[rtp] silence_timeout_s` allows: the peer is gone."""
-        if self._dialog.ended.done():
+        """No packet has come for as long as `[rtp] silence_timeout_s` allows: the peer is gone.
+
+        Before the answer it need not send anything; the time begins anew with that.
+        """
+        if self._dialog.ended.done() or not self._dialog.answered:
             return
         self._note("no RTP, hanging up", silent_ms=silent_ms)
         self._dialog.leave('Q.850;cause=102;text="no RTP"')

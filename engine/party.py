@@ -228,7 +228,9 @@ class Party:
         """What was counted; the caller's leg has the quality lines."""
 
     def on_silent(self, silent_ms: int) -> None:
-        """No packet has come for as long as is allowed: the party is gone."""
+        """No packet has come for as long as is allowed: the party is gone. Before its answer it need not send any."""
+        if not self.answered.done():
+            return
         self.note("no RTP, hanging up", silent_ms=silent_ms)
         self.hang_up()
 

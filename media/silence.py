@@ -16,8 +16,8 @@ class Silence:
         self._told_s: NDArray[np.float64] = np.zeros(capacity)  # a silence was reported
 
     def expect(self, row: int, now_s: float) -> None:
-        """Expect packets on `row` from now on."""
-        if not self._expected[row]:
+        """Expect packets on `row` from now on; a silence that was reported begins anew."""
+        if not self._expected[row] or self._told_s[row] >= self._heard_s[row]:
             self._expected[row], self._heard_s[row], self._told_s[row] = True, now_s, -np.inf
 
     def excuse(self, row: int) -> None:

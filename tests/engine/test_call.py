@@ -17,7 +17,7 @@ from flexml.engine.messages import Messages
 from flexml.engine.outcome import Outcome
 from flexml.engine.ports import PortPool
 from flexml.engine.sip.events import Acknowledged, DigitInfo, Ended, MessageAnswered
-from flexml.media.events import CommandFailed, LegHeard
+from flexml.media.events import CommandFailed, LegHeard, LegSilent
 from flexml.media.protocol import SendDigits, StopPlay
 
 from .fakes_sip import OFFER, OFFER_WITHOUT_EVENTS, FakeAgent, FakeWorker, run, services, settle
@@ -173,6 +173,50 @@ def test_how_an_unanswered_call_went(rejected: int | None, by: str, status: str)
         outcome = await scene.end(living, Ended(dialog=1, status=rejected or 487, reason="", by=by))  # type: ignore[arg-type]
         assert (outcome.status, outcome.duration_s) == (status, 0)
         assert scene.agent.said == ([str(rejected)] if rejected else [])
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("rejected", "reason", "status"), [(None, "", "cancel"), (None, "stopping", "failed"), (486, "", "busy")]
+)
+def test_how_an_unanswered_call_went_that_was_ended_from_our_side(
+    rejected: int | None, reason: str, status: str
+) -> None:
+    async def main() -> None:
+        scene = Scene()
+
+        async def work() -> None:
+            if rejected:
+                await scene.call.reject(rejected)
+            await asyncio.Event().wait()
+
+        living = await scene.live(work)
+        scene.call.end(reason)
+        await settle()
+        outcome = await scene.end(living, Ended(dialog=1, status=603, reason="", by="local"))
+        assert (outcome.status, outcome.duration_s) == (status, 0)
+
+    run(main())
+
+
+@pytest.mark.parametrize(("answered", "said"), [(False, ["183"]), (True, ["183", "200", "BYE"])])
+def test_a_caller_need_not_send_anything_before_the_answer(answered: bool, said: list[str]) -> None:
+    async def main() -> None:
+        scene = Scene()
+
+        async def work() -> None:
+            await scene.call.early_media()
+            if answered:
+                await scene.answer()
+            await asyncio.Event().wait()
+
+        living = await scene.live(work)
+        await asyncio.sleep(1)
+        scene.worker.send(LegSilent(leg=1, silent=60000))
+        await settle()
+        assert scene.agent.said == said
+        await scene.end(living)
 
     run(main())
 

@@ -20,7 +20,7 @@ from flexml.engine.reach import Reach, Unreached
 from flexml.engine.registry import Registry
 from flexml.engine.sip.events import Accepted, Ended, Progressed
 from flexml.engine.sip.trunks import Trunks
-from flexml.media.events import LegHeard
+from flexml.media.events import LegHeard, LegSilent
 
 from .fakes_sip import OFFER, FakeAgent, FakeWorker, run, settle
 
@@ -84,6 +84,19 @@ async def test_a_party_that_has_answered_is_not_early_any_more(bed: Bed) -> None
     bed.worker.send(LegHeard(leg=1, address="127.0.0.1", port=9000))
     await settle()
     assert (heard, party.answered.done()) == ([], True)
+
+
+@in_bed
+async def test_a_party_need_not_send_anything_before_its_answer(bed: Bed) -> None:
+    party = await bed.call()
+    bed.registry.on_event(Progressed(dialog=1, status=183, sdp=OFFER))
+    bed.worker.send(LegSilent(leg=1, silent=60000))
+    await settle()
+    before = list(bed.agent.said)
+    bed.registry.on_event(Accepted(dialog=1, sdp=OFFER))
+    bed.worker.send(LegSilent(leg=1, silent=60000))
+    await settle()
+    assert (party.answered.done(), before, bed.agent.said) == (True, [f"INVITE {URI}"], [f"INVITE {URI}", "BYE"])
 
 
 @in_bed

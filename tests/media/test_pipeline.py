@@ -329,6 +329,18 @@ def test_silence_of_the_peer_is_reported_once_and_again_after_it_spoke() -> None
     assert [1000 <= event.silent <= longest for event in rig.said(LegSilent)] == [True, True]
 
 
+def test_a_silence_that_was_reported_begins_anew_where_the_peer_is_expected_again() -> None:
+    rig = Rig(silent_after_s=1.0)
+    rig.leg()
+    rig.run(100)
+    rig.command(rig.remote())
+    rig.run(40)
+    assert len(rig.said(LegSilent)) == 1
+    rig.run(40)
+    longest = 1000 + 20 * TICKS_TOGETHER
+    assert [1000 <= event.silent <= longest for event in rig.said(LegSilent)] == [True, True]
+
+
 @pytest.mark.parametrize("changes", [{"direction": "sendonly"}, {"direction": "inactive"}, {"direction": "recvonly"},
                                      {"address": "0.0.0.0"}], ids=str)  # fmt: skip
 def test_a_peer_that_may_not_send_or_that_holds_the_call_is_not_silent(changes: dict[str, Any]) -> None:
