@@ -150,6 +150,10 @@ class CallMedia:
         self._note("RTP heard", source=f"{address}:{port}")
         self._heard.come()
 
+    def on_codec(self, codec: str) -> None:
+        """The caller has changed to another of the codecs that were agreed."""
+        self._note("codec changed", codec=codec)
+
     def on_report(self, stats: LegStats) -> None:
         """Some more seconds have been counted."""
         if quality := self._quality.since_last(stats, asyncio.get_running_loop().time()):

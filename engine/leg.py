@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+import msgspec
+
 from ..codecs.catalog import BY_NAME, NAMES, Codec
 from ..media.events import LegStats
 from ..media.protocol import SetRemote
@@ -171,22 +173,7 @@ class Leg:
         agreed = self.agreed
         if agreed is None:
             return
-        self.media.set_remote(
-            SetRemote(
-                address=agreed.address,
-                port=agreed.port,
-                rtcp_port=agreed.rtcp_port,
-                codec=NAMES[agreed.codec],
-                payload_type=agreed.payload_type,
-                telephone_event=agreed.telephone_event,
-                telephone_event_hz=agreed.telephone_event_hz,
-                ptime=agreed.ptime,
-                direction=agreed.direction,
-                srtp=agreed.srtp,
-                own_payload_type=agreed.own_payload_type,
-                own_telephone_event=agreed.own_telephone_event,
-            )
-        )
+        self.media.set_remote(*_remotes(agreed))
 
     def fall_silent(self) -> None:
         """Leave the room and send nothing more, though the leg stays."""
@@ -215,6 +202,35 @@ class Leg:
             return await self.media.close()
         finally:
             self._ports.give_back(self.port)
+
+
+def _remotes(agreed: Agreed) -> tuple[SetRemote, dict[int, SetRemote]]:
+    """What the worker is told; and what it is to be told when packets of those payload types come."""
+    remotes = [_remote(one) for one in (agreed, *agreed.others)]
+    types = [{one.payload_type, one.payload_type if (own := one.own_payload_type) is None else own} for one in remotes]
+    all_types = set[int]().union(*types)
+    told = [
+        msgspec.structs.replace(one, other_types=tuple(all_types - its))
+        for one, its in zip(remotes, types, strict=True)
+    ]
+    return told[0], {kind: one for one, its in zip(told, types, strict=True) for kind in its}
+
+
+def _remote(agreed: Agreed) -> SetRemote:
+    return SetRemote(
+        address=agreed.address,
+        port=agreed.port,
+        rtcp_port=agreed.rtcp_port,
+        codec=NAMES[agreed.codec],
+        payload_type=agreed.payload_type,
+        telephone_event=agreed.telephone_event,
+        telephone_event_hz=agreed.telephone_event_hz,
+        ptime=agreed.ptime,
+        direction=agreed.direction,
+        srtp=agreed.srtp,
+        own_payload_type=agreed.own_payload_type,
+        own_telephone_event=agreed.own_telephone_event,
+    )
 
 
 def _same_but_version(one: str, other: str) -> bool:

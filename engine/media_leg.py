@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Literal
+from collections.abc import Mapping
+from typing import Final, Literal
 
 import msgspec
 
@@ -29,6 +30,7 @@ from ..media.events import (
     LegStats,
     MachineDetected,
     NoiseDetected,
+    OtherCodec,
     PlayFinished,
     RecordingFinished,
     SilenceDetected,
@@ -61,6 +63,7 @@ log = logging.getLogger("flexml.media")
 
 OPEN_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 3.0
+NO_CHOICES: Final[Mapping[int, SetRemote]] = {}
 
 
 class MediaLeg:
@@ -78,6 +81,7 @@ class MediaLeg:
         self._open: OpenLeg | None = None
         self._opening: asyncio.Future[Message] | None = None
         self._remote: SetRemote | None = None
+        self._choices: Mapping[int, SetRemote] = NO_CHOICES
         self._closing = False
 
     @property
@@ -116,8 +120,15 @@ class MediaLeg:
         if not isinstance(event, LegOpened):
             raise MediaError("the media worker is gone")
 
-    def set_remote(self, remote: SetRemote) -> None:
-        """Say what was negotiated; `leg` and `job` are filled in."""
+    def set_remote(self, remote: SetRemote, choices: Mapping[int, SetRemote] = NO_CHOICES) -> None:
+        """Say what was negotiated; `leg` and `job` are filled in.
+
+        `choices` are what it becomes when packets of their payload type come, one of a codec that was agreed as well.
+        """
+        self._choices = choices
+        self._use(remote)
+
+    def _use(self, remote: SetRemote) -> None:
         self._remote = self._line.addressed(remote, self._line.next_job())
         self._stream.flow(remote.ptime, BY_NAME[remote.codec].clock_hz, self._line.now)
         self._line.send(self._remote)
@@ -252,6 +263,8 @@ class MediaLeg:
                     self._listening.on_detected(event)
             case LegHeard():
                 self._listener.on_heard(event.address, event.port)
+            case OtherCodec():
+                self._change(event.payload_type)
             case LegSilent():
                 self._listener.on_silent(event.silent)
             case LegReport():
@@ -275,6 +288,13 @@ class MediaLeg:
                 self._resolve(event)
             case _:
                 log.debug("media event without a taker: %s", event)
+
+    def _change(self, payload_type: int) -> None:
+        """Go over to the codec of the peer's packets, and send it as well."""
+        chosen = self._choices.get(payload_type)
+        if chosen is not None and self._remote is not None and chosen.codec != self._remote.codec:
+            self._use(chosen)
+            self._listener.on_codec(chosen.codec)
 
     def _resolve(self, event: Message) -> None:
         future = self._jobs.get(event.job)

@@ -224,6 +224,10 @@ class Party:
         if not self.answered.done():
             self.on_audible()
 
+    def on_codec(self, codec: str) -> None:
+        """The party has changed to another of the codecs that were agreed."""
+        self.note("codec changed", codec=codec)
+
     def on_report(self, stats: LegStats) -> None:
         """What was counted; the caller's leg has the quality lines."""
 

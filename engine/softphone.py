@@ -149,6 +149,9 @@ class Softphone:
     def on_heard(self, address: str, port: int) -> None:
         """The first packet came in."""
 
+    def on_codec(self, codec: str) -> None:
+        """The peer has changed to another of the codecs that were agreed."""
+
     def on_report(self, stats: LegStats) -> None:
         """The statistics of the whole call are asked for at its end."""
 

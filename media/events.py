@@ -47,6 +47,12 @@ class LegHeard(Message, tag=True, frozen=True, kw_only=True):
     port: int
 
 
+class OtherCodec(Message, tag=True, frozen=True, kw_only=True):
+    """Packets of one of SetRemote's `other_types` come. Sent again until a SetRemote has it."""
+
+    payload_type: int
+
+
 class LegSilent(Message, tag=True, frozen=True, kw_only=True):
     """No packet has come for `silent` ms although the direction lets the peer send. Sent once per silence."""
 
@@ -139,7 +145,7 @@ class Beat(Message, tag=True, frozen=True, kw_only=True):
 
 
 Event = (
-    LegOpened | LegHeard | LegSilent | LegClosed | LegReport | PlayFinished | DigitReceived | DigitsSent
+    LegOpened | LegHeard | OtherCodec | LegSilent | LegClosed | LegReport | PlayFinished | DigitReceived | DigitsSent
     | RecordingFinished | SilenceDetected | NoiseDetected | AmdState | MachineDetected | CommandFailed | Beat
 )  # fmt: skip
 

@@ -12,6 +12,7 @@ Once a source is certain its socket is connected to it, and the kernel refuses t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -36,6 +37,7 @@ class Accepted(NamedTuple):
     foreign: NDArray[np.bool_]  # from another, or with a payload type nobody negotiated
     heard: list[tuple[int, Address]]  # rows whose first packet this is, and where from
     certain: list[tuple[int, Address]]  # rows that take media from there only, from now on
+    changed: list[tuple[int, int]]  # rows with packets of a codec that the peer may change to, and their payload type
 
 
 def source_key(address: Address) -> int:
@@ -62,10 +64,25 @@ class Latch:
         self.event_type: NDArray[np.int64] = np.full(capacity, NOT_NEGOTIATED, np.int64)
         self._own_types: NDArray[np.int64] = np.full((2, capacity), NOT_NEGOTIATED, np.int64)  # of audio, of events
         self._renumbered: set[int] = set()  # rows with any of these
+        self._others: dict[int, Sequence[int]] = {}  # payload types by row
 
-    def number(self, row: int, audio: int, event: int, *, own: tuple[int | None, int | None] = (None, None)) -> None:
-        """Take packets of these payload types; with those of `own` that are not None, which the peer may use, too."""
+    def number(
+        self,
+        row: int,
+        audio: int,
+        event: int,
+        *,
+        own: tuple[int | None, int | None] = (None, None),
+        others: Sequence[int] = (),
+    ) -> None:
+        """Take packets of these payload types; with those of `own` that are not None, which the peer may use, too.
+
+        Packets of `others` are the peer's as well, and told of.
+        """
         self.audio_type[row], self.event_type[row] = audio, event
+        self._others.pop(row, None)
+        if others:
+            self._others[row] = others
         self._own_types[:, row] = [NOT_NEGOTIATED if one is None else one for one in own]
         if own == (None, None):
             self._renumbered.discard(row)
@@ -109,8 +126,9 @@ class Latch:
         count = len(sources)
         known, negotiated = self._known[rows], payload_type == self.audio_type[rows]
         if not count and every(known) and every(negotiated):
-            return Accepted(known, ~known, [], [])
+            return Accepted(known, ~known, [], [], [])
         negotiated |= payload_type == self.event_type[rows]
+        others = self._find_others(rows, payload_type, negotiated) if self._others else []
         right, old = np.ones(rows.size, np.bool_), np.zeros(rows.size, np.bool_)
         if count:
             own, key = rows[:count], np.fromiter((hash(source[:2]) for source in sources), np.int64, count)
@@ -122,7 +140,20 @@ class Latch:
         mask = known & (right | old)
         candidates = np.flatnonzero((mask & right & negotiated)[:count] & ~self._certain[rows[:count]])
         heard, certain = self._hear(candidates, rows, sources, now_s)
-        return Accepted(mask, known & ~(mask & negotiated), heard, certain)
+        changed = {int(rows[index]): int(payload_type[index]) for index in others if mask[index]}
+        return Accepted(mask, known & ~(mask & negotiated), heard, certain, list(changed.items()))
+
+    def _find_others(
+        self, rows: NDArray[np.intp], payload_type: NDArray[np.integer[Any]], negotiated: NDArray[np.bool_]
+    ) -> list[int]:
+        """Return which packets are of another codec that the peer may send, and let them be `negotiated`."""
+        found = [
+            index
+            for index in np.flatnonzero(~negotiated).tolist()
+            if int(payload_type[index]) in self._others.get(int(rows[index]), ())
+        ]
+        negotiated[found] = True
+        return found
 
     def _renumber(self, rows: NDArray[np.intp], payload_type: NDArray[np.integer[Any]]) -> None:
         came = payload_type.copy()

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from . import rtp
 from .commands import Commands
-from .events import DigitReceived, DigitsSent, Event, LegHeard, LegReport, LegSilent
+from .events import DigitReceived, DigitsSent, Event, LegHeard, LegReport, LegSilent, OtherCodec
 from .packetizer import Outgoing
 from .protocol import CloseLeg, Command
 from .receiver import Heard
@@ -149,6 +149,7 @@ class Pipeline:
             self._events.append(LegHeard(leg=legs.leg[row], address=source[0], port=source[1]))
         for row, source in accepted.certain:
             stages.transport.connect(row, source)
+        self._events += [OtherCodec(leg=legs.leg[row], payload_type=kind) for row, kind in accepted.changed]
         if not every(good):
             broken = received.rows[~good]
             np.add.at(legs.invalid, broken[legs.flowing[broken]], 1)

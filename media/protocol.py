@@ -73,7 +73,8 @@ class SetRemote(Message, tag=True, frozen=True, kw_only=True):
     to the first valid source instead of `address:port` (symmetric RTP, RFC 4961); it latches once for each
     SetRemote that changes the address, and goes back to that address if it is heard soon after. With `srtp`, media and
     RTCP are protected both ways, and nothing else is taken. A peer that answered with other numbers than
-    `own_payload_type` and `own_telephone_event`, which we had offered, sends by those.
+    `own_payload_type` and `own_telephone_event`, which we had offered, sends by those. It may change to a
+    codec of `other_types`: OtherCodec tells of it.
     """
 
     address: str
@@ -89,6 +90,7 @@ class SetRemote(Message, tag=True, frozen=True, kw_only=True):
     srtp: SrtpKeys | None = None
     own_payload_type: int | None = None
     own_telephone_event: int | None = None
+    other_types: tuple[int, ...] = ()
 
 
 class CloseLeg(Message, tag=True, frozen=True, kw_only=True):

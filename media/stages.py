@@ -124,9 +124,8 @@ class Stages:
             self._use(row, message.codec, codec)
         event_type = NOT_NEGOTIATED if message.telephone_event is None else message.telephone_event
         self.legs.payload_type[row], self.legs.event_type[row] = message.payload_type, event_type
-        self.latch.number(
-            row, message.payload_type, event_type, own=(message.own_payload_type, message.own_telephone_event)
-        )
+        own = message.own_payload_type, message.own_telephone_event
+        self.latch.number(row, message.payload_type, event_type, own=own, others=message.other_types)
         self.event_sender.count_by(row, codec.clock_hz, message.telephone_event_hz)
         self.tones.tune(row, events=message.telephone_event is not None)
         self.sender.tune(row, codec, message.ptime)

@@ -66,6 +66,7 @@ class Agreed:
     `sdp` is our description; `payload_type` and `telephone_event` are numbered as the peer numbers them, and
     `telephone_event_hz` is the clock of the latter; where we had offered them under other numbers, by which the peer
     sends (RFC 3264 section 5.1), `own_payload_type` and `own_telephone_event` are those. `direction` is our view.
+    `others` are what it is with the other codecs of the peer's answer, to each of which it may change at any time.
     `on_hold` means that the peer does not want to hear us; `address` may then be 0.0.0.0. `srtp` is None where media
     goes in clear.
     """
@@ -84,6 +85,7 @@ class Agreed:
     srtp: SrtpKeys | None = None
     own_payload_type: int | None = None
     own_telephone_event: int | None = None
+    others: tuple[Agreed, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,12 +144,18 @@ def accept_answer(answer: str, local: LocalMedia, *, offer: str = "") -> Agreed:
     match = _match(session, local, (offered.protocol,))
     if match.crypto and not any(_same_line(match.crypto, one) for one in ours):
         raise NotAcceptable(f"crypto {match.crypto.tag}: {match.crypto.suite} was not offered under that tag")
-    return replace(
-        _agree(session, match, local, ours),
-        sdp=said,
-        own_payload_type=_own_number(match.codec, offered),
-        own_telephone_event=_own_number(match.event, offered),
-    )
+    formats = list(formats_of(session.media[match.index]))
+    choices = [replace(match, codec=codec, event=event) for codec, event in _choices(formats, local.codecs)]
+    first, *others = [
+        replace(
+            _agree(session, choice, local, ours),
+            sdp=said,
+            own_payload_type=_own_number(choice.codec, offered),
+            own_telephone_event=_own_number(choice.event, offered),
+        )
+        for choice in choices
+    ]
+    return replace(first, others=tuple(others))
 
 
 def names_keys(offer: str) -> bool:
@@ -183,11 +191,17 @@ def _match(session: Session, local: LocalMedia, protocols: Sequence[str]) -> _Ma
 
 
 def _match_formats(index: int, formats: Sequence[Format], local: LocalMedia, key: Crypto | None) -> _Match | None:
-    for candidate in formats:
-        own = find(candidate.codec, local.codecs)
-        if own is not None:
-            return _Match(index=index, codec=Format(candidate.number, own), event=event_of(formats, own), crypto=key)
+    for codec, event in _choices(formats, local.codecs):
+        return _Match(index=index, codec=codec, event=event, crypto=key)
     return None
+
+
+def _choices(formats: Sequence[Format], codecs: Iterable[Codec]) -> Iterator[tuple[Format, Format | None]]:
+    """Those of `formats` that are among `codecs`, each with the telephone-event that goes with it."""
+    for candidate in formats:
+        own = find(candidate.codec, codecs)
+        if own is not None:
+            yield Format(candidate.number, own), event_of(formats, own)
 
 
 def _own_number(chosen: Format | None, offered: Media) -> int | None:

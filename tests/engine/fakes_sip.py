@@ -183,6 +183,9 @@ class Heard:
     def on_heard(self, address: str, port: int) -> None:
         self.digits.append("heard")
 
+    def on_codec(self, codec: str) -> None:
+        self.digits.append(codec)
+
     def on_silent(self, silent_ms: int) -> None:
         self.digits.append("silent")
 

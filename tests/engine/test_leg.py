@@ -15,7 +15,7 @@ from flexml.engine.errors import LegRefused, MediaError, NotAcceptable
 from flexml.engine.leg import Leg, LegSettings
 from flexml.engine.media_client import MediaClient
 from flexml.engine.ports import PortPool
-from flexml.media.events import DigitsSent
+from flexml.media.events import DigitsSent, OtherCodec
 from flexml.media.protocol import SendDigits, SetRemote
 
 from .fakes_sip import OFFER, FakeWorker, Heard, run, settle
@@ -47,6 +47,21 @@ def test_the_origin_version_rises_only_when_our_description_changes() -> None:
         offers = [OFFER, OFFER, HOLD, HOLD, OFFER, None, None]
         versions = [version(leg.on_offer(offer)) for offer in offers]
         assert versions == [1, 1, 2, 2, 3, 3, 3]
+
+    run(main())
+
+
+def test_the_worker_is_told_of_every_codec_of_an_answer() -> None:
+    async def main() -> None:
+        leg, worker = make()
+        leg.begin_to_open()
+        await leg.open()
+        leg.on_offer(None)
+        leg.start_media()
+        leg.on_answer(OFFER.replace("AVP 0", "AVP 0 8"))
+        worker.send(OtherCodec(leg=1, payload_type=8))
+        await settle()
+        assert [(one.codec, one.other_types) for one in remotes(worker)] == [("PCMU", (8,)), ("PCMA", (0,))]
 
     run(main())
 

@@ -9,7 +9,16 @@ import pytest
 from flexml.engine.errors import MediaError
 from flexml.engine.media_client import MediaClient, MediaLeg
 from flexml.engine.stream import WORKER_START_S
-from flexml.media.events import DigitReceived, LegHeard, LegOpened, LegReport, LegStats, PlayFinished, RecordingFinished
+from flexml.media.events import (
+    DigitReceived,
+    LegHeard,
+    LegOpened,
+    LegReport,
+    LegStats,
+    OtherCodec,
+    PlayFinished,
+    RecordingFinished,
+)
 from flexml.media.protocol import (
     CloseLeg,
     OpenLeg,
@@ -53,6 +62,24 @@ def test_the_listener_hears_of_keys_and_of_the_first_packet() -> None:
         worker.send(DigitReceived(leg=99, digit="8"))
         await settle()
         assert heard.digits == ["heard", "7"]
+
+    run(main())
+
+
+def test_a_leg_goes_over_to_another_codec_that_was_agreed_with_its_peer() -> None:
+    async def main() -> None:
+        leg, worker, heard = await opened()
+        pcma = msgspec.structs.replace(REMOTE, codec="PCMA", payload_type=8)
+        leg.set_remote(REMOTE, {0: REMOTE, 8: pcma})
+        for kind in (8, 8, 11, 0):
+            worker.send(OtherCodec(leg=1, payload_type=kind))
+            await settle()
+        leg.set_remote(pcma)
+        worker.send(OtherCodec(leg=1, payload_type=0))
+        await settle()
+        codecs = [command.codec for command in worker.commands if isinstance(command, SetRemote)]
+        assert codecs == ["PCMU", "PCMA", "PCMU", "PCMA"]
+        assert heard.digits == ["PCMA", "PCMU"]
 
     run(main())
 

@@ -159,3 +159,19 @@ def test_packets_by_the_numbers_that_we_offered_become_those_of_the_peer() -> No
     assert accepted.foreign.tolist() == [False, False, False, True, False]
     latch.number(0, 96, 97)
     assert latch.step(np.array([0]), np.array([101]), [SIGNALLED], 1.0).foreign.tolist() == [True]
+
+
+def test_packets_of_a_codec_that_the_peer_may_change_to_are_its_own_and_told_of() -> None:
+    latch = latch_for(0, 1)
+    latch.number(0, AUDIO, EVENT, others=(8, 9))
+    accepted = push(latch, Packet(0, 8, PUBLIC), Packet(0, 9, STRANGER), Packet(0, OTHER, PUBLIC), Packet(1, 8, PUBLIC))
+    assert (accepted.mask.tolist(), accepted.foreign.tolist()) == (
+        [True, False, True, False],
+        [False, True, True, True],
+    )
+    assert (accepted.heard, accepted.changed) == ([(0, PUBLIC)], [(0, 8)])
+    latch.number(0, 8, EVENT, others=(AUDIO, 9))
+    assert push(latch, Packet(0, 8, PUBLIC)).changed == []
+    assert push(latch, Packet(0, AUDIO, PUBLIC)).changed == [(0, AUDIO)]
+    latch.number(0, 8, EVENT)
+    assert push(latch, Packet(0, AUDIO, PUBLIC)).changed == []

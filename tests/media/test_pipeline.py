@@ -19,6 +19,7 @@ from flexml.media.events import (
     LegOpened,
     LegReport,
     LegSilent,
+    OtherCodec,
     PlayFinished,
 )
 from flexml.media.pipeline import TICKS_TOGETHER
@@ -120,6 +121,20 @@ def test_a_peer_may_send_by_the_numbers_that_it_was_offered() -> None:
     rig.command(CloseLeg(leg=1))
     stats = rig.said(LegClosed)[0].stats
     assert (stats.packets_received, stats.invalid) == (6, 0)
+
+
+def test_a_codec_that_the_peer_may_change_to_is_told_of_until_it_is_used() -> None:
+    rig = Rig()
+    rig.leg(other_types=(8,))
+    for tick in range(4):
+        rig.network.arrive(tick, 0, packet(tick, b"\x55" * 160, kind=8))
+    rig.run(2)
+    rig.command(rig.remote(codec="PCMA", payload_type=8, other_types=(0,)))
+    rig.run(2)
+    assert rig.said(OtherCodec) == [OtherCodec(leg=1, payload_type=8)] * 2
+    rig.command(CloseLeg(leg=1))
+    stats = rig.said(LegClosed)[0].stats
+    assert (stats.packets_received, stats.invalid) == (4, 0)
 
 
 def test_what_waits_for_a_full_packet_is_not_sent_as_another_codec() -> None:

@@ -9,6 +9,7 @@ from called import Called, hung_up
 from dial_stories import Stories
 from dial_story import ANSWERED, ASKED_HZ, CALLER_HZ, PARTY_HZ, TONE_AFTER, Story, about, of, on_dial
 from phone import Phone
+from sounds import tone
 from uas import TALK, quiet
 
 CONFIRM = f'confirmKey="1" confirmSound="/sounds/tone-{ASKED_HZ}-500.wav"'
@@ -159,6 +160,26 @@ def test_keys_are_heard_of_a_party_that_numbers_them_otherwise_than_it_was_offer
     assert story.outcome == ("completed", 2, 0)
     assert [key.key for key in story.phone.rtp.heard_keys()] == ["5"]
     assert story.called()
+
+
+def undecided(party: Called) -> None:
+    """It answers with two codecs, which lets it send either (RFC 3264 section 7), and sends the second."""
+    invite = party.expect("INVITE")
+    party.rtp.codec = 8
+    party.rtp.speak(tone(PARTY_HZ, 5.0))
+    party.listen()
+    party.respond(invite, "200 OK", body=party.sdp().replace(" 8 101", " 0 8 101"))
+    party.expect("ACK")
+    party.quiet(2.0)
+    party.hang_up()
+
+
+@on_dial(undecided)
+def test_a_party_that_answers_with_several_codecs_may_send_any_of_them(story: Story) -> None:
+    assert story.outcome == ("completed", 2, 0)
+    assert story.steps == [(PARTY_HZ, about(2.0))]
+    assert of(CALLER_HZ, story.party_steps()) == about(2.0)
+    assert {"codec": "PCMA"}.items() <= dict(story.timeline)["codec changed"].items()
 
 
 def together(party: Called) -> None:

@@ -315,6 +315,19 @@ def test_an_answer_may_number_otherwise_than_the_offer() -> None:
     assert (agreed.own_payload_type, agreed.own_telephone_event) == (98, 100)
 
 
+def test_an_answer_of_several_codecs_allows_each_of_them() -> None:
+    answer = audio(
+        "a=rtpmap:120 opus/48000/2", "a=rtpmap:98 telephone-event/48000", "a=rtpmap:101 telephone-event/8000",
+        media="audio 4000 RTP/AVP 8 18 120 0 98 101",
+    )  # fmt: skip
+    agreed = accept_answer(answer, LOCAL)
+    assert (agreed.codec, agreed.telephone_event) == (PCMA, 101)
+    assert [(one.codec, one.payload_type, one.own_payload_type, one.telephone_event) for one in agreed.others] == [
+        (OPUS, 120, 98, 98),
+        (PCMU, 0, None, 101),
+    ]
+
+
 @pytest.mark.parametrize(
     "answer", [audio(media="audio 0 RTP/AVP 0"), audio(media="audio 4000 RTP/AVP 9")], ids=["port 0", "not offered"]
 )
