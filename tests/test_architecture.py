@@ -104,7 +104,7 @@ def importers(*names: str) -> set[str]:
 
 
 def test_only_its_own_modules_know_pjsua2_and_only_the_agent_knows_those() -> None:
-    stack = {f"engine.sip.stack.{name}" for name in ("account", "binding", "call", "endpoint")}
+    stack = {f"engine.sip.stack.{name}" for name in ("account", "binding", "call", "endpoint", "resolver")}
     assert importers("pjsua2", "_pjsua2") == stack
     assert importers("engine.sip.stack") - stack == {"engine.sip.agent"}
 

@@ -30,6 +30,7 @@ LAST_RTP_PORT: Final = 32000
 SLOW_S: Final = 0.05
 """Seconds of the processor that no callback of an event loop may take."""
 _WATCH: Final = Path(__file__).parent / "watched"
+_NAMED: Final = Path(__file__).parent / "named"
 DEMO: Final = "15550001999"
 _making: Final = threading.Lock()
 _next_block: Final = [FIRST_RTP_PORT + os.getpid() % 30 * RTP_PORTS]
@@ -125,13 +126,15 @@ class EngineProcess:
         certificate: Certificate | None = None,
         database: str = "",
         watched: bool = False,
+        named: bool = False,
     ) -> None:
         """`dids` maps numbers to the URLs (ending in `/`) that tell what to do with calls; DEMO goes to the demo.
 
         `extra` is more of the configuration, whole sections; `sip`, `rtp` and `storage` are more of those sections.
         `database` is the URL of one that is not a file in `folder`. `status_url` says of numbers where their status
         callbacks go, if not below `url`. With a `certificate` it listens for TLS as well. One that is `watched` says
-        what holds its loop up, and when asked what its calls have left for the garbage collector.
+        what holds its loop up, and when asked what its calls have left for the garbage collector. To one that is
+        `named` every name below `.example` is this machine, but for those that are `held`.
         """
         folder.mkdir(exist_ok=True)
         self.sip_port, self.http_port = free_sip_port(), free_port(socket.SOCK_STREAM)
@@ -156,7 +159,7 @@ class EngineProcess:
         for name, more in (("sip", sip), ("rtp", rtp), ("storage", storage)):
             config = config.replace(f"[{name}]\n", f"[{name}]\n{more}\n" if more else f"[{name}]\n")
         self.config_path.write_text(config + dids_config + extra)
-        self._folder, self._watched = folder, watched
+        self._folder, self._watched, self._named = folder, watched, named
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -204,6 +207,8 @@ class EngineProcess:
         """Start, and return once /health says that calls can be taken."""
         command = [Path(sys.executable).parent / "flexml", "serve", "--config", self.config_path]
         watch = {"PYTHONPATH": str(_WATCH), "WATCHED_SLOW_S": str(SLOW_S)} if self._watched else {}
+        if self._named:
+            watch = {"PYTHONPATH": str(_NAMED), "NAMED_HELD": str(self._folder)}
         with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(
                 command, cwd=self._folder, env=os.environ | watch, stdout=log, stderr=subprocess.STDOUT
@@ -252,6 +257,16 @@ class EngineProcess:
             assert time.monotonic() < deadline, "it does not say"
             time.sleep(0.1)
         return int(said[1]), said[2]
+
+    @contextmanager
+    def held(self, name: str) -> Generator[None]:
+        """Let the name server of a `named` engine say nothing of that name meanwhile."""
+        file = self._folder / name
+        file.touch()
+        try:
+            yield
+        finally:
+            file.unlink()
 
     def live_calls(self) -> int:
         """How many calls /health counts, or dialogs where those are more: what is 0 only when nothing is left."""

@@ -15,6 +15,7 @@ from ...errors import SipError
 from ..crypto import without_keys
 from ..settings import AgentSettings
 from .binding import guarded, refused
+from .resolver import Resolver
 
 log = logging.getLogger("flexml.sip")
 
@@ -46,6 +47,7 @@ class Endpoint(pj.Endpoint):
         super().__init__()
         self._settings = settings
         self._log_writer = LogWriter()
+        self._resolver = Resolver()
         self.listening: list[str] = []
         """`transport:address:port` of each transport, with the port that was bound."""
 
@@ -54,6 +56,7 @@ class Endpoint(pj.Endpoint):
         try:
             self.libCreate()
             self.libInit(self._config())
+            self._resolver.attach()
             self.codecSetPriority("L16", CODEC_ENABLED)
             self.audDevManager().setNullDev()
             self.audDevManager().setNoDev()
@@ -117,6 +120,7 @@ class Endpoint(pj.Endpoint):
 
     def destroy(self) -> None:
         """Free everything; nothing more is sent."""
+        self._resolver.close()
         self.libDestroy(pj.PJSUA_DESTROY_NO_NETWORK)
 
     @guarded
