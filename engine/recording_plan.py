@@ -65,10 +65,9 @@ class Recording:
         return self.plan.sid
 
 
-def wanted(request: RecordingRequest, sid: str) -> Wanted:
+def wanted(request: RecordingRequest) -> Wanted:
     """What is asked of the storage for it."""
     return Wanted(
-        name=f"{sid}.{request.file_format}",
         format=request.file_format,
         file_sid=request.file_sid,
         container_sid=request.container_sid,

@@ -115,7 +115,7 @@ class Recordings:
         """
         sid = new_sid()
         try:
-            await self._storage.check(account_sid, wanted(request, sid))
+            await self._storage.check(account_sid, wanted(request))
         except StorageError as error:
             await self._refused(sid, call_sid, account_sid, request, facts, error)
             raise
@@ -133,7 +133,7 @@ class Recordings:
         await self._news.ended(sid, call_sid, account_sid, request, facts, outcome)
 
     async def _reserve(self, account_sid: str, request: RecordingRequest, sid: str) -> StoredFile:
-        asked = wanted(request, sid)
+        asked = wanted(request)
         if not request.external:
             file = await self._storage.reserve(account_sid, asked)
             if request.file_sid and asked.append and file.bytes and file.format == "wav":
@@ -141,8 +141,8 @@ class Recordings:
             return file
         if self._uploads is None:
             raise StorageError("there is nothing that could upload a recording")
-        mime = MIME_TYPES[asked.format]
-        return StoredFile(sid=sid, container="", account=account_sid, name=asked.name, format=asked.format, mime=mime)
+        name, mime = f"{sid}.{asked.format}", MIME_TYPES[asked.format]
+        return StoredFile(sid=sid, container="", account=account_sid, name=name, format=asked.format, mime=mime)
 
     async def _check_wave(self, sid: str) -> None:
         """Raise StorageError where nothing can be appended to that file, which is a WAV file by its name."""
@@ -299,7 +299,7 @@ class Recordings:
         if plan.outcome is None or plan.outcome.status != "completed" or plan.to_upload:
             return plan
         try:
-            into = wanted(plan.request, plan.sid) if plan.request.file_sid else None
+            into = wanted(plan.request) if plan.request.file_sid else None
             await self._storage.put(plan.file, self._spool.content(plan.sid), into)
         except StorageError as error:
             plan = await self._written_down(plan.failed(str(error)))

@@ -76,10 +76,11 @@ class StoredFile:
 class Wanted:
     """What a new content is to be stored as: in the file `file_sid`, or a new one called `name` in `container_sid`.
 
-    Without either it is a new file in the account's default container. `append` adds to a file that is there.
+    Without a container it is in the account's default one; without a name it is called by its sid and format. `append`
+    adds to a file that is there.
     """
 
-    name: str
+    name: str = ""
     format: str
     file_sid: str = ""
     container_sid: str = ""

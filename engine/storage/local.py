@@ -198,8 +198,8 @@ class LocalStorage:
             if wanted.container_sid
             else await self.default_container(account)
         )
-        file = self.new_file(account, container, wanted.name, MIME_TYPES[wanted.format])
-        return _renewed(file, wanted)
+        file = _renewed(self.new_file(account, container, wanted.name, MIME_TYPES[wanted.format]), wanted)
+        return replace(file, name=file.name or f"{file.sid}.{file.format}")
 
     async def room(self, file: StoredFile) -> Room | None:
         """The room for `file` where it lies; None where that is not limited. Raises StorageError."""

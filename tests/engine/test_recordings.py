@@ -169,6 +169,7 @@ def test_a_recording_becomes_a_file_of_the_account_and_callbacks(tmp_path: Path)
             assert len(await here.samples(done)) == 17600
             file = await here.storage.open_file(ACCOUNT, done.sid)
             assert (file.duration, file.bytes, file.format, file.mime) == (2.2, 35244, "wav", "audio/wav")
+            assert file.name == f"{done.sid}.wav"
             assert (file.string_key_1, file.string_key_2, file.integer_key_2) == ("a", None, 7)
             assert file.expires == file.updated + 60
             told = {**FACTS, **done.data()}
