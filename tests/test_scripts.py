@@ -115,7 +115,7 @@ def test_every_setting_is_documented() -> None:
         assert re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE) == [field.name for field in dataclasses.fields(shape)]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/trunks.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/running.md", "docs/trunks.md"])
 def test_the_configurations_that_are_shown_can_be_used(page: str, tmp_path: Path) -> None:
     blocks: list[str] = re.findall(r"```toml\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
     assert blocks
