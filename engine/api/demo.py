@@ -84,7 +84,7 @@ def demo_router(now: Callable[[], datetime]) -> APIRouter:
     for path, endpoint in (("/", menu), ("/choice", choice), ("/digits", digits), ("/status", status)):
         router.add_api_route(path, endpoint, methods=["GET", "POST"], include_in_schema=False)
     router.add_api_route("/music.wav", music, methods=["GET"], include_in_schema=False)
-    router.add_api_route("/log", show_log, methods=["GET"])
+    router.add_api_route("/log", show_log, methods=["GET"], summary="Show what the demo application was asked")
     return router
 
 
