@@ -132,9 +132,13 @@ def test_the_check_of_signatures_accepts_ours_and_no_other() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    anchors = {
-        re.sub(r"[^a-z ]", "", line.lower()).strip().replace(" ", "-")
-        for line in re.findall(r"^#+ (.*)$", PAGE, flags=re.MULTILINE)
-    }
     for target in re.findall(r"\]\(([^)]+)\)", PAGE):
-        assert target[1:] in anchors if target.startswith("#") else (ROOT / "docs" / target).is_file(), target
+        name, _, anchor = target.partition("#")
+        page = (ROOT / "docs" / name).read_text(encoding="utf-8") if name else PAGE
+        assert not anchor or anchor in anchors(page), target
+
+
+def anchors(page: str) -> set[str]:
+    """What a link to a part of `page` may name."""
+    headings = re.findall(r"^#+ (.*)$", page, flags=re.MULTILINE)
+    return {re.sub(r"[^a-z ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
