@@ -116,7 +116,7 @@ class Run:
         self._streams.say(messages.Measure(on=True))
         before = self._costs.look(self._loop.time())
         first = board.live
-        await self._until(plan.ramp_s + SETTLE_S + plan.duration_s)
+        await self._until(self._planned_s)
         after = self._costs.look(self._loop.time())
         self._streams.say(messages.Measure(on=False))
         return self._costs.used(before, after), (first + board.live) / 2, self._costs.memory_kb()
@@ -125,11 +125,16 @@ class Run:
         """Count from the first call to the last."""
         self._streams.say(messages.Measure(on=True))
         before = self._costs.look(self._loop.time())
-        await self._until(self._plan.duration_s)
+        await self._until(self._planned_s)
         after = self._costs.look(self._loop.time())
         memory = self._costs.memory_kb()
         live = [sample.live for sample in self._samples] or [board.live]
         return self._costs.used(before, after), sum(live) / len(live), memory
+
+    @property
+    def _planned_s(self) -> float:
+        """When no call is counted any more, and SIPp may end."""
+        return self._plan.duration_s + (0.0 if self._plan.churns else self._plan.ramp_s + SETTLE_S)
 
     async def _until(self, at_s: float) -> None:
         """Wait to `at_s` after the beginning, or until SIPp has ended."""
@@ -140,7 +145,9 @@ class Run:
         status = await self._sipp_ended
         for pipe in pipes:
             pipe.close()
-        board.finish()
+        left = board.finish()
+        if left and self._loop.time() < self._began_s + self._planned_s:
+            raise LoadError(f"SIPp ended too early (exit status {status}); calls that it left to the server: {left}")
         text = self._files.statistics.read_text(errors="replace") if self._files.statistics.exists() else ""
         self._statistics = statistics(text)
         if status in SIPP_FAILED or not self._statistics.created:

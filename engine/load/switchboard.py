@@ -58,11 +58,13 @@ class Switchboard:
         """Take what SIPp wrote of errors."""
         self._give_up(self._errors.feed(octets))
 
-    def finish(self) -> None:
-        """SIPp has ended."""
+    def finish(self) -> int:
+        """SIPp has ended; how many calls were still up."""
         self._give_up(self._errors.finish())
-        for stream in list(self._live):
+        left = list(self._live)
+        for stream in left:
             self._down(stream)
+        return len(left)
 
     def _up(self, stream: int, event: Answered) -> None:
         self.answers.append((event.answered_ns, event.answer_ms))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from typing import Final
 
@@ -211,6 +212,7 @@ def say(event: Event) -> None:
 
 def main() -> int:
     """Carry out the plan that the first line of the input holds."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to us too; who started us ends us
     plan = decode_command(sys.stdin.buffer.readline())
     if not isinstance(plan, Plan):
         raise SystemExit("the first line must be a Plan")

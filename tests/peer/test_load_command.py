@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -164,6 +165,21 @@ def test_refused_calls_are_told_with_their_status(engine: EngineProcess, tmp_pat
     assert loaded.figures["calls"]["failed"] == 2
     assert list(loaded.figures["calls"]["reasons"]) == ["404 Not Found"], loaded.text
     assert "no call was answered" in loaded.text
+
+
+def test_a_run_whose_sipp_ends_before_its_time_is_none(
+    line: Line, engine: EngineProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line.serve('<Pause length="30"/>')
+    need("sipp")
+    mortal = tmp_path / "bin" / "sipp"
+    mortal.parent.mkdir()
+    mortal.write_text(f'#!/bin/sh\n{shutil.which("sipp")} "$@" &\nsleep 3\nkill -INT $!\nwait $!\n')
+    mortal.chmod(0o755)
+    monkeypatch.setenv("PATH", str(mortal.parent), prepend=":")
+    loaded = Loaded(tmp_path, f"sip:{line.number}@{engine.target}", "--calls", "2", "--duration", "20")
+    assert loaded.status == 1
+    assert "calls that it left to the server: 2" in " ".join(loaded.text.split())
 
 
 @pytest.mark.parametrize(
