@@ -10,6 +10,7 @@ import asyncio
 import tempfile
 import wave
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -275,8 +276,14 @@ async def place_call(plan: CallPlan, watch: Callable[[Report], None] | None = No
     report = Report()
     phone = Softphone(plan, report)
     run = asyncio.ensure_future(phone.run())
-    while not run.done():
-        await asyncio.wait({run}, timeout=0.25)
-        if watch is not None:
-            watch(phone.look())
+    try:
+        while not run.done():
+            await asyncio.wait({run}, timeout=0.25)
+            if watch is not None:
+                watch(phone.look())
+    except asyncio.CancelledError:  # Ctrl-C hangs up
+        run.cancel()
+        with suppress(asyncio.CancelledError):
+            await run
+        return phone.look()
     return run.result()

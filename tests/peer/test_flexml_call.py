@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import wave
@@ -32,13 +33,17 @@ class Phone:
 
     def call(self, number: str, *options: str) -> tuple[int, str]:
         """Place a call; the exit status and what was written."""
+        with self.calling(number, *options) as process:
+            said, _ = process.communicate(timeout=60)
+        return process.returncode, said
+
+    def calling(self, number: str, *options: str) -> subprocess.Popen[str]:
+        """The command, while it is in the call."""
         command = [Path(sys.executable).parent / "flexml", "call", f"sip:{number}@{self._engine.target}", *options]
         environment = {**os.environ, "HOME": str(self._folder), "COLUMNS": "200"}
-        done = subprocess.run(
-            command, cwd=self._folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, timeout=60, check=False,
-        )  # fmt: skip
-        return done.returncode, done.stdout
+        return subprocess.Popen(
+            command, cwd=self._folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
 
     def heard(self) -> NDArray[np.float64]:
         return read(self.heard_path)
@@ -118,3 +123,16 @@ def test_speech_and_a_file_are_sent(phone: Phone, line: Line, tmp_path: Path) ->
     sent = re.search(r"sent (\d+) packets", said) or re.search(r"sent (\d+)", said)
     assert sent
     assert 130 <= int(sent[1]) <= 170
+
+
+def test_who_interrupts_it_hangs_up_and_is_told_how_it_went(phone: Phone, line: Line) -> None:
+    line.serve('<Pause length="1"/><Redirect>later</Redirect>')
+    line.serve('<Pause length="30"/>', at="later")
+    with phone.calling(line.number, "--record", str(phone.heard_path)) as process:
+        line.wait_for("later")
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, said
+    assert re.match(r"ended 200 OK · received [1-9]", said), said
+    assert "written to" in said
+    assert line.final_status().data["CallStatus"] == "completed"
