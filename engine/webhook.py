@@ -136,7 +136,8 @@ class Webhook:
         except aiohttp.InvalidURL as error:
             raise FetchError("not an http or https URL", url=url) from error
         except (aiohttp.ClientError, ValueError, OSError) as error:
-            raise FetchError(f"{type(error).__name__}: {error}", url=url) from error
+            times = f", {course.retries + 1} times" if course.retries else ""
+            raise FetchError(f"{type(error).__name__}: {error}{times}", url=url) from error
         return replace(
             answer,
             first_ms=round((course.headers_at - course.began) * 1000, 1),
