@@ -295,7 +295,7 @@ def _greeting(config: Config) -> str:
     lines = [
         f"FlexML engine {version('flexml-engine')} is ready.",
         f"  SIP   {', '.join(str(listen) for listen in config.sip.listen)}",
-        f"  HTTP  http://{http.place} (try /health)",
+        f"  HTTP  http://{http.place} (/docs shows the API, /health how it is)",
     ]
     if config.dids:
         number = config.dids[0].phonenumber

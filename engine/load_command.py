@@ -54,7 +54,7 @@ def load(
     ] = None,
     duration: Annotated[float, typer.Option(min=1, help="Seconds to measure; with --hold, to place calls for")] = 30.0,
     codec: Annotated[CodecName, typer.Option(help="The codec to offer", case_sensitive=False)] = CodecName.PCMU,
-    send: Annotated[str, typer.Option(help=f"What callers send: {', '.join(SOUNDS)}, or a WAV file")] = "silence",
+    send: Annotated[str, typer.Option(help=f"What callers send: {', '.join(SOUNDS)}, or an audio file")] = "silence",
     digits: Annotated[str, typer.Option(help="Keys that every call presses over and over, one a second")] = "",
     echo: Annotated[bool, typer.Option("--echo", help="The server plays keys back: tell how many are lost")] = False,
     from_port: Annotated[
