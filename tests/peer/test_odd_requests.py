@@ -116,6 +116,13 @@ def test_what_nobody_takes_outside_a_call_is_answered(
     assert ("INVITE" in answer.header("Allow")) == (status == 405)
 
 
+@pytest.mark.parametrize("event", ["presence", "presence.winfo", "dialog", "message-summary", "refer"])
+def test_nobody_may_subscribe_and_have_us_send_anything(engine: EngineProcess, line: Line, event: str) -> None:
+    with RawPeer(engine.target) as peer:
+        peer.send(peer.request("SUBSCRIBE", line.number, headers=f"Event: {event}\nExpires: 300"))
+        assert [message.start for message in peer.receive_all(2.0)] == ["SIP/2.0 489 Bad Event"]
+
+
 INSIDE = {"OPTIONS": 200, "INFO": 200, "PUBLISH": 405, "FOO": 405}
 
 

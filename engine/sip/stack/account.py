@@ -28,6 +28,8 @@ KEEP_OPEN_S: Final = 15
 NO_MESSAGES: Final = 403
 """What a MESSAGE gets outside a call. 405 would fit better, but must name the methods that are taken (RFC 3261
 section 21.4.6), and the stack adds no header to this answer."""
+NO_SUBSCRIPTIONS: Final = 489
+"""What a SUBSCRIBE gets (RFC 6665): pjsua would take it, and send NOTIFY to any Contact that somebody writes there."""
 PLAIN_TEXT: Final = "text/plain;charset=UTF-8"
 HUNDRED_REL: Final = {
     "off": pj.PJSUA_100REL_NOT_USED,
@@ -142,6 +144,11 @@ class Account(pj.Account):
         answer.deferredResponse = pj.DeferredResponse(prm)
         answer.code, answer.reason = NO_MESSAGES, "Messages Not Taken"
         self.sendResponse(answer)
+
+    @guarded
+    def onIncomingSubscribe(self, prm: pj.OnIncomingSubscribeParam) -> None:
+        log.info("< SUBSCRIBE from %s refused with %d: there is nothing to watch", prm.fromUri, NO_SUBSCRIPTIONS)
+        prm.code, prm.reason = NO_SUBSCRIPTIONS, "Bad Event"
 
 
 def of_engine(settings: AgentSettings, identity: str, invite: Invite) -> Account:
