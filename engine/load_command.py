@@ -78,8 +78,8 @@ def load(
     """Hold many calls against a SIP server, and tell what they were like. Needs SIPp."""
     called = _read(target, server, "SERVER")
     for option, file in (("--json", json_file), ("--html", html_file)):
-        if file is not None and not file.parent.is_dir():
-            raise typer.BadParameter(f"there is no folder {file.parent}", param_hint=option)
+        if file is not None and (file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK)):
+            raise typer.BadParameter(f"{file} cannot be written", param_hint=option)
     plan = LoadPlan(
         target=called,
         calls=calls,

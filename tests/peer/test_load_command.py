@@ -192,7 +192,7 @@ def test_a_run_whose_sipp_ends_before_its_time_is_none(
         ["sip:1@127.0.0.1", "--header", "nothing"],
         ["sip:1@127.0.0.1", "--core", "4000"],
         ["sip:1@127.0.0.1", "--json", "nowhere/figures.json"],
-        ["sip:1@127.0.0.1", "--html", "nowhere/page.html"],
+        ["sip:1@127.0.0.1", "--html", "."],
         ["sip:1@127.0.0.1", "--server-pid", "999999999"],
     ],
 )
