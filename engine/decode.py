@@ -103,13 +103,13 @@ def _open_url(url: str, timeout_s: float) -> InputContainer:
         "format_whitelist": demuxer or STREAM_DEMUXERS,
         "protocol_whitelist": PROTOCOLS[scheme],
         "user_agent": USER_AGENT,
+        "analyzeduration": str(MICROSECONDS // 2),  # else it looks at up to five seconds before any is heard
     }
     if demuxer:
         options |= {"sample_rate": str(HEADERLESS_RATES[demuxer]), "probesize": str(PROBE)}
     if scheme.startswith("rtmp"):
         del options["user_agent"]
         options["rtmp_live"] = "live"
-        options["analyzeduration"] = str(MICROSECONDS // 2)  # else it looks for pictures, for five seconds
     return av.open(url, mode="r", format=demuxer or None, container_options=options, timeout=timeout_s)
 
 

@@ -252,6 +252,21 @@ def test_who_opens_a_stream_hears_all_of_it_and_whoever_comes_later_what_is_new(
     asyncio.run(run())
 
 
+def test_a_stream_is_heard_before_much_of_it_has_come(tmp_path: Path) -> None:
+    sine(tmp_path / "a.mp3", "-b:a", "64k", seconds=8)
+    server = Files(tmp_path)
+
+    async def run() -> None:
+        async with server.running(), opened(tmp_path) as prompts:
+            server.let(5)  # of 40: a second
+            async with asyncio.timeout(8):
+                growth = growth_of(await prompts.fetch(f"{server.base}/slow/a.mp3", streaming=True))
+                with growth.listening():
+                    await growth.reach(RATE_HZ // 10)
+
+    asyncio.run(run())
+
+
 def test_what_streams_and_has_an_end_ends_there(tmp_path: Path) -> None:
     server = Files(sine(tmp_path / "a.mp3", seconds=3).parent)
 
