@@ -121,7 +121,7 @@ class Reporter:
                 for block in part.blocks:
                     if block.ssrc == ssrc:
                         self._peer[row] = self._heard(row, block, now_s)
-        latched, self._free[row] = bool(self._free[row]), False
+        latched, self._free[row] = bool(self._free[row]) or source == signalled, False
         return latched
 
     def _heard(self, row: int, block: ReportBlock, now_s: float) -> Peer:

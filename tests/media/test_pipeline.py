@@ -487,6 +487,22 @@ def test_what_the_peer_reports_shows_in_the_statistics() -> None:
     assert stats.round_trip_ms == pytest.approx(520, abs=1)
 
 
+def test_reports_go_to_the_signalled_address_as_soon_as_reports_come_from_there() -> None:
+    rig = Rig()
+    rig.leg()
+    report = rtcp.build_compound([rtcp.ReceiverReport(ssrc=99)])
+    for tick, source in enumerate([STRANGER, PEER, PEER]):
+        rig.network.arrive(tick, 0, packet(tick), source)
+    rig.network.control += [
+        (1, ControlPacket(0, report, (STRANGER[0], 7001))),
+        (3, ControlPacket(0, report, (PEER[0], 4001))),
+    ]
+    rig.run(2)
+    assert rig.network.control_aims[0] == (STRANGER[0], 7001)
+    rig.run(2)
+    assert rig.network.control_aims[0] == (PEER[0], 4001)
+
+
 def test_the_round_trip_ends_when_the_report_came_not_when_it_is_looked_at() -> None:
     rig = Rig()
     rig.leg()
