@@ -25,8 +25,9 @@ _SECRET: Final = (
     r"[\w.-]*(?:token|secret|passw(?:or)?d|passwd|pwd|api[_-]?key|access[_-]?key(?:id)?|signature|credential)s?"
     r"|sig|key|auth|authorization|jwt"
 )
-_USER_INFO: Final = re.compile(r"([a-z][a-z0-9+.-]*://)[^/?#\s@]*(?:@[^/?#\s@]*)*@", re.IGNORECASE)
-_SIP_PASSWORD: Final = re.compile(r"\b(sips?:[^:@\s<>;]+):[^@\s<>]+@", re.IGNORECASE)
+# Peers write these texts: a run of letters is looked at from its beginning only, and nothing for longer than it may be.
+_USER_INFO: Final = re.compile(r"((?<![a-z0-9+.-])[a-z0-9+.-]++://)[^/?#\s@]*(?:@[^/?#\s@]*)*@", re.IGNORECASE)
+_SIP_PASSWORD: Final = re.compile(r"\b(sips?:[^:@\s<>;]+):[^@\s<>]{1,512}@", re.IGNORECASE)
 _SECRET_PARAMETER: Final = re.compile(rf"([?&;#](?:{_SECRET})=)[^&#;\s\"'<>]+", re.IGNORECASE)
 _SECRET_NAME: Final = re.compile(_SECRET, re.IGNORECASE)
 

@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 
 import phonenumbers
 
-_NAME_ADDR: Final = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^"<]*?))\s*<([^>]*)>(.*)', re.DOTALL)
+_NAME_ADDR: Final = re.compile(r'\s*+(?:"((?:[^"\\]|\\.)*+)"\s*+|([^"<]*+))<([^>]*+)>(.*)', re.DOTALL)
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::([0-9]{1,5}))?")
 _VISUAL: Final = str.maketrans("", "", "-.() ")

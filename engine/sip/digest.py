@@ -20,7 +20,7 @@ LIFETIME_S: Final = 60
 REALM: Final = "flexml"
 Verdict = Literal["right", "wrong", "stale"]
 
-_PARAMETER: Final = re.compile(r'([A-Za-z]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+_PARAMETER: Final = re.compile(r'(?<![A-Za-z])([A-Za-z]++)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

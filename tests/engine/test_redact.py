@@ -86,3 +86,10 @@ def test_details_are_bounded(details: dict[str, object]) -> None:
     shown = presentable(details)
     assert 0 < sum(len(name) + len(str(value)) for name, value in shown.items()) <= MAX_CHARACTERS + 32 * 64
     assert all(str(value).endswith("…") for value in shown.values() if value != 1)
+
+
+@pytest.mark.parametrize("run", ["a", "token-", "a.", "sip:a:", "://", "?a"])
+def test_what_is_long_is_looked_through_once(run: str) -> None:
+    """Else this would take hours, and a peer's header seconds, in which every call stands still."""
+    text = "http://u:p@h/?@ " + run * ((1 << 20) // len(run))
+    assert presentable_text(text) == "http://***@h/?@ " + run * ((1 << 20) // len(run))

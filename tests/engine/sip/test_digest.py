@@ -140,3 +140,7 @@ def test_octets_that_are_no_utf_8_are_hashed_as_they_came() -> None:
     given = credentials(nonce_of(challenger.challenge()), username="j\udcfcrgen")
     assert judge(challenger, given) == "right"
     assert judge(challenger, credentials("\udce9")) == "stale"
+
+
+def test_what_is_long_and_no_parameter_is_looked_through_once() -> None:
+    assert read_credentials([("Authorization", "Digest " + "a" * (1 << 20))]) is None
