@@ -7,17 +7,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import random
 import signal
-import sys
 import time
-from collections.abc import AsyncGenerator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final
 
 from fastapi import FastAPI
 
@@ -35,6 +31,7 @@ from .conversions import Conversions
 from .db import Database
 from .directory import Directory
 from .exchange import Exchange
+from .greeting import greet
 from .inbound import Inbound
 from .lives import Lives, close_orphans
 from .media_client import MediaClient
@@ -45,6 +42,7 @@ from .peers import Peers
 from .ports import PortPool
 from .recording_log import RecordingLog
 from .registry import Registry
+from .running import begin, beside
 from .sip.agent import Agent
 from .sip.trunks import Trunks
 from .storage import incoming, lifecycle
@@ -105,7 +103,7 @@ async def serve(config: Config) -> None:
         lives = await _start(config, stack, media)
         await supervisor.ready()
         settle_memory()
-        _greet(config)
+        greet(config)
         await stop.wait()
         supervisor.wind_down()
         log.info("stopping: %d live calls", len(lives))
@@ -116,11 +114,11 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
     """Start everything but the media workers."""
     records = await _open_records(config, stack)
     directory = Directory(config.sip.default_region)
-    changes = await _begin(stack, Changes(records.database, directory, config_entries.named(config)))
+    changes = await begin(stack, Changes(records.database, directory, config_entries.named(config)))
     sounds = await _open_sounds(config, stack, records, directory)
     calls = _connect_calls(config, stack, media, records, sounds, directory)
     changes.gone = calls.lives.end_account
-    lag = await _begin(stack, LoopLag())
+    lag = await begin(stack, LoopLag())
     agent, lives = calls.agent, calls.lives
     admission = Admission(media, max_load=config.media.max_load / 100, lag=lambda: max(lag.usual_s, agent.behind_s))
     calls.registry.admit = admission.before(calls.registry.admit)
@@ -155,9 +153,9 @@ async def _start(config: Config, stack: AsyncExitStack, media: MediaClient) -> L
     agent.start()
     stack.push_async_callback(agent.close)
     stack.push_async_callback(calls.messages.close)
-    await _begin(stack, TrunkUpkeep(calls.trunks, agent, clock=time.time, spread=random.random))
-    await _begin(stack, outbound)
-    _beside(stack, lost_calls.keep(lives, records.database, time.time))
+    await begin(stack, TrunkUpkeep(calls.trunks, agent, clock=time.time, spread=random.random))
+    await begin(stack, outbound)
+    beside(stack, lost_calls.keep(lives, records.database, time.time))
     return lives
 
 
@@ -203,16 +201,16 @@ def _connect_calls(
 
 async def _open_records(config: Config, stack: AsyncExitStack) -> Records:
     """Open the database; end there, and tell of, what an engine that is no more has left."""
-    database = await _begin(stack, Database(config.database.url, owner=assembly.engine_name(config)))
-    peers = await _begin(stack, Peers(database, clock=time.monotonic))
+    database = await begin(stack, Database(config.database.url, owner=assembly.engine_name(config)))
+    peers = await begin(stack, Peers(database, clock=time.monotonic))
     await database.sync_config(config_entries.accounts(config), config_entries.dids(config), now=time.time())
-    timeline = await _begin(stack, Timeline(database))
-    _beside(stack, retention.keep(database, config.database.keep_days, time.time))
+    timeline = await begin(stack, Timeline(database))
+    beside(stack, retention.keep(database, config.database.keep_days, time.time))
     names = (database.owner, NOBODY) if database.is_shared else (database.owner,)
     orphans = [call for name in names for call in await database.adopt(name)]
-    webhook = await _begin(stack, assembly.webhook(config, time.time))
+    webhook = await begin(stack, assembly.webhook(config, time.time))
     backoff = Backoff(total_s=config.webhook.callback_retry_s)
-    outbox = await _begin(stack, Outbox(database, webhook, clock=time.time, backoff=backoff, note=timeline.note))
+    outbox = await begin(stack, Outbox(database, webhook, clock=time.time, backoff=backoff, note=timeline.note))
     if orphans:
         log.warning("%d calls had been live when the last run ended; their applications are told", len(orphans))
         await close_orphans(database, outbox, timeline, orphans, time.time())
@@ -228,14 +226,14 @@ async def _open_records(config: Config, stack: AsyncExitStack) -> Records:
 
 async def _open_sounds(config: Config, stack: AsyncExitStack, records: Records, directory: Directory) -> Sounds:
     """Open caches and storage, and go on with recordings that the last run has left."""
-    prompts = await _begin(stack, assembly.prompts(config))
-    speech = await _begin(stack, assembly.speech(config))
+    prompts = await begin(stack, assembly.prompts(config))
+    speech = await begin(stack, assembly.speech(config))
     folder = Path(config.storage.path)
     storage = LocalStorage(records.database, folder, clock=time.time)
     await asyncio.to_thread(incoming.forget, storage, time.time() - BROKEN_OFF_S)
-    conversions = await _begin(stack, Conversions(folder, max_bytes=config.storage.converted_mb * 2**20))
-    transcriptions = await _begin(stack, assembly.transcriptions(config, records.outbox, records.timeline, time.time))
-    recordings = await _begin(
+    conversions = await begin(stack, Conversions(folder, max_bytes=config.storage.converted_mb * 2**20))
+    transcriptions = await begin(stack, assembly.transcriptions(config, records.outbox, records.timeline, time.time))
+    recordings = await begin(
         stack,
         assembly.recordings(
             config,
@@ -251,7 +249,7 @@ async def _open_sounds(config: Config, stack: AsyncExitStack, records: Records, 
         log.warning("%d recordings had been left unfinished when the last run ended; finishing them", left)
     if left := await transcriptions.recover():
         log.warning("%d recordings had not been transcribed when the last run ended; going on", left)
-    _beside(stack, lifecycle.keep(storage, time.time))
+    beside(stack, lifecycle.keep(storage, time.time))
     return Sounds(prompts, speech, storage, conversions, recordings)
 
 
@@ -263,7 +261,7 @@ async def _serve_http(config: Config, stack: AsyncExitStack, app: FastAPI) -> No
         listening.set_result(None)
 
     listen = config.http.listen
-    serving = _beside(stack, server.run(app, listen.host, listen.port, on_listening=on_listening))
+    serving = beside(stack, server.run(app, listen.host, listen.port, on_listening=on_listening))
     await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
     if serving.done():
         serving.result()
@@ -277,67 +275,3 @@ def settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-
-
-def _greet(config: Config) -> None:
-    """Say that calls are taken; an output that is closed or full is no reason not to."""
-    try:
-        print(_greeting(config), flush=True)
-    except OSError as error:
-        log.warning("the greeting cannot be written: %s", error.strerror)
-        with Path(os.devnull).open("wb") as nowhere:  # where what is still in the buffer goes at the end
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
-
-
-def _greeting(config: Config) -> str:
-    """What the operator sees once calls are taken."""
-    sip, http = config.sip.listen[0], config.http.listen
-    lines = [
-        f"FlexML engine {version('flexml-engine')} is ready.",
-        f"  SIP   {', '.join(str(listen) for listen in config.sip.listen)}",
-        f"  HTTP  http://{http.place} (/docs shows the API, /health how it is)",
-    ]
-    if config.dids:
-        number = config.dids[0].phonenumber
-        lines += [
-            "Call it, with any softphone or with",
-            f'  .venv/bin/flexml call sip:{number}@{sip.place} --dtmf ",,1" --record heard.wav --for 20',
-        ]
-    else:
-        lines.append("No [[did]] is configured: every call will get 404.")
-    return "\n".join(lines)
-
-
-class _Service(Protocol):
-    async def start(self) -> None: ...
-
-    async def close(self) -> None: ...
-
-
-Service = TypeVar("Service", bound=_Service)
-
-
-async def _begin(stack: AsyncExitStack, service: Service) -> Service:
-    """Start a service, which is closed when everything that was started after it has been."""
-    return await stack.enter_async_context(_running(service))
-
-
-@asynccontextmanager
-async def _running(service: Service) -> AsyncGenerator[Service]:
-    await service.start()
-    try:
-        yield service
-    finally:
-        await service.close()
-
-
-def _beside(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Do `work` beside everything else, until what was started before it is closed."""
-    task = asyncio.ensure_future(work)
-
-    async def cancel() -> None:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    stack.push_async_callback(cancel)
-    return task

@@ -125,6 +125,7 @@ LAYERS = [
     ),
     ("engine.command_database",),
     ("engine.app", "engine.softphone", "engine.load"),
+    ("engine.greeting", "engine.running"),
     ("engine.http_side",),
     ("engine.assembly",),
     ("engine.alone", "engine.api", "engine.trunk_gate", "engine.admission"),
