@@ -15,6 +15,8 @@
 #define PJSIP_MAX_PKT_LEN               16000
 #define PJSIP_MAX_URL_SIZE              1024
 #define PJSIP_MAX_TRANSPORTS            4096
+/* A connection by which no message has come for so many seconds is closed: they are not for holding. */
+#define PJSIP_TRANSPORT_SERVER_IDLE_TIME_FIRST 30
 #define PJ_TIMER_DEBUG                  0
 #define PJMEDIA_HAS_VIDEO               0
 #define PJMEDIA_ADVERTISE_RTCP          0
