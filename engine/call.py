@@ -165,16 +165,27 @@ class Call(CallAudio):
         """End the call from our side, soon; `reason` is the value of a Reason header (RFC 3326)."""
         self._dialog.leave(reason)
 
+    def shut_down(self, reason: str) -> None:
+        """End the call as the engine stops: another one may answer who was not answered yet."""
+        if self.inbound and not self.answered:
+            self._refuse(503, {"Reason": reason})
+        self.end(reason)
+
     def _fail(self) -> None:
         if self.over:
             return
         if self.answered:
             self.end()
             return
-        try:
-            self._dialog.reject(500)
-        except CallEnded as error:
-            log.debug("%s", error)
+        self._refuse(500)
+
+    def _refuse(self, status: int, headers: Mapping[str, str] = {}) -> None:
+        """Refuse what is unanswered, unless that has been done; one that has ended meanwhile needs no answer."""
+        if self._dialog.rejected is None and not self.ended.done():
+            try:
+                self._dialog.reject(status, headers=headers)
+            except CallEnded as error:
+                log.debug("%s", error)
 
     def _end_dialog(self, reason: str) -> None:
         """Hang up."""

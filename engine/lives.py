@@ -237,7 +237,7 @@ class Lives:
         for call in calls:
             if not call.over:
                 call.note("the engine is stopping")
-            call.end(STOPPING)
+            call.shut_down(STOPPING)
         for dialog in self.registry.calls.keys() - {call.dialog for call in calls}:
             try:
                 self._agent.hang_up(dialog, reason=STOPPING)

@@ -91,6 +91,28 @@ def test_a_hang_up_of_the_terminal_ends_calls_and_engine_in_order_and_the_timeli
         own_engine.stop()
 
 
+def test_who_has_not_been_answered_when_the_engine_stops_may_be_by_another_one(
+    own_engine: EngineProcess, line: Line
+) -> None:
+    line.serve('<PreAnswer><Pause length="60"/></PreAnswer>')
+    own_engine.start()
+    try:
+        with Phone(own_engine.target, NUMBER) as phone:
+            talk = Talk(phone.call)
+            talk.start()
+            deadline = time.monotonic() + 30
+            while not any(start.startswith("SIP/2.0 183") for start in phone.starts):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            assert own_engine.stop() == 0
+            assert (talk.result().status, talk.result().by) == (503, "refused")
+            assert 'text="the engine is stopping"' in phone.sip[-1][1].header("Reason")
+        (told,) = line.wait_for("status")
+        assert told.data["CallStatus"] == "failed"
+    finally:
+        own_engine.stop()
+
+
 def test_an_engine_that_was_started_to_outlive_its_terminal_does(own_engine: EngineProcess) -> None:
     with hang_ups(signal.SIG_IGN):  # as nohup does
         own_engine.start()
