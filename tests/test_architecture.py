@@ -187,6 +187,7 @@ LAYERS = [
     ("engine.speech.transcribe_engines", "engine.speech.voices"),
     ("engine.speech.sentences",),
     ("engine.speech.reading",),
+    ("engine.speech.pauses",),
     ("engine.config",),
     ("engine.announcement", "engine.config_rows"),
     ("engine.records",),

@@ -14,6 +14,7 @@ from typing import Any, Final
 from ..errors import DocumentError
 from . import elements
 from .attributes import Kind, attributes, resolve
+from .ssml import Markup
 from .verbs import BY_NAME, VERBS
 from .verbs.base import Element, Verb
 
@@ -95,8 +96,12 @@ class _Reader:
             where = ", ".join(allowed) or "text only"
             raise DocumentError(what, url=self.url, line=source.line, verb=parent, value=value, allowed=where)
         values = self._attributes(source, declared)
-        children = self.children(source, declared.name, declared.nests)
-        text = self._value(source, declared.name, "", source.text, declared.content)
+        written, children = source.text, ()
+        if declared.reads_markup:
+            written = Markup(self.url, declared.name, self.notes.append).text(source)
+        else:
+            children = self.children(source, declared.name, declared.nests)
+        text = self._value(source, declared.name, "", written, declared.content)
         element = declared(line=source.line, text=text, children=children, **values)
         if (wrong := element.contradiction) is not None:
             raise self._error(source, element.name, wrong.attribute, wrong.found, allowed=wrong.allowed)

@@ -28,13 +28,22 @@ _DEEPEST: Final = 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Element:
-    """One XML element. `text` is its own character data, that of its children left out."""
+    """One XML element; `content` is its character data and its children, in order."""
 
     tag: str
     line: int
     attributes: tuple[tuple[str, str], ...]
-    text: str
-    children: tuple[Element, ...]
+    content: tuple[str | Element, ...]
+
+    @property
+    def text(self) -> str:
+        """Its own character data, that of its children left out."""
+        return "".join(part for part in self.content if isinstance(part, str))
+
+    @property
+    def children(self) -> tuple[Element, ...]:
+        """The elements in it."""
+        return tuple(part for part in self.content if isinstance(part, Element))
 
 
 def read(body: bytes, *, url: str, charset: str = "") -> Element | None:
@@ -82,10 +91,11 @@ def _element(node: Any, url: str, skipped: int, *, depth: int) -> Element:
     line = int(node.sourceline) + skipped
     if depth > _DEEPEST:
         raise DocumentError("elements nested too deeply", url=url, line=line, allowed=f"{_DEEPEST} levels")
-    children = tuple(_element(child, url, skipped, depth=depth + 1) for child in node)
-    text = "".join([node.text or "", *(child.tail or "" for child in node)])
+    content: list[str | Element] = [node.text or ""]
+    for child in node:
+        content += [_element(child, url, skipped, depth=depth + 1), child.tail or ""]
     attributes = tuple((_local(name), str(value)) for name, value in node.attrib.items())
-    return Element(tag=_local(node.tag), line=line, attributes=attributes, text=text, children=children)
+    return Element(tag=_local(node.tag), line=line, attributes=attributes, content=tuple(filter(None, content)))
 
 
 def _local(name: str) -> str:

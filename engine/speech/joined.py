@@ -28,9 +28,12 @@ class Joined:
         self.path.unlink(missing_ok=True)
         self.path.touch(exist_ok=False)
 
-    def append(self, piece: Path, pause_ms: int) -> None:
-        """Append a piece that ends in TAIL_MS of silence, so that `pause_ms` follow it; 0 keeps its tail."""
-        octets = piece.read_bytes()
+    def append(self, piece: Path | None, pause_ms: int) -> None:
+        """Append a piece that ends in TAIL_MS of silence, so that `pause_ms` follow it; 0 keeps its tail.
+
+        Without a piece only the pause is appended.
+        """
+        octets = piece.read_bytes() if piece else bytes(self._octets(TAIL_MS))
         change = self._octets((pause_ms or TAIL_MS) - TAIL_MS)
         octets = octets[:change] if change < 0 else octets + bytes(change)
         with self.path.open("ab") as file:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from .pauses import is_pause
+
 PARAGRAPH: Final = "\n"
 """What separates paragraphs in clean text."""
 
@@ -38,7 +40,7 @@ INTEGER: Final = re.compile(r"(?<![\w.,:/$€£¥%#+'’-])(?:\d{1,3}(?:,\d{3})+
 
 
 def clean(text: str) -> str:
-    """`text` with single spaces and PARAGRAPH where a blank line was; what cannot be printed is left out."""
+    """`text` with single spaces and PARAGRAPH where a blank line was; nothing unprintable but pauses."""
     paragraphs = (_printable(paragraph) for paragraph in BLANK_LINE.split(text))
     return PARAGRAPH.join(paragraph for paragraph in paragraphs if paragraph)
 
@@ -95,4 +97,4 @@ def _digits(text: str) -> str:
 
 
 def _printable(text: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return " ".join("".join(c if c.isprintable() or is_pause(c) else " " for c in text).split())

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from .pauses import PAUSES, is_pause, length_ms
 from .reading import PARAGRAPH
 
 PARAGRAPH_MS: Final = 600
@@ -43,7 +44,7 @@ SPACE: Final = re.compile(r"\s")
 
 
 class Piece(NamedTuple):
-    """Text to be spoken at once, and the silence after it."""
+    """Text to be spoken at once, and the silence after it; without text only that."""
 
     text: str
     pause_ms: int
@@ -57,30 +58,44 @@ class Lengths(NamedTuple):
 
 
 def pieces(text: str, lengths: Lengths) -> list[Piece]:
-    """The pieces of clean `text` (`reading.clean`), in order; none where there is no text. The last has no pause."""
+    """The pieces of clean `text` (`reading.clean`), in order; none where there is no text.
+
+    After the last there is no pause but one that the text has.
+    """
     found: list[Piece] = []
     for sentence, pause_ms in sentences(text):
         rest = sentence
+        if not sentence:
+            found.append(Piece("", pause_ms))
         while rest:
             limit = lengths.later if found else lengths.first
             part, rest, part_ms = _cut(rest, limit)
             found.append(Piece(part, part_ms if rest else pause_ms))
-    if found:
+    if found and not is_pause(text[-1]):
         found[-1] = Piece(found[-1].text, 0)
     return found
 
 
 def sentences(text: str) -> Iterator[Piece]:
-    """Whole sentences, however long."""
+    """Whole sentences, however long. Where the text has a pause, that is the one, and a sentence ends."""
     for paragraph in text.split(PARAGRAPH):
-        paragraph = GLUED.sub(r"\1 ", paragraph.strip())
-        start = 0
-        for found in END.finditer(paragraph):
-            if _ends(paragraph, found, start):
-                yield Piece(paragraph[start : found.end()].strip(), SENTENCE_MS)
-                start = found.end()
-        if rest := paragraph[start:].strip():
-            yield Piece(rest, PARAGRAPH_MS)
+        said = PAUSES.split(paragraph)
+        for words, pauses in zip(said[::2], [*said[1::2], ""], strict=True):
+            *found, last = [*_sentences(words)] or [Piece("", 0)]
+            yield from found
+            if last.text or pauses:
+                yield last._replace(pause_ms=length_ms(pauses)) if pauses else last
+
+
+def _sentences(paragraph: str) -> Iterator[Piece]:
+    paragraph = GLUED.sub(r"\1 ", paragraph.strip())
+    start = 0
+    for found in END.finditer(paragraph):
+        if _ends(paragraph, found, start):
+            yield Piece(paragraph[start : found.end()].strip(), SENTENCE_MS)
+            start = found.end()
+    if rest := paragraph[start:].strip():
+        yield Piece(rest, PARAGRAPH_MS)
 
 
 def _ends(text: str, found: re.Match[str], start: int) -> bool:

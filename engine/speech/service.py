@@ -1,9 +1,10 @@
 """Say: text to audio ready to play, synthesised once for each text, voice and rate, and kept on disk.
 
 Reference: Say. The cache's key is the whole synthesis request, the versions of what synthesises included, so
-that an upgrade does not play old audio. Text is text, never markup. A text of several pieces (`sentences`) can be
-played as soon as the first is there: the others are appended to the same file (`joined`) while it plays. Each piece
-is kept by itself too. A voice that cannot be had, now or at all, is replaced by one that can.
+that an upgrade does not play old audio. Text is text, never markup; there may be `pauses` in it. A text of several
+pieces (`sentences`) can be played as soon as the first is there: the others are appended to the same file (`joined`)
+while it plays. Each piece is kept by itself too. A voice that cannot be had, now or at all, is replaced by one that
+can.
 """
 
 from __future__ import annotations
@@ -184,7 +185,7 @@ class Speech:
         wanted = pieces(spoken(text) if voice.english else text, self._synthesizers[voice.backend].lengths)
         now = asyncio.get_running_loop().time()
         try:
-            if len(wanted) == 1:
+            if len(wanted) == 1 and not wanted[0].pause_ms:
                 return await self._piece(request, wanted[0], now, last=True)
             key = request.key(wanted)
             under_way, _ = self._growing.get(key, (None, None))
@@ -202,9 +203,9 @@ class Speech:
             prompt = await self._cache.prompt(key, rate_hz)
             if prompt is not None:
                 return prompt
-        first = await self._piece(request, wanted[0], now)
+        first = await self._audio(request, wanted[0], now)
         await asyncio.to_thread(joined.begin)
-        await asyncio.to_thread(joined.append, Path(first.path), wanted[0].pause_ms)
+        await asyncio.to_thread(joined.append, first, wanted[0].pause_ms)
         growth = Growth()
         growth.grow(joined.samples)
         prompt = await self._cache.prompt(key, rate_hz)
@@ -227,8 +228,8 @@ class Speech:
         error = "the engine is ending"
         try:
             for piece in wanted:
-                made = await self._piece(request, piece, started + joined.samples / request.rate_hz)
-                await asyncio.to_thread(joined.append, Path(made.path), piece.pause_ms)
+                made = await self._audio(request, piece, started + joined.samples / request.rate_hz)
+                await asyncio.to_thread(joined.append, made, piece.pause_ms)
                 growth.grow(joined.samples)
             await asyncio.to_thread(joined.complete)
             error = ""
@@ -242,6 +243,10 @@ class Speech:
         await self._cache.evict()
 
     # ---- one piece ----------------------------------------------------------------------------------------------
+
+    async def _audio(self, request: _Request, piece: Piece, due: float) -> Path | None:
+        """Where the piece's audio is; None where it is only a pause. Raises PromptError."""
+        return Path((await self._piece(request, piece, due)).path) if piece.text else None
 
     async def _piece(self, request: _Request, piece: Piece, due: float, *, last: bool = False) -> Prompt:
         """The piece from the cache, or made when its turn comes. Raises PromptError."""

@@ -7,9 +7,12 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from flexml.engine.errors import PromptError
+from flexml.engine.speech.pauses import pause
 from flexml.engine.speech.service import Speech, SpeechSettings
+from flexml.engine.speech.voices import TAIL_MS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -179,5 +182,20 @@ def test_closing_ends_a_text_that_grows(tmp_path: Path) -> None:
             prompt = await speech.say(LONG)
         assert prompt.growth is not None
         assert (prompt.growth.complete, prompt.growth.error) == (True, "the engine is ending")
+
+    asyncio.run(run())
+
+
+def test_pauses_of_the_text_are_silent_for_as_long(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with opened(tmp_path) as speech:
+            one, two = [await speech.whole(word) for word in ("One", "Two")]
+            both = await speech.whole(f"{pause(1000)}One{pause(2000)}Two{pause(500)}")
+            sound = np.frombuffer(read(both), np.int16)
+            first, second = [np.frombuffer(read(word), np.int16) for word in (one, two)]
+            before, between, after = [np.zeros(ms * 8, np.int16) for ms in (1000, 2000 - TAIL_MS, 500 - TAIL_MS)]
+            np.testing.assert_array_equal(sound, np.concatenate([before, first, between, second, after]))
+            silent = await speech.whole(pause(1200))
+            assert (silent.duration_ms, set(read(silent))) == (1200, {0})
 
     asyncio.run(run())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from flexml.engine.speech.pauses import pause
 from flexml.engine.speech.reading import PARAGRAPH, clean
 from flexml.engine.speech.sentences import (
     CLAUSE_MS,
@@ -105,3 +106,19 @@ def test_nothing_is_lost_or_too_long_however_long_the_text(text: str) -> None:
     assert len(found[0].text) <= LENGTHS.first
     assert max(len(piece.text) for piece in found) <= LENGTHS.later
     assert all(piece.text.strip() == piece.text != "" for piece in found)
+
+
+def test_pauses_of_the_text_are_kept_wherever_they_are() -> None:
+    text = clean(f"{pause(1000)}One. Two {pause(200)} {pause(300)}, three.\n\nFour.{pause(2000)} ")
+    assert pieces(text, LENGTHS) == [
+        Piece("", 1000),
+        Piece("One.", SENTENCE_MS),
+        Piece("Two", 500),
+        Piece(", three.", PARAGRAPH_MS),
+        Piece("Four.", 2000),
+    ]
+    assert pieces(clean(pause(700)), LENGTHS) == [Piece("", 700)]
+
+
+def test_pauses_in_a_row_are_ten_seconds_at_most() -> None:
+    assert pieces(clean("One" + pause(60_000) * 50 + "two"), LENGTHS) == [Piece("One", 10_000), Piece("two", 0)]

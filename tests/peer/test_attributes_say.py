@@ -53,3 +53,10 @@ def test_numbers_are_read_as_they_are_written(call: Call) -> None:
     (number,) = [end - start for start, end in call.utterances if start < mark]
     digits = [end - start for start, end in call.utterances if start > mark]
     assert number > 1.15 * sum(digits)
+
+
+@shows("Say")
+@on_call('<Say>One two three.<break time="2s"/>One two three.</Say>')
+def test_a_break_is_silent_for_as_long_as_it_says(call: Call) -> None:
+    (_, first_end), (second, _) = call.utterances
+    assert second - first_end == pytest.approx(2.0, abs=0.4)

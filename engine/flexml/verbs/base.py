@@ -29,6 +29,8 @@ class Element:
     content: ClassVar[Kind[Any]] = text()
     reads_text: ClassVar[bool] = True
     """False where text inside means nothing, and is noted."""
+    reads_markup: ClassVar[bool] = False
+    """True where what is inside may be marked up (`ssml`), and becomes text."""
     nests: ClassVar[tuple[str, ...]] = ()
 
     line: int = 0

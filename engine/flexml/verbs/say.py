@@ -16,6 +16,7 @@ class Say(Verb):
     """Speak the text `loop` times, `loop_pause` seconds apart; 0 times is until the call ends."""
 
     name: ClassVar[str] = "Say"
+    reads_markup: ClassVar[bool] = True
 
     voice: str = attr(
         voice_name(),
