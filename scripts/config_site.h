@@ -14,6 +14,8 @@
 #define PJSIP_UDP_SO_SNDBUF_SIZE        4194304
 #define PJSIP_MAX_PKT_LEN               16000
 #define PJSIP_MAX_URL_SIZE              1024
+/* As many as MOST in engine/sip/stack/resolver.py has: each message has room for them. */
+#define PJSIP_MAX_RESOLVED_ADDRESSES    8
 #define PJSIP_MAX_TRANSPORTS            4096
 /* A connection by which no message has come for so many seconds is closed: they are not for holding. */
 #define PJSIP_TRANSPORT_SERVER_IDLE_TIME_FIRST 30

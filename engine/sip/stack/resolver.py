@@ -1,8 +1,8 @@
 """Where the stack sends what is for a host name (RFC 3263 section 4.2), found without anybody waiting.
 
 Left to itself pjsip asks for addresses on the thread that calls it, so a name server that does not answer would hold up
-every call. It asks an external resolver instead where it has one, for literal addresses too. pjsua2 has no words for
-that: these are pjsip's own structures. As pjsip by itself, this looks for addresses only, not for SRV records.
+every call. It asks an external resolver instead where it has one, as built here for names only. pjsua2 has no words
+for that: these are pjsip's own structures. As pjsip by itself, this looks for addresses only, not for SRV records.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ log = logging.getLogger("flexml.sip")
 UNRESOLVED: Final = 70018
 """PJ_ERESOLVE, of which the stack makes 502."""
 MOST: Final = 8
-"""PJSIP_MAX_RESOLVED_ADDRESSES."""
+"""PJSIP_MAX_RESOLVED_ADDRESSES of scripts/config_site.h: pjsip copies as many, however few there are."""
 
 _LIBRARY: Final = ctypes.CDLL(_pjsua2.__file__)
 _LIBRARY.pjsua_get_pjsip_endpt.restype = ctypes.c_void_p
@@ -91,7 +91,7 @@ class Resolver:
 
     @guarded
     def _asked(self, _resolver: int, _pool: int, target: Any, token: int, tell: int) -> None:
-        """Find where `target` is, and `tell`: at once where it is an address."""
+        """Find where `target` is, and `tell`."""
         wanted: _Target = target.contents
         host = ctypes.string_at(wanted.host.at, wanted.host.length).decode(errors="surrogateescape")
         transport, port, told = _transport(wanted), wanted.port & 0xFFFF, _TELL(tell)
@@ -100,9 +100,6 @@ class Resolver:
             places = _places(host, transport, port, found)
             told(0, token, ctypes.byref(places))
 
-        if literal := _literal(host):
-            answer(literal)
-            return
         family = socket.AF_INET6 if transport & pj.PJSIP_TRANSPORT_IPV6 else socket.AF_UNSPEC
         asking = asyncio.get_running_loop().create_task(
             self._find(host, family, answer, lambda: told(UNRESOLVED, token, None))
@@ -127,17 +124,6 @@ def _transport(wanted: _Target) -> int:
     if wanted.flag & pj.PJSIP_TRANSPORT_SECURE:
         return pj.PJSIP_TRANSPORT_TLS
     return pj.PJSIP_TRANSPORT_TCP if wanted.flag & pj.PJSIP_TRANSPORT_RELIABLE else pj.PJSIP_TRANSPORT_UDP
-
-
-def _literal(host: str) -> Addresses:
-    """The address that `host` is; nothing where it is a name."""
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, host)
-        except (OSError, ValueError):
-            continue
-        return [(family, host)]
-    return []
 
 
 def _places(host: str, transport: int, port: int, found: Sequence[tuple[socket.AddressFamily, str]]) -> _Places:
