@@ -14,6 +14,7 @@ import pytest
 from conftest import need
 from engine_process import DEMO, EngineProcess
 from flexml_app import Line, tone_wav
+from inherited import inherits
 from numpy.typing import NDArray
 from rtp_endpoint import loud_part, share_at
 
@@ -128,7 +129,9 @@ def test_speech_and_a_file_are_sent(phone: Phone, line: Line, tmp_path: Path) ->
 def test_who_interrupts_it_hangs_up_and_is_told_how_it_went(phone: Phone, line: Line) -> None:
     line.serve('<Pause length="1"/><Redirect>later</Redirect>')
     line.serve('<Pause length="30"/>', at="later")
-    with phone.calling(line.number, "--record", str(phone.heard_path)) as process:
+    with inherits(signal.SIGINT):
+        calling = phone.calling(line.number, "--record", str(phone.heard_path))
+    with calling as process:
         line.wait_for("later")
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=20)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from engine_process import EngineProcess, tracebacks
 from flexml_app import Answer, Application, Line
+from inherited import inherits
 from phone import Phone, Talk
 
 NUMBER = "15550001000"
@@ -67,7 +66,7 @@ def test_a_second_engine_on_a_sqlite_database_does_not_start(
 def test_a_hang_up_of_the_terminal_ends_calls_and_engine_in_order_and_the_timeline_says_so(
     own_engine: EngineProcess, line: Line
 ) -> None:
-    with hang_ups(signal.SIG_DFL):
+    with inherits(signal.SIGHUP):
         own_engine.start()
     try:
         with Phone(own_engine.target, NUMBER) as phone:
@@ -114,7 +113,7 @@ def test_who_has_not_been_answered_when_the_engine_stops_may_be_by_another_one(
 
 
 def test_an_engine_that_was_started_to_outlive_its_terminal_does(own_engine: EngineProcess) -> None:
-    with hang_ups(signal.SIG_IGN):  # as nohup does
+    with inherits(signal.SIGHUP, signal.SIG_IGN):  # as nohup does
         own_engine.start()
     try:
         os.kill(own_engine.pids[0], signal.SIGHUP)
@@ -122,16 +121,6 @@ def test_an_engine_that_was_started_to_outlive_its_terminal_does(own_engine: Eng
         assert own_engine.live_calls() == 0
     finally:
         assert own_engine.stop() == 0
-
-
-@contextlib.contextmanager
-def hang_ups(are: signal.Handlers) -> Generator[None]:
-    """Let what is started inside begin with SIGHUP as said, whoever started the tests."""
-    before = signal.signal(signal.SIGHUP, are)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_call_of_an_engine_that_was_killed_has_an_end_on_its_timeline(own_engine: EngineProcess, line: Line) -> None:
