@@ -21,6 +21,7 @@ from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from ..errors import UploadError
+from ..names import HttpNames
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
@@ -216,7 +217,8 @@ class _Google:
         }
         try:
             timeout = aiohttp.ClientTimeout(total=self.settings.request_timeout_s)
-            async with aiohttp.ClientSession(timeout=timeout) as session:
+            connector = aiohttp.TCPConnector(resolver=HttpNames())
+            async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
                 async with session.post(self.settings.gcs_token_url or GOOGLE_TOKENS, data=form) as response:
                     answer: Any = await response.json(content_type=None) if response.ok else {}
         except (TimeoutError, aiohttp.ClientError, ValueError) as error:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from engine_process import EngineProcess, tracebacks
 from flexml_app import Answer, Application, Line
 from raw_peer import RawPeer, plain_sdp
+from test_soak import becomes
 
 NUMBERS = [str(15550001000 + number) for number in range(6)]
 CALLS = "/flexml/v1/calls"
@@ -47,13 +47,6 @@ def order(engine: EngineProcess, line: Line, called: str, **more: str) -> dict[s
     return engine.post(CALLS, {"calling_did": number(line), "called_did": called, **more})
 
 
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def test_a_call_goes_where_its_name_is(named: EngineProcess, line: Line) -> None:
     with RawPeer(named.target) as bob:
         order(named, line, f"sip:bob@bob.example:{bob.port}")
@@ -83,7 +76,7 @@ def test_a_call_is_cancelled_while_its_name_is_not_answered(named: EngineProcess
     with RawPeer(named.target) as bob:
         with named.held("gone.example"):
             call = order(named, line, f"sip:bob@gone.example:{bob.port}")
-            until(lambda: "> INVITE" in dict(named.timeline()))
+            assert becomes(lambda: "> INVITE" in dict(named.timeline()), PATIENCE_S)
             assert named.post(f"{CALLS}/{call['call_sid']}", {}, method="DELETE") == {}
             assert line.final_status().data["CallStatus"] == "cancel"
         invite = bob.expect("INVITE ")  # what was to be sent is sent, and taken back
@@ -91,7 +84,7 @@ def test_a_call_is_cancelled_while_its_name_is_not_answered(named: EngineProcess
         bob.send(bob.answer(bob.expect("CANCEL "), "200 OK"))
         bob.send(bob.answer(invite, "487 Request Terminated"))
         bob.expect("ACK ")
-        until(lambda: not named.live_calls() and not named.ending())
+        assert becomes(lambda: not named.live_calls() and not named.ending(), PATIENCE_S)
 
 
 @pytest.mark.parametrize("where", ["unknown.invalid", f"{'a' * 64}.invalid"])

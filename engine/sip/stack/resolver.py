@@ -75,8 +75,8 @@ class _External(ctypes.Structure):
 class Resolver:
     """Keep it for as long as the stack: that has its address."""
 
-    def __init__(self, names: Names | None = None) -> None:
-        self._names = names or Names()
+    def __init__(self) -> None:
+        self._names = Names()
         self._asking: set[asyncio.Task[None]] = set()
         self._external = _External(_RESOLVE(self._asked))
 
