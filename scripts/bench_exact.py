@@ -21,9 +21,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "peer"))
 
-from engine_process import EngineProcess, free_block, free_port
+from engine_process import EngineProcess
 from flexml.codecs.g711 import encode_ulaw
 from flexml_app import Answer, Application, Line
+from ports import free_block, free_port
 from rtp_endpoint import RtpEndpoint
 from sipp import call, pause
 

@@ -13,10 +13,10 @@ from types import TracebackType
 from typing import Final
 
 import numpy as np
-from engine_process import free_port, free_sip_port
 from flexml_app import tone, wav
 from g711 import Samples
 from hearing import RATE_HZ
+from ports import free_block, free_port, free_sip_port
 
 MODULES: Final = Path("/usr/lib/baresip/modules")
 START_S: Final = 10.0
@@ -67,7 +67,7 @@ class Baresip:
         said.write_bytes(wav(tone(tone_hz, 30.0)))
         self._folder = folder
         self._control_port = free_port(socket.SOCK_STREAM)
-        rtp = free_port() & ~1
+        rtp = free_block(21)
         self.user, self.sip_port = user, free_sip_port()
         config = _CONFIG.format(
             sip=self.sip_port, folder=folder, said=said, rtp=rtp, rtp_last=rtp + 20,

@@ -22,7 +22,7 @@ from xml.sax.saxutils import escape
 
 import boto3
 from cloud_fronts import GCP_PROJECT, GCP_REFRESH, GCP_TOKEN, GcsFront, S3Front
-from engine_process import free_port
+from ports import free_port
 
 NODE: Final = Path(__file__).parents[2] / "var" / "emulators" / "node_modules" / ".bin"
 START_S: Final = 20.0

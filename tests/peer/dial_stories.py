@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 from attribute_table import BETWEEN_CALLS_S
-from dial_story import Nobody, Story
+from dial_story import Nobody, Party, Story
 from engine_process import EngineProcess, tracebacks
+from uas import Uas
 
 START_S: Final = 10.0
 SOON_S: Final = 2.0
@@ -36,8 +37,7 @@ class Stories:
             parties = [party for story in self._stories.values() for party in story.parties]
             for party in parties:
                 ends.enter_context(party)
-            ports = {party.port for party in parties if not isinstance(party, Nobody)}
-            wait_until(lambda: ports <= bound())
+            _wait_for([party for party in parties if not isinstance(party, Nobody)])
             for story in self._stories.values():
                 story.begin(self.engine)
                 ends.callback(story.close)
@@ -61,6 +61,15 @@ class Stories:
         first, last = self.engine.rtp_ports
         told = [len(story.line.requests("status")) for story in self._stories.values()]
         return sorted(port for port in bound() if first <= port <= last), [count for count in told if count != 1]
+
+
+def _wait_for(parties: Iterable[Party]) -> None:
+    """Wait until all of them listen; fails with what those say that do not."""
+    deadline = time.monotonic() + START_S
+    while missing := [party for party in parties if party.port not in bound()]:
+        assert [why for party in missing if isinstance(party, Uas) and (why := party.died())] == []
+        assert time.monotonic() < deadline, f"not within {START_S:g} s: {[party.port for party in missing]}"
+        time.sleep(0.05)
 
 
 def bound() -> frozenset[int]:

@@ -17,11 +17,12 @@ from typing import Any, Final, Protocol, TypeVar
 
 import pytest
 from called import Called, Script
-from engine_process import EngineProcess, free_port
+from engine_process import EngineProcess
 from flexml_app import Answer, Line, Received, Reply
 from g711 import Samples
 from hearing import ringback_s, tones
 from phone import Ending, Phone, Talk
+from ports import free_port
 from sipp import Message
 from sounds import tone
 from uac_rules import faults

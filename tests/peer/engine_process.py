@@ -9,31 +9,25 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Generator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from certificate import Certificate
-from flexml.engine.load.run import free_ports
 from flexml.engine.log import GATHER_S
+from ports import RTP_PORTS, free_port, free_sip_port, rtp_block
 
 START_S: Final = 30.0
 STOP_S: Final = 15.0
-RTP_PORTS: Final = 400
-FIRST_RTP_PORT: Final = 20000
-LAST_RTP_PORT: Final = 32000
 SLOW_S: Final = 0.05
 """Seconds of the processor that no callback of an event loop may take."""
 _WATCH: Final = Path(__file__).parent / "watched"
 _NAMED: Final = Path(__file__).parent / "named"
 DEMO: Final = "15550001999"
-_making: Final = threading.Lock()
-_next_block: Final = [FIRST_RTP_PORT + os.getpid() % 30 * RTP_PORTS]
 
 _CONFIG: Final = """\
 [sip]
@@ -74,37 +68,6 @@ account = "me"
 url = "{url}"
 status_callback_url = "{status_url}"
 """
-
-
-def free_port(kind: int = socket.SOCK_DGRAM) -> int:
-    """A port of 127.0.0.1 that is free now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def free_sip_port(address: str = "127.0.0.1") -> int:
-    """A port that is free for UDP and for TCP, and the next one for TCP: baresip takes that for TLS."""
-    for _ in range(100):
-        port = free_port(socket.SOCK_STREAM)
-        with ExitStack() as probes, suppress(OSError, OverflowError):
-            for kind, wanted in ((socket.SOCK_DGRAM, port), (socket.SOCK_STREAM, port), (socket.SOCK_STREAM, port + 1)):
-                probes.enter_context(socket.socket(socket.AF_INET, kind)).bind((address, wanted))
-            return port
-    raise AssertionError("no port is free for UDP and TCP")
-
-
-def rtp_block(count: int) -> int:
-    """The first of `count` ports, below what the kernel hands out, that no engine has which was made lately."""
-    with _making:
-        first = _next_block[0] if _next_block[0] + count <= LAST_RTP_PORT else FIRST_RTP_PORT
-        _next_block[0] = first + count
-    return first
-
-
-def free_block(count: int) -> int:
-    """An even port from which on `count` are free: SIPp binds RTP and RTCP for audio and for video in a row."""
-    return free_ports("127.0.0.1", count)
 
 
 class EngineProcess:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from engine_process import free_sip_port
+from ports import free_sip_port
 from raw_peer import RawPeer
 
 ADDRESS: Final = "127.0.0.5"

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from engine_process import free_block, free_port
+from ports import free_block, free_port
 from uas import receive, respond_within
 
 WAIT_S: Final = 0.05

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from engine_process import free_block, free_port
+from ports import free_block, free_port
 
 CAPTURES: Final = Path("/usr/share/sip-tester")
 TIMEOUT_S: Final = 30

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from asterisk import COMMON, REGISTRAR, call, proof
 from conftest import need
-from engine_process import EngineProcess, free_port, tracebacks
+from engine_process import EngineProcess, tracebacks
 from flexml_app import Answer, Application, Line
 from hearing import tones
 from phone import Phone
+from ports import free_port
 from rtp_endpoint import RtpEndpoint, share_at
 from sipp import Sipp, receive, request
 from sipp import call as whole_call

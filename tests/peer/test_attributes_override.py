@@ -6,9 +6,10 @@ from pathlib import Path
 
 from attribute_table import shows
 from conftest import need
-from engine_process import EngineProcess, free_port
+from engine_process import EngineProcess
 from flexml_app import Answer, Application, Line
 from phone import Phone
+from ports import free_port
 from sipp_server import SippServer
 from test_trunks import CARRIER, INVITED
 

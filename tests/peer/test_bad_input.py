@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from engine_process import EngineProcess, free_port, tracebacks
+from engine_process import EngineProcess, tracebacks
 from flexml_app import Answer, Application, Line, tone_wav
+from ports import free_port
 from raw_peer import RawPeer, plain_sdp
 from rtp_endpoint import RtpEndpoint, loud_part, share_at
 from sipp import Sipp, call, pause, refused

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from attribute_table import Call, on_call
 from clouds import AWS, AZURE, AZURE_SAS, BUCKET, GCP, S3, SECRETS, Clouds, attributes, clouds_missing
-from engine_process import EngineProcess, free_port
+from engine_process import EngineProcess
 from flexml_app import Application, Line
 from hearing import share_at
 from phone import Phone
+from ports import free_port
 from recorded import NO_CONTENT, TALK, samples_of
 from sounds import tone
 

@@ -9,10 +9,11 @@ from typing import Final
 import pytest
 from callee import Callee, Conduct
 from documents import DATA, where_there_are_documents
-from engine_process import EngineProcess, free_port, tracebacks
+from engine_process import EngineProcess, tracebacks
 from flexml_app import Answer, Application, sound
 from hearing import level_dbov, tones, utterances
 from phone import Phone
+from ports import free_port
 from sounds import tone
 
 NUMBER: Final = "15550001000"

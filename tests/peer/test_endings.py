@@ -20,9 +20,10 @@ from typing import Final
 
 import pytest
 from answering import Answering
-from engine_process import EngineProcess, free_port, tracebacks
+from engine_process import EngineProcess, tracebacks
 from flexml_app import Answer, Application, Line, Received
 from phone import Phone, Talk, cancel_of
+from ports import free_port
 from raw_peer import RawPeer, plain_sdp
 from sounds import tone
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from conftest import need
-from engine_process import EngineProcess, free_port, tracebacks
+from engine_process import EngineProcess, tracebacks
 from flexml_app import Answer, Application, Line, tone_wav
+from ports import free_block, free_port
 from sipp import CAPTURES, call, pause, play_capture
 
 CALLS_AT_ONCE = 200
@@ -50,7 +51,7 @@ class Load:
         command = [
             "sipp", self._target, "-sf", str(scenario), "-s", NUMBER, "-m", str(calls), "-l", str(at_once),
             "-r", str(rate), "-nostdin", "-i", "127.0.0.1", "-p", str(free_port()), "-mi", "127.0.0.1",
-            "-mp", str(free_port() & ~1), "-key", "rtp_port", "9", "-timeout", f"{timeout_s}s", "-timeout_error",
+            "-mp", str(free_block(4)), "-key", "rtp_port", "9", "-timeout", f"{timeout_s}s", "-timeout_error",
             "-trace_err", "-error_file", str(errors),
         ]  # fmt: skip
         done = subprocess.run(command, cwd=self._folder, capture_output=True, timeout=timeout_s + 15, check=False)

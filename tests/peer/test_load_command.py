@@ -12,9 +12,10 @@ from typing import Any, Final
 import load_server
 import pytest
 from conftest import need
-from engine_process import EngineProcess, free_block
+from engine_process import EngineProcess
 from flexml_app import Line, Received, tone_wav
 from load_server import EchoSocket, LoadServer
+from ports import free_block
 
 TIMEOUT_S: Final = 90
 

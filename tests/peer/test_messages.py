@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 from conftest import need
-from engine_process import EngineProcess, free_port, tracebacks
+from engine_process import EngineProcess, tracebacks
 from flexml.engine.sid import PARTNER_SID
 from flexml.engine.webhook import sign
 from flexml_app import Answer, Application, Line, Received
 from phone import Phone, Talk
+from ports import free_port
 from raw_peer import RawPeer, plain_sdp
 from rtp_endpoint import RtpEndpoint
 from sipp import Message

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 import soundfile
 from answering import Answering
-from engine_process import EngineProcess, free_port, tracebacks
+from engine_process import EngineProcess, tracebacks
 from flexml_app import Answer, Application, Line, Received
 from hearing import share_at
+from ports import free_port
 from sounds import tone
 from test_signalling import idle
 

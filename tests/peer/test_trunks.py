@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from conftest import need
-from engine_process import DEMO, EngineProcess, free_port, tracebacks
+from engine_process import DEMO, EngineProcess, tracebacks
 from flexml_app import Application, Line
 from phone import Phone
+from ports import free_port
 from raw_peer import RawPeer, plain_sdp
 from rtp_endpoint import RtpEndpoint
 from sipp import Sipp, ack, pause, receive, receive_request, request, same_transaction, sdp

@@ -4,8 +4,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from engine_process import EngineProcess, free_block, free_port
+from engine_process import EngineProcess
 from flexml_app import Line, tone_wav
+from ports import free_block, free_port
 from sipp import CAPTURES, Sipp
 
 

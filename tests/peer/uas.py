@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from engine_process import free_block, free_port
+from ports import free_block, free_port
 from sipp import Message, messages
 
 WAIT_S: Final = 30.0
@@ -78,7 +78,7 @@ class Uas:
     """A party that plays `steps` once. It echoes the audio that comes to it."""
 
     def __init__(self, folder: Path, steps: str) -> None:
-        self._folder = folder
+        self._folder, self._complaints = folder, folder / "stderr.log"
         folder.mkdir()
         self.port = free_port()
         (folder / "uas.xml").write_text(f'<?xml version="1.0"?>\n<scenario name="party">\n{steps}</scenario>\n')
@@ -94,9 +94,8 @@ class Uas:
             "-mp", str(free_block(4)), "-rtp_echo", "-nostdin", "-m", "1",
             "-trace_msg", "-message_file", "messages.log", "-timeout", f"{WAIT_S:.0f}s",
         ]  # fmt: skip
-        self._process = subprocess.Popen(
-            command, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        with self._complaints.open("wb") as complaints:
+            self._process = subprocess.Popen(command, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=complaints)
         return self
 
     def __exit__(
@@ -105,6 +104,11 @@ class Uas:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+
+    def died(self) -> str:
+        """Why it is not there any more; nothing while it is, or where it came to the end of its steps."""
+        assert self._process is not None
+        return f"SIPp ended: {self._complaints.read_text(errors='replace')}" if self._process.poll() else ""
 
     def done(self) -> tuple[Message, ...]:
         """What was said, once the party has come to the end of its steps; fails where it does not."""
