@@ -63,7 +63,6 @@ class EventReceiver:
     def open(self, row: int) -> None:
         """Begin to listen on `row`."""
         self._open[row] = True
-        self._units[row] = 1
         self._last[row] = None
 
     def count_by(self, row: int, clock_hz: int) -> None:
@@ -73,7 +72,6 @@ class EventReceiver:
     def close(self, row: int) -> None:
         """Listen no more on `row`."""
         self._open[row] = False
-        self._last[row] = None
 
     def push(self, batch: RtpBatch) -> list[tuple[int, str]]:
         """Take event packets; return (row, digit) for each key newly pressed, in order.
@@ -233,12 +231,17 @@ def _event_tick(
 
 
 def _report(step: Step, clocks: Clocks) -> Report:
-    """Return the packet of `step`; an event too long for its duration goes on in segments (section 2.5.1.3)."""
+    """Return the packet of `step`; an event too long for its duration goes on in segments (section 2.5.1.3).
+
+    The packet of the tick in which a segment fills up is its last: it says that it is full, and never that it ends.
+    """
     total = step.duration * clocks.duration
     before = (total - 1) // SEGMENT_LENGTH * SEGMENT_LENGTH  # in the segments that are over
-    duration = total - before
+    duration, end = total - before, step.end
+    if before and step.age < step.duration and duration < FRAME_SAMPLES * clocks.duration:
+        before, duration, end = before - SEGMENT_LENGTH, SEGMENT_LENGTH, False
     age = step.age * clocks.timestamp - before * clocks.timestamp // clocks.duration
-    flags = (END if step.end else 0) | VOLUME
+    flags = (END if end else 0) | VOLUME
     return Report(age, (step.event, flags, duration >> 8, duration & 0xFF), step.age == 0)
 
 

@@ -80,6 +80,10 @@ HEARD = {
     "over the wrap of the timestamp": (press("1", 2**32 - 300) + press("9", 2000), "19"),
     "held for 2 s": (press("9", 1000, ticks=100), "9"),
     "held for 20 s": (long_press("9", 1000, 1000) + press("9", 1000 + 1010 * 160), "99"),
+    "twice for 5 s": (press("5", 1000, ticks=250) + press("5", 1000 + 255 * 160, ticks=250), "55"),
+    "twice for 5 s, the end of the first only in its last packet": (
+        press("5", 1000, ticks=250)[:250] + press("5", 1000 + 255 * 160, ticks=250), "55",
+    ),
     "held for 20 s, every other packet lost": (long_press("9", 1000, 1000)[::2], "9"),
     "a straggler of the first of several segments": (LONG + LONG[300:302], "9"),
     "marked keys": ([report("1", 1000, 160, marker=True), report("1", 1000, 320, marker=True)], "1"),
@@ -101,6 +105,28 @@ def test_any_order_and_any_loss_of_a_key_is_one_key() -> None:
     for order in permutations(press("1", 1000, ticks=2)):
         for kept in range(1, len(order) + 1):
             assert hear(list(order[:kept])) == "1"
+
+
+def hear_at_48_khz(packets: list[Sent]) -> str:
+    made = receiver()
+    made.count_by(0, 48_000)
+    return "".join(digit for _, digit in made.push(batch_of(packets)))
+
+
+def test_at_48_khz_a_straggler_of_2_s_ago_is_no_key() -> None:
+    ago = 48_000 * 2 + 0xFFFF
+    keys = [report("1", 1000, 960), report("5", 1000 + ago, 960), report("1", 1000, 960, end=True)]
+    assert hear_at_48_khz(keys) == "15"
+
+
+def test_at_48_khz_a_clock_set_back_by_more_is_another_key() -> None:
+    assert hear_at_48_khz([report("1", 1000 + 48_000 * 4, 960), report("5", 1000, 960)]) == "15"
+
+
+def test_at_48_khz_a_segment_may_follow_200_ms_after_what_was_heard_last() -> None:
+    first = report("5", 1000, 0xFFFF - 9600)
+    assert hear_at_48_khz([first, report("5", 1000 + 0xFFFF, 960)]) == "5"
+    assert hear_at_48_khz([first, report("5", 1000 + 0xFFFF + 1, 960)]) == "55"
 
 
 def test_rows_do_not_disturb_each_other() -> None:
@@ -160,6 +186,33 @@ def test_a_key_is_sent_as_the_rfc_says() -> None:
     assert [tick.finished for tick in ticks] == [[]] * 10 + [[(0, 7)], []]
 
 
+CLOCKS = [(48_000, 48_000), (48_000, 16_000), (16_000, 16_000)]
+
+
+@pytest.mark.parametrize(("clock_hz", "event_hz"), CLOCKS)
+@pytest.mark.parametrize("on_ms", [8000, 4100, 1380, 1360])
+def test_a_key_too_long_for_its_duration_is_sent_in_full_segments(clock_hz: int, event_hz: int, on_ms: int) -> None:
+    sender = EventSender(1)
+    sender.count_by(0, clock_hz, event_hz)
+    sender.start(0, 7, "5", on_ms, 100, inband=False)
+    segments: dict[int, list[tuple[int, bool]]] = {}  # duration and end, by the timestamp
+    for number, tick in enumerate(run(sender, on_ms // 20 + 2)):
+        begin = number * clock_hz // 50 - int(tick.age[0])
+        _, flags, high, low = tick.payload[0].tolist()
+        segments.setdefault(begin, []).append((high << 8 | low, bool(flags & END)))
+        assert bool(tick.marker[0]) == (number == 0)
+    *full, last = segments.values()
+    assert list(segments) == [number * 0xFFFF * clock_hz // event_hz for number in range(len(segments))]
+    assert [segment[-1] for segment in full] == [(0xFFFF, False)] * len(full)
+    assert len(full) * 0xFFFF + last[-1][0] == on_ms * event_hz // 1000
+    assert not any(end for segment in full for _, end in segment)
+    assert last[-1][1]
+    for segment in segments.values():
+        durations = [duration for duration, _ in segment]
+        assert durations == sorted(durations)
+        assert min(np.diff(durations[:-2]), default=1) > 0
+
+
 @pytest.mark.parametrize("digits", ["1", "55", "0123456789*#ABCD", "1,2w3W4", "aBcd", "9" * 40])
 @pytest.mark.parametrize(("on_ms", "off_ms"), [(100, 100), (40, 40), (10, 0), (250, 50), (2000, 100)])
 def test_what_is_sent_is_heard(digits: str, on_ms: int, off_ms: int) -> None:
@@ -205,6 +258,7 @@ def test_a_pause_lets_audio_through() -> None:
     sender.start(0, 7, ",W", 100, 100, inband=True)
     ticks = run(sender, 76)
     assert not any(tick.at.size or tick.tone_at.size for tick in ticks)
+    assert not sender.busy[0]
     assert [number for number, tick in enumerate(ticks) if tick.finished] == [75]
 
 
@@ -216,8 +270,10 @@ def test_jobs_of_a_row_follow_each_other_and_can_be_stopped() -> None:
     ticks = run(sender, 5)
     assert [tick.finished for tick in ticks] == [[], [], [], [], [(0, 7), (0, 8)]]
     assert ticks[4].payload[0, 0] == 2
+    assert sender.busy.tolist() == [True, False]
     assert sender.stop(0) == [9]
     assert sender.stop(0) == []
+    assert not sender.busy.any()
     assert not sender.step(np.array([0])).at.size
 
 
