@@ -67,10 +67,10 @@ class Reception:
             if rest is not None:
                 self._push_round(rest.where(self._clock_hz[rest.rows] > 0), now_s)
 
-    def block(self, row: int, *, last_sr: int = 0, delay_since_last_sr: int = 0) -> ReportBlock | None:
+    def block(self, row: int) -> ReportBlock | None:
         """Return the report block of `row`'s source, and begin the next interval; None if nothing has come.
 
-        The caller knows of the sender reports that came: the other two arguments, as ReportBlock has them.
+        The caller knows of the sender reports that came.
         """
         if self._ssrc[row] == _NONE:
             return None
@@ -86,8 +86,6 @@ class Reception:
             lost=expected - received,
             highest_sequence=int(self._highest[row]) % 2**32,
             jitter=min(int(self._jitter[row]), 2**32 - 1),
-            last_sr=last_sr,
-            delay_since_last_sr=delay_since_last_sr,
         )
 
     def lost(self, row: int) -> int:

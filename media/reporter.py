@@ -9,8 +9,8 @@ but only to a port of the host that media comes from.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,14 @@ class Peer:
 NOTHING_YET: Final = Peer()
 
 
+class _Told(NamedTuple):
+    """The last sender report that came."""
+
+    ssrc: int  # of its sender
+    middle: int  # as ReportBlock has it
+    came_s: float
+
+
 class Reporter:
     """RTCP by row. `clock_hz` is that of the RTP timestamps we send."""
 
@@ -59,15 +67,15 @@ class Reporter:
         self._next_s: NDArray[np.float64] = np.full(capacity, NEVER)  # when to report
         self._reported: NDArray[np.bool_] = np.zeros(capacity, np.bool_)
         self._sent_before: NDArray[np.int64] = np.zeros(capacity, np.int64)  # packets, at the last report
-        self._last_sr: NDArray[np.int64] = np.zeros(capacity, np.int64)  # as ReportBlock has it
-        self._last_sr_s: NDArray[np.float64] = np.zeros(capacity, np.float64)  # when it came
+        self._told: list[_Told | None] = [None] * capacity
 
     def open(self, row: int, cname: str) -> None:
         """Begin on `row`, with nothing said and nothing heard."""
         self._cname[row] = cname
         self._peer[row] = NOTHING_YET
         self._reported[row] = False
-        self._sent_before[row] = self._last_sr[row] = 0
+        self._sent_before[row] = 0
+        self._told[row] = None
 
     def close(self, row: int) -> None:
         """Say nothing more on `row`."""
@@ -116,7 +124,7 @@ class Reporter:
             raise ValueError(f"RTCP from {source[0]}:{source[1]}, expected from {signalled or 'nobody yet'}")
         for part in rtcp.parse_compound(packet.octets):
             if isinstance(part, SenderReport):
-                self._last_sr[row], self._last_sr_s[row] = rtcp.middle(part.ntp_timestamp), now_s
+                self._told[row] = _Told(part.ssrc, rtcp.middle(part.ntp_timestamp), now_s)
             if isinstance(part, (SenderReport, ReceiverReport)):
                 for block in part.blocks:
                     if block.ssrc == ssrc:
@@ -134,10 +142,8 @@ class Reporter:
 
     def _report(self, row: int, legs: Legs, reception: Reception, now_s: float) -> list[rtcp.Packet]:
         ssrc, sent = int(legs.ssrc[row]), int(legs.packets_sent[row])
-        delay = int((now_s - self._last_sr_s[row]) * SHORT_UNITS) if self._last_sr[row] else 0
-        delay = min(delay, LONGEST_DELAY)
-        block = reception.block(row, last_sr=int(self._last_sr[row]), delay_since_last_sr=delay)
-        blocks = () if block is None else (block,)
+        block = reception.block(row)
+        blocks = () if block is None else (self._timed(row, block, now_s),)
         if sent > self._sent_before[row]:
             report = SenderReport(
                 ssrc=ssrc,
@@ -151,6 +157,14 @@ class Reporter:
             report = ReceiverReport(ssrc=ssrc, blocks=blocks)
         self._sent_before[row], self._reported[row] = sent, True
         return [report, Sdes(names=((ssrc, self._cname[row]),))]
+
+    def _timed(self, row: int, block: ReportBlock, now_s: float) -> ReportBlock:
+        """Return `block` with when its source last reported, by which that measures the round trip (section 6.4.1)."""
+        told = self._told[row]
+        if told is None or told.ssrc != block.ssrc:
+            return block
+        delay = min(int((now_s - told.came_s) * SHORT_UNITS), LONGEST_DELAY)
+        return replace(block, last_sr=told.middle, delay_since_last_sr=delay)
 
     def _schedule(self, row: int, now_s: float, interval_s: float) -> None:
         self._next_s[row] = now_s + interval_s * self._randomness.uniform(0.5, 1.5)

@@ -37,6 +37,12 @@ LOSSES = {
     "older than the first": ([5, 4, 6], -1, 6),
     "twice": ([1, 2, 2, 3], -1, 3),
     "one far off": ([1, 2, 30000, 3, 4], 0, 4),
+    "one far off after a loss": ([1, 3, 30000, 4], 1, 4),
+    "two far off, but not one after the other": ([1, 3, 30000, 30002, 4], 1, 4),
+    "as far ahead as may be": ([1, 3000], 2998, 3000),
+    "a step further": ([1, 3001, 2], 0, 2),
+    "as far behind as may be": ([200, 202, 103], 0, 202),
+    "a step further behind": ([200, 202, 102], 1, 202),
 }
 
 
@@ -57,20 +63,48 @@ def test_two_in_a_row_far_off_restart_the_source_and_loss_goes_on() -> None:
     assert reception.lost(0) == 3
 
 
-def test_another_ssrc_restarts_the_source() -> None:
+@pytest.mark.parametrize("first", [700, 5], ids=["elsewhere", "where the one before would go on"])
+def test_another_ssrc_restarts_the_source(first: int) -> None:
     reception = heard([1, 2, 4])
-    reception.push(batch_of([(0, (700, 5, 10))]), 1.0)
+    reception.push(batch_of([(0, (4, 481, 9))]), 0.5)
+    assert reception.jitter_ms(0) > 1
+    reception.push(batch_of([(0, (first, 700, 10))]), 1.0)
     block = reception.block(0)
     assert block is not None
-    assert (block.ssrc, block.lost, block.highest_sequence, block.jitter) == (10, 0, 700, 0)
-    assert reception.lost(0) == 1
+    assert (block.ssrc, block.lost, block.highest_sequence, block.jitter) == (10, 0, first, 0)
+
+
+def test_the_loss_of_a_row_goes_on_over_another_ssrc() -> None:
+    reception = heard([1, 2, 4])
+    reception.push(batch_of([(0, (700, 5, 10)), (0, (703, 5, 10))]), 1.0)
+    assert reception.lost(0) == 3
+
+
+def test_what_was_far_off_in_one_source_does_not_restart_the_next() -> None:
+    reception = heard([1, 30000])
+    reception.push(batch_of([(0, (5, 320, 10)), (0, (30001, 480, 10)), (0, (7, 640, 10))]), 1.0)
+    block = reception.block(0)
+    assert block is not None
+    assert (block.lost, block.highest_sequence) == (1, 7)
+
+
+def test_a_row_opened_anew_waits_for_its_source_and_goes_on_with_what_was_lost() -> None:
+    reception = heard([1, 4])
+    reception.push(batch_of([(0, (4, 481, 9))]), 0.5)
+    reception.open(0, 16000, lost=reception.lost(0))
+    assert reception.block(0) is None
+    assert reception.jitter_ms(0) == 0.0
+    reception.push(batch_of([(0, (5, 640, 9)), (0, (7, 640, 9))]), 1.0)
+    assert reception.lost(0) == 2
+    reception.close(0)
+    assert reception.jitter_ms(0) == 0.0
 
 
 def test_the_fraction_lost_is_of_the_interval() -> None:
     reception = heard([1, 2, 3, 5])
-    first = reception.block(0, last_sr=7, delay_since_last_sr=8)
+    first = reception.block(0)
     assert first is not None
-    assert (first.fraction_lost, first.last_sr, first.delay_since_last_sr) == (256 // 5, 7, 8)
+    assert first.fraction_lost == 256 // 5
     quiet = reception.block(0)
     assert quiet is not None
     assert (quiet.fraction_lost, quiet.lost) == (0, 1)
@@ -81,6 +115,15 @@ def test_the_fraction_lost_is_of_the_interval() -> None:
     assert (second.fraction_lost, second.lost) == (128, 3)
 
 
+def test_an_interval_in_which_more_came_than_was_due_has_no_loss() -> None:
+    reception = heard([1, 3])
+    assert reception.block(0) is not None
+    reception.push(batch_of([(0, (4, 640, 9)), (0, (2, 320, 9)), (0, (2, 320, 9))]), 1.0)
+    block = reception.block(0)
+    assert block is not None
+    assert (block.fraction_lost, block.lost) == (0, -1)
+
+
 def test_nothing_heard_is_no_block() -> None:
     reception = Reception(1)
     reception.open(0, 8000)
@@ -89,17 +132,28 @@ def test_nothing_heard_is_no_block() -> None:
     assert reception.jitter_ms(0) == 0.0
 
 
-def test_jitter_is_that_of_the_rfc() -> None:
+ORDERS = {
+    "all in order": list(range(300)),
+    "some lost": [number for number in range(300) if number % 7 and number % 11],
+    "some in the wrong order": [number ^ 1 if number % 10 < 2 else number for number in range(300)],
+    "one that is far off": [*range(40), 20_040, *range(40, 80)],
+}
+
+
+@pytest.mark.parametrize("numbers", ORDERS.values(), ids=ORDERS)
+def test_jitter_is_that_of_the_rfc(numbers: list[int]) -> None:
     random = np.random.default_rng(1)
     reception = Reception(1)
     reception.open(0, 8000)
     jitter, transit = 0.0, 0.0
-    for number in range(300):
+    for position, number in enumerate(numbers):
         timestamp = (2**32 - 8000 + number * 160) % 2**32
-        arrival_s = 1000 + number * 0.02 + random.uniform(0, 0.03)
+        arrival_s = 1000 + position * 0.02 + random.uniform(0, 0.03)
         reception.push(batch_of([(0, (number, timestamp, 9))]), arrival_s)
+        if number > 20_000:
+            continue
         now = arrival_s * 8000 - number * 160
-        if number:
+        if position:
             jitter += (abs(now - transit) - jitter) / 16
         transit = now
     assert reception.jitter_ms(0) == pytest.approx(jitter / 8)
