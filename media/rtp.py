@@ -170,23 +170,19 @@ def _measure(data: Octets, index: Indices, top: Integers, whole: Integers) -> tu
     good = (whole >= HEADER) & (whole <= data.shape[1]) & (first >> 6 == _VERSION)
     good &= (second < _RTCP_FIRST) | (second > _RTCP_LAST)
     start = HEADER + 4 * (first & 0x0F)
-    _skip_extension(data, index, first, start, whole, good)
+    _skip_extension(data, index, first, start, good)
     length = whole - start
     _strip_padding(data, index, first, whole, length, good)
     return start, length, good & (length >= 0)
 
 
-def _skip_extension(
-    data: Octets, index: Indices, first: Integers, start: Integers, whole: Integers, good: Flags
-) -> None:
+def _skip_extension(data: Octets, index: Indices, first: Integers, start: Integers, good: Flags) -> None:
     # Section 5.3.1: two octets of profile, two of length in 32-bit words, not counting these four octets.
+    # Where they are beyond the end, so is the payload, whatever they say.
     extended = np.flatnonzero(good & (first & _EXTENSION != 0))
     if not extended.size:
         return
     at = start[extended]
-    fits = at + 4 <= whole[extended]
-    good[extended[~fits]] = False
-    extended, at = extended[fits], at[fits]
     words = data[index[extended], at + 2].astype(np.int64) << 8 | data[index[extended], at + 3]
     start[extended] += 4 + 4 * words
 

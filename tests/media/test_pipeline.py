@@ -362,6 +362,19 @@ def test_a_peer_that_may_not_send_or_that_holds_the_call_is_not_silent(changes: 
     rig = Rig(silent_after_s=1.0)
     rig.leg(**changes)
     rig.run(100)
+    rig.command(rig.remote())
+    rig.run(40)
+    rig.command(rig.remote(**changes))
+    rig.run(100)
+    assert not rig.said(LegSilent)
+
+
+def test_a_leg_that_is_closed_is_not_silent() -> None:
+    rig = Rig(silent_after_s=1.0)
+    rig.leg()
+    rig.run(40)
+    rig.command(CloseLeg(leg=1))
+    rig.run(100)
     assert not rig.said(LegSilent)
 
 
