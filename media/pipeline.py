@@ -70,7 +70,7 @@ class Pipeline:
         )
         self._commands: Commands = Commands(self._stages, emit)
         self._emit: Callable[[Event], None] = emit
-        self._now_s: float = now_s  # of the last tick
+        self._now_s: float = now_s  # of the last tick, or of what was taken since
         self._tick: int = 0
         self._shares: int = max(1, round(report_s * 1000 / FRAME_MS / TICKS_TOGETHER))
         self._events: list[Event] = []  # of this tick
@@ -97,6 +97,7 @@ class Pipeline:
 
     def listen(self, now_s: float, left_s: float) -> None:
         """Take what has come so far, `left_s` before the tick: who is early needs less delay (see `haste`)."""
+        self._now_s = now_s
         self._receive(self._stages.transport.receive(), now_s, int(left_s * RATE_HZ))
 
     def tick(self, now_s: float, hold: Callable[[], float] | None = None) -> int:

@@ -162,3 +162,14 @@ def test_a_leg_that_is_closed_reports_no_more_and_the_next_on_its_row_knows_noth
     before, after = (event.stats for event in rig.said(LegClosed))
     assert (before.peer_lost, before.round_trip_ms is None) == (3, False)
     assert (after.peer_lost, after.peer_jitter_ms, after.round_trip_ms) == (0, 0.0, None)
+
+
+def test_a_leg_is_closed_right_after_its_peer_has_reported_between_two_ticks() -> None:
+    rig = heard_leg()
+    rig.run(10)
+    tell(rig, 99)
+    rig.pipeline.listen(rig.now_s - 0.012, 0.012)
+    rig.command(CloseLeg(leg=1))
+    assert len(rig.said(LegClosed)) == 1
+    assert last_block(rig)[1].last_sr == rtcp.middle(NTP)
+    assert last_block(rig)[1].delay_since_last_sr == 0
