@@ -72,6 +72,22 @@ class Liar:
             return bytes([dice.randrange(256)]) + dice.randbytes(dice.choice([0, 1, 10, 100]))
         return dice.randbytes(dice.choice([160, 160, 320, 640, 240, 4, dice.randrange(1480)]))
 
+    def report(self) -> bytes:
+        """Return RTCP, or nearly."""
+        dice = self.dice
+        if dice.random() < 0.5:
+            return dice.randbytes(dice.randrange(90))
+        ssrc = dice.choice([self.ssrc, dice.randrange(2**32)])
+        report = rtcp.SenderReport(
+            ssrc=ssrc,
+            ntp_timestamp=dice.choice([0, 1 << 40, 2**64 - 1, dice.randrange(2**64)]),
+            rtp_timestamp=dice.randrange(2**32),
+            packets=1,
+            octets=1,
+            blocks=tuple(rtcp.ReportBlock.parse(dice.randbytes(24)) for _ in range(dice.randrange(3))),
+        )
+        return rtcp.build_compound([report, *dice.choice([[], [rtcp.Bye(ssrcs=(ssrc,))]])])
+
 
 class Master:
     """One who commands at random, within what a message can hold."""
@@ -139,12 +155,10 @@ class Master:
         }
 
 
-def exact_leg(rig: Rig, prompt: Path, seconds: int) -> None:
-    """Leg 1 plays `prompt` in a loop and says nothing but silence, all in good order."""
+def exact_leg(rig: Rig, prompt: Path) -> None:
+    """Leg 1 plays `prompt` in a loop."""
     rig.leg()
     rig.command(StartPlay(leg=1, job=1, path=str(prompt), loops=0))
-    for tick in range(seconds * 50):
-        rig.network.arrive(tick, 0, packet(tick))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -153,7 +167,7 @@ def test_hostile_packets_and_commands_neither_stop_the_tick_nor_touch_a_leg_besi
     rig, alone = Rig(), Rig()
     noise_file(tmp_path / "prompt", 3)
     for each in (rig, alone):
-        exact_leg(each, tmp_path / "prompt", 12)
+        exact_leg(each, tmp_path / "prompt")
     master, liars = Master(dice, tmp_path), {row: Liar(dice) for row in range(1, 8)}
     for tick in range(600):
         leg = dice.randrange(2, 9)
@@ -164,10 +178,20 @@ def test_hostile_packets_and_commands_neither_stop_the_tick_nor_touch_a_leg_besi
             ),
             master.command(leg),
         )
+        now = rig.network.tick
         for row, liar in liars.items():
             for _ in range(dice.choice([0, 1, 1, 4])):
-                rig.network.arrive(tick, row, liar.packet(), dice.choice([PEER, PEER, PEER, STRANGER]))
-        rig.network.control.append((tick, ControlPacket(leg - 1, dice.randbytes(dice.randrange(90)), (PEER[0], 4001))))
+                rig.network.arrive(now, row, liar.packet(), dice.choice([PEER, PEER, PEER, STRANGER]))
+        other = dice.randrange(2, 9)
+        rig.network.control += [
+            (now, ControlPacket(row, liars[row].report(), (PEER[0], 4001))) for row in (leg - 1, other - 1)
+        ]
+        for each in (rig, alone):  # who says nothing but silence, all in good order
+            each.network.arrive(each.network.tick, 0, packet(tick))
+        if dice.random() < 0.5:
+            for each in (rig, alone):
+                each.pipeline.listen(each.now_s - 0.012, 0.012)
+            rig.command(master.command(other), dice.choice([CloseLeg(leg=other), Join(leg=other, room=1)]))
         sent, expected = rig.run(1), alone.run(1)
         assert payloads(sent) == payloads(expected)
     rig.pipeline.close()
