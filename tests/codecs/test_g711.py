@@ -6,13 +6,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from flexml.codecs import g711
-from flexml.codecs.g711 import Octets, Samples
+from flexml.codecs.g711 import AnySamples, Octets, Samples
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     audioop = pytest.importorskip("audioop", reason="audioop left Python with 3.13")
 
-Encode = Callable[[Samples], Octets]
+Encode = Callable[[AnySamples], Octets]
 Decode = Callable[[Octets], Samples]
 
 OCTETS = np.arange(256, dtype=np.uint8)
@@ -63,3 +63,23 @@ def test_clips_what_is_beyond_16_bits(encode: Encode, decode: Decode, lin2law: s
     limit = np.array([[32767, -32768, 32767, -32768]], np.float32)
     assert (encode(loud) == encode(limit)).all()
     assert encode(loud).shape == (1, 4)
+
+
+@pytest.mark.parametrize(("encode", "decode", "lin2law", "law2lin"), LAWS)
+def test_octets_are_decoded_as_they_are_however_many_and_wherever_they_lie(
+    encode: Encode, decode: Decode, lin2law: str, law2lin: str
+) -> None:
+    table = np.arange(300, dtype=np.uint16).astype(np.uint8).reshape(3, 100)
+    values = decode(OCTETS)
+    for octets in (table[:, :7], table[:, 1::3], table[:0], table[0, :1], table.T, table[1, 3:]):
+        assert decode(octets).shape == octets.shape
+        assert (decode(octets) == values[octets]).all()
+
+
+@pytest.mark.parametrize(("encode", "decode", "lin2law", "law2lin"), LAWS)
+def test_whole_samples_are_encoded_as_others_of_that_value(
+    encode: Encode, decode: Decode, lin2law: str, law2lin: str
+) -> None:
+    whole = np.arange(-32768, 32768).astype(np.int16)
+    assert (encode(whole) == encode(whole.astype(np.float32))).all()
+    assert (encode(whole.astype(np.float32) + np.float32(0.25)) == encode(whole)).all()
