@@ -139,7 +139,7 @@ class Commands:
             stages.transport.aim_control(row, control)
         stages.legs.let_flow(row)
         listens = reachable and message.direction in SENDING
-        stages.legs.let_send(row, listens)
+        stages.let_send(row, listens)
         stages.legs.receiving[row] = message.direction in RECEIVING
         if listens and message.direction in RECEIVING:  # who holds the call may well be silent
             stages.silence.expect(row, now_s)

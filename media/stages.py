@@ -130,6 +130,12 @@ class Stages:
         self.tones.tune(row, events=message.telephone_event is not None)
         self.sender.tune(row, codec, message.ptime)
 
+    def let_send(self, row: int, sending: bool) -> None:
+        """Let media be sent on `row` or not; what waits for a full packet then is not for later."""
+        self.legs.let_send(row, sending)
+        if not sending:
+            self.sender.drop(np.array([row]))
+
     def close(self, row: int) -> None:
         """Take `row` out of every stage and free its ports."""
         self.transport.close(row)

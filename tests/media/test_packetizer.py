@@ -24,7 +24,7 @@ def octets(rows: int, ticks: int) -> NDArray[np.uint8]:
     return np.random.default_rng(7).integers(0, 256, (rows, ticks * 160)).astype(np.uint8)
 
 
-PTIMES = [(-1, 20), (0, 20), (5, 10), (10, 10), (20, 20), (25, 20), (30, 30), (40, 40), (60, 60), (200, 60)]
+PTIMES = [(-1, 20), (0, 20), (1, 10), (5, 10), (10, 10), (20, 20), (25, 20), (30, 30), (40, 40), (60, 60), (200, 60)]
 
 
 @pytest.mark.parametrize(("asked", "used"), PTIMES)
@@ -79,6 +79,17 @@ def test_what_is_dropped_is_not_sent_later() -> None:
     assert run(packetizer, rows, audio[:, :160])[0] == []
     packetizer.drop(rows)
     assert run(packetizer, rows, audio[:, 160:], start=1600)[0] == [(1600, audio[0, 160:480].tobytes())]
+
+
+@pytest.mark.parametrize("between", [20, 30])
+def test_what_waits_is_not_sent_in_packets_of_another_length(between: int) -> None:
+    packetizer = Packetizer(1)
+    packetizer.open(0, 60)
+    rows, audio = np.array([0]), octets(1, 6)
+    assert run(packetizer, rows, audio[:, :160])[0] == []
+    packetizer.open(0, between)
+    packetizer.open(0, 40)
+    assert run(packetizer, rows, audio[:, 160:480], start=160)[0] == [(160, audio[0, 160:480].tobytes())]
 
 
 def test_what_waits_outlasts_the_same_length_agreed_again() -> None:

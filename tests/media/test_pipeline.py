@@ -145,6 +145,24 @@ def test_what_waits_for_a_full_packet_is_not_sent_as_another_codec() -> None:
     assert payloads(rig.run(3)) == b"\xd5" * 480
 
 
+@pytest.mark.parametrize(("ticks", "ptime"), [(1, 40), (4, 60), (5, 60)])
+def test_what_waited_for_a_full_packet_before_a_hold_is_not_heard_after_it(
+    ticks: int, ptime: int, tmp_path: Path
+) -> None:
+    rig = Rig()
+    noise_file(tmp_path / "noise", ticks / 50)
+    rig.leg(ptime=ptime)
+    rig.command(StartPlay(leg=1, job=1, path=str(tmp_path / "noise")))
+    rig.run(ticks)
+    rig.command(rig.remote(ptime=ptime, direction="recvonly"))
+    rig.run(50)
+    rig.command(rig.remote(ptime=ptime))
+    after = rig.run(6)
+    assert payloads(after) == ULAW_SILENCE * 6
+    begin = (2**32 - 800 + (ticks + 50) * 160) % 2**32
+    assert next(int(batch.timestamp[0]) for batch in after if len(batch)) == begin
+
+
 @pytest.mark.parametrize(("ptime", "ticks"), [(10, 6), (30, 6), (40, 6), (60, 6)])
 def test_the_ptime_of_the_peer_is_kept(ptime: int, ticks: int, tmp_path: Path) -> None:
     rig = Rig()
