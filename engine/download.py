@@ -11,6 +11,7 @@ import aiohttp
 
 from .errors import PromptError
 from .opening import opened
+from .unreached import why_unreached
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -122,7 +123,7 @@ async def request(
     except (aiohttp.InvalidURL, ValueError) as error:
         raise PromptError(f"not an http or https URL: {error}") from error
     except (aiohttp.ClientError, OSError) as error:
-        raise UnavailableError(_said(error)) from error
+        raise UnavailableError(why_unreached(error)) from error
     try:
         _check(response, conditions, limits)
     except PromptError:
@@ -155,7 +156,3 @@ def _check(response: aiohttp.ClientResponse, conditions: Mapping[str, str], limi
 def _left(response: aiohttp.ClientResponse) -> bytes:
     """What came just before the connection broke; aiohttp keeps it, but lets nobody read it any more."""
     return response.content._read_nowait(-1)  # pyright: ignore[reportPrivateUsage]
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -25,6 +25,7 @@ from .errors import FetchError
 from .flexml.fetch import Cookies, Fetched
 from .names import HttpNames
 from .sid import new_sid
+from .unreached import why_unreached
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -137,7 +138,7 @@ class Webhook:
             raise FetchError("not an http or https URL", url=url) from error
         except (aiohttp.ClientError, ValueError, OSError) as error:
             times = f", {course.retries + 1} times" if course.retries else ""
-            raise FetchError(f"{type(error).__name__}: {error}{times}", url=url) from error
+            raise FetchError(f"{why_unreached(error)}{times}", url=url) from error
         return replace(
             answer,
             first_ms=round((course.headers_at - course.began) * 1000, 1),

@@ -216,6 +216,7 @@ LAYERS = [
         "engine.moment",
         "engine.names",
         "engine.opening",
+        "engine.unreached",
         "engine.sid",
         "engine.dial",
         "engine.media_jobs",

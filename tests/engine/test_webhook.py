@@ -374,8 +374,30 @@ def test_a_refused_connection_is_an_error() -> None:
 
         async def run() -> None:
             async with client() as webhook:
-                with pytest.raises(FetchError, match=r"ConnectorError.*, 2 times$") as caught:
+                with pytest.raises(
+                    FetchError, match=rf"cannot connect to 127.0.0.1:{port}: Connection refused, 2 times$"
+                ) as caught:
                     await webhook.fetch(f"http://127.0.0.1:{port}/", "POST", {})
                 assert caught.value.status == 0
 
         asyncio.run(run())
+
+
+def test_why_nothing_answered_is_said_plainly() -> None:
+    async def handler(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        request.transport.close()
+        return web.Response()
+
+    async def run() -> None:
+        async with serving(handler) as base, client() as webhook:
+            port = base.rpartition(":")[2]
+            for url, why in (
+                ("http://nowhere.invalid/", r"no address for nowhere\.invalid: "),
+                (f"https://127.0.0.1:{port}/", rf"no TLS with 127\.0\.0\.1:{port}: "),
+                (base, "the connection was closed before an answer was there"),
+            ):
+                with pytest.raises(FetchError, match=why):
+                    await webhook.fetch(url, "POST", {})
+
+    asyncio.run(run())
