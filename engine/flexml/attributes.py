@@ -266,9 +266,11 @@ def voice_name() -> Kind[str]:
 
 
 def clean_url(value: str) -> str:
-    """`value` stripped, spaces percent-encoded; ValueError where it cannot be taken apart as a URL."""
+    """`value` stripped, spaces percent-encoded; ValueError where it is no URL, or one of http without a host."""
     stripped = re.sub(r"[\t\r\n]\s*", "", value.strip())
-    urlsplit(stripped)
+    parts = urlsplit(stripped)
+    if parts.scheme in {"http", "https"} and not parts.hostname:
+        raise ValueError("http without a host")  # `urljoin` would take the document's own
     return stripped.replace(" ", "%20")
 
 

@@ -119,7 +119,7 @@ class _Reader:
         for name, text in source.attributes:
             attribute = known.get(name.lower())
             if attribute is None:
-                self.notes.append(f"{declared.name}: unknown attribute {name} is ignored")
+                self.notes.append(f"{declared.name}: unknown attribute {name} is ignored (line {source.line})")
                 continue
             if attribute.field in values:
                 raise self._error(source, declared.name, name, "attribute given twice, in different case")
@@ -131,9 +131,10 @@ class _Reader:
                     raise
                 values[attribute.field] = attribute.default
                 note = f"{declared.name}: unknown {attribute.name} {text!r}; allowed: {kind.allowed}"
-                self.notes.append(f"{note}; {attribute.default} is used")
+                self.notes.append(f"{note}; {attribute.default} is used (line {source.line})")
             if not attribute.effect:
-                self.notes.append(f"{declared.name}: attribute {attribute.name} has no effect in this version")
+                effect = f"{declared.name}: attribute {attribute.name} has no effect in this version"
+                self.notes.append(f"{effect} (line {source.line})")
         for attribute in known.values():
             if attribute.required and attribute.field not in values:
                 raise self._error(source, declared.name, attribute.name, "missing", allowed=attribute.kind.allowed)
@@ -144,7 +145,8 @@ class _Reader:
             value = kind.parse(text)
             return resolve(self.url, value) if kind.link else value
         except ValueError:
-            found = "value" if attribute else "text"
+            empty = "" if text.strip() else "empty "
+            found = empty + ("value" if attribute else "text")
             shown = "" if kind.private else text.strip()
             raise self._error(source, verb, attribute, found, value=shown, allowed=kind.allowed) from None
 

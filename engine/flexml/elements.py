@@ -22,6 +22,14 @@ _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _DECLARED: Final = re.compile(rb"<\?xml[^>]*\sencoding\s*=")
 _PYTHONS_OWN: Final = frozenset({"idna", "punycode", "raw_unicode_escape", "unicode_escape"})
 """Codecs of Python's that are nobody's charset: they change what is in a document, or take a second to read it."""
+_HTML: Final = re.compile(rb"(<\?xml[^>]*\?>)?\s*<(!doctype\s+html|html)\b", re.IGNORECASE)
+_BARE: Final = "&amp; for &"
+_NAMED: Final = "the entities amp, lt, gt, quot and apos, and numbers such as &#160;"
+_MENDED: Final = {"xmlParseEntityRef: no name": _BARE, "EntityRef: expecting ';'": _BARE, "Entity '": _NAMED}
+"""How libxml2's messages begin whose words do not tell an application what to write instead, and what that is."""
+_NO_TAG: Final = "Start tag expected"
+_SHOWN: Final = 40
+"""Octets of a body that is no XML."""
 _DEEPEST: Final = 16
 """Levels of elements; FlexML has four (Response, Dial, Number)."""
 
@@ -64,11 +72,27 @@ def read(body: bytes, *, url: str, charset: str = "") -> Element | None:
     try:
         root: Any = etree.fromstring(markup, parser)
     except etree.XMLSyntaxError as error:
-        line = error.lineno or 0
-        raise DocumentError(f"malformed XML: {error.msg}", url=url, line=line + skipped) from None
+        raise _malformed(error.msg, markup.removeprefix(mark), url, (error.lineno or 0) + skipped) from None
+    if _HTML.match(markup):
+        raise _html(url, 1 + skipped)
     if root.getroottree().docinfo.doctype:
         raise DocumentError("a DTD", url=url, line=1 + skipped, allowed="documents without a DTD")
     return _element(root, url, skipped, depth=1)
+
+
+def _malformed(said: str, markup: bytes, url: str, line: int) -> DocumentError:
+    """What libxml2 says of it, or what it is instead of XML."""
+    if _HTML.match(markup):
+        return _html(url, line)
+    if said.startswith(_NO_TAG):
+        begins = markup[:_SHOWN].decode(errors="replace")
+        return DocumentError("malformed XML: it begins with", url=url, line=line, value=begins, allowed="<Response>")
+    allowed = next((mended for begins, mended in _MENDED.items() if said.startswith(begins)), "")
+    return DocumentError(f"malformed XML: {said}", url=url, line=line, allowed=allowed)
+
+
+def _html(url: str, line: int) -> DocumentError:
+    return DocumentError("a page of HTML", url=url, line=line, allowed="XML with the root Response")
 
 
 def _as_utf8(markup: bytes, charset: str) -> bytes:

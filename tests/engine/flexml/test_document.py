@@ -38,7 +38,13 @@ def refusal(body: bytes | str, **limits: Any) -> DocumentError:
         (b"\n\n<Response>\n<Say", 4, "malformed XML"),
         (b"<Response>\n <Play loop='1' loop='2'/>\n</Response>", 2, "malformed XML"),
         (b"<Response>\n <Play loop='1' LOOP='2'/>\n</Response>", 2, "Play, attribute LOOP: attribute given twice"),
-        (b"<html><body/></html>", 1, "root element 'html'; allowed: Response"),
+        (b"<Say>Hi</Say>", 1, "root element 'Say'; allowed: Response"),
+        (b"<html><body/></html>", 1, "a page of HTML; allowed: XML with the root Response"),
+        (b"\n<!DOCTYPE html>\n<html><br></html>", 3, "a page of HTML; allowed: XML with the root Response"),
+        (b"<!doctype HTML PUBLIC '-//W3C//DTD HTML 4.01//EN' ''><html/>", 1, "a page of HTML"),
+        (b'{"say": "Hi"}', 1, 'malformed XML: it begins with \'{"say": "Hi"}\'; allowed: <Response>'),
+        (b"<Response><Say>Tom & Ann</Say></Response>", 1, "; allowed: &amp; for &"),
+        (b"<Response>\n<Redirect>/a?b=1&c=2</Redirect></Response>", 2, "; allowed: &amp; for &"),
         (b"<Response>\n<Speak/></Response>", 2, "unknown verb 'Speak'; allowed: Amd, Dial,"),
         (b"<Response><Number>1</Number></Response>", 1, "Number inside Response"),
         (b"<Response>\n<Gather>\n<Hangup/></Gather></Response>", 3, "Hangup inside Gather; allowed: Say, Play,"),
@@ -46,14 +52,17 @@ def refusal(body: bytes | str, **limits: Any) -> DocumentError:
         (b"<Response><Say>a<Play>c</Play></Say></Response>", 1, "Say: Play inside Say; allowed: break, p, s, say-as, "),
         (b"<Response><Store name='a'>a<b>c</b></Store></Response>", 1, "unknown verb 'b'; allowed: text only"),
         (b"<Response><Store>x</Store></Response>", 1, "Store, attribute name: missing"),
-        (b"<Response><Redirect> </Redirect></Response>", 1, "Redirect: text; allowed: http or https URL, absolute"),
+        (b"<Response><Redirect> </Redirect></Response>", 1, "Redirect: empty text; allowed: http or https URL,"),
+        (b"<Response><Pause length=''/></Response>", 1, "attribute length: empty value; allowed: integer of at"),
+        (b"<Response><Redirect>http://</Redirect></Response>", 1, "Redirect: text 'http://'; allowed: http or https"),
+        (b"<Response><Play>https:///a.wav</Play></Response>", 1, "Play: text 'https:///a.wav'; allowed: absolute"),
         (b"<Response><Redirect>ftp://h/</Redirect></Response>", 1, "Redirect: text 'ftp://h/'; allowed: http or"),
         (b"<Response><Dtmf>12x</Dtmf></Response>", 1, "Dtmf: text '12x'"),
         (b"<Response><Play>http://[oops</Play></Response>", 1, "Play: text 'http://[oops'"),
         (b"<Response><Reject reason='rude'/></Response>", 1, "attribute reason: value 'rude'; allowed: redirect, "),
         (b"<!DOCTYPE Response><Response/>", 1, "a DTD"),
         (b"<!DOCTYPE r [<!ENTITY a 'b'>]><Response><Say>&a;</Say></Response>", 1, "a DTD"),
-        (b"<Response><Say>&unknown;</Say></Response>", 1, "malformed XML"),
+        (b"<Response><Say>&nbsp;</Say></Response>", 1, "allowed: the entities amp, lt, gt, quot and apos, and numbers"),
     ],
 )
 def test_a_bad_document_is_one_error_that_says_where_and_what(body: bytes, line: int, says: str) -> None:
@@ -122,8 +131,8 @@ def test_unknown_attributes_and_voices_are_noted() -> None:
 
     assert document.verbs == (Say(line=1, text="Hi"),)
     assert document.notes == (
-        "Say: unknown voice 'female'; allowed: man, woman or Polly.<Name>; man is used",
-        "Say: unknown attribute mood is ignored",
+        "Say: unknown voice 'female'; allowed: man, woman or Polly.<Name>; man is used (line 1)",
+        "Say: unknown attribute mood is ignored (line 1)",
     )
 
 
@@ -345,5 +354,5 @@ def test_long_documents_are_not_kept() -> None:
 def test_a_document_makes_no_more_notes_than_a_timeline_bears() -> None:
     attributes = " ".join(f'a{number}=""' for number in range(MOST_NOTES + 23))
     notes = parse(f"<Response><Say {attributes}>a</Say></Response>".encode(), url=URL).notes
-    assert notes[MOST_NOTES - 1] == f"Say: unknown attribute a{MOST_NOTES - 1} is ignored"
+    assert notes[MOST_NOTES - 1] == f"Say: unknown attribute a{MOST_NOTES - 1} is ignored (line 1)"
     assert notes[MOST_NOTES:] == ("Response: 23 further notes are left out",)

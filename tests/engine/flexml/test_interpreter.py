@@ -149,8 +149,8 @@ def test_notes_of_the_document_come_onto_the_timeline() -> None:
     call, _ = perform(document('<Say voice="female" mood="cheerful">Hi</Say>'))
 
     assert [note for note in call.notes if "unknown" in note] == [
-        f"Say: unknown voice 'female'; allowed: man, woman or Polly.<Name>; man is used url={BASE}",
-        f"Say: unknown attribute mood is ignored url={BASE}",
+        f"Say: unknown voice 'female'; allowed: man, woman or Polly.<Name>; man is used (line 1) url={BASE}",
+        f"Say: unknown attribute mood is ignored (line 1) url={BASE}",
     ]
 
 
