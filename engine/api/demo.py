@@ -84,7 +84,8 @@ def demo_router(now: Callable[[], datetime]) -> APIRouter:
     for path, endpoint in (("/", menu), ("/choice", choice), ("/digits", digits), ("/status", status)):
         router.add_api_route(path, endpoint, methods=["GET", "POST"], include_in_schema=False)
     router.add_api_route("/music.wav", music, methods=["GET"], include_in_schema=False)
-    router.add_api_route("/log", show_log, methods=["GET"], summary="Show what the demo application was asked")
+    summary = "Show what the demo application was asked"
+    router.add_api_route("/log", show_log, methods=["GET"], summary=summary, operation_id="get-demo-log")
     return router
 
 

@@ -11,7 +11,7 @@ import contextlib
 import socket
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request
@@ -33,6 +33,8 @@ from .problem import Problem, show_away, show_problem, show_unexpected, show_val
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 DESCRIPTION: Final = "Every path that takes GET takes HEAD too, which is answered alike, but without a body."
 METHODS: Final = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+MADE_UP: Final = ("HTTPValidationError", "ValidationError")
+"""Schemas of FastAPI's own errors, in whose place are those of `problem`."""
 _BACKLOG: Final = 1024
 _SHUTDOWN_S: Final = 3
 _EXPOSED: Final = (
@@ -75,12 +77,27 @@ class Health:
         return "degraded" if hang or self.database != "answers" else "ok"
 
 
+class _Described(FastAPI):
+    """Its description has no answers that are never given: FastAPI makes up a 422 for whatever has parameters."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The description, made once."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            for answers in [one["responses"] for item in document["paths"].values() for one in item.values()]:
+                if MADE_UP[0] in str(answers.get("422")):
+                    del answers["422"]
+            for name in MADE_UP:
+                document.get("components", {}).get("schemas", {}).pop(name, None)
+        return super().openapi()
+
+
 def create_app(
     *, health: Callable[[], Health], metrics: Callable[[], bytes] = lambda: b"", routers: Sequence[APIRouter] = ()
 ) -> FastAPI:
     """Build the application: /health, /metrics, and whatever `routers` add (the demo, the REST API)."""
     # FastAPI's own pages load scripts from elsewhere; ours is in `docs`.
-    app = FastAPI(
+    app = _Described(
         title="FlexML engine", description=DESCRIPTION, version=health().version, docs_url=None, redoc_url=None
     )
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])

@@ -127,6 +127,8 @@ function authorization() {
 }
 
 async function send(path, method, inputs, body, answer) {
+  const missing = [...inputs].filter(([one, input]) => one.in === "path" && !input.value).map(([one]) => one.name);
+  if (missing.length) return answer.replaceChildren(make("p", {}, `Not sent: ${missing.join(", ")} has to be filled in.`));
   const query = new URLSearchParams();
   let target = path;
   for (const [one, input] of inputs) {

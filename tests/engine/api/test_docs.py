@@ -42,6 +42,25 @@ def test_nothing_else_is_given_from_beside_it(api: Served) -> None:
         assert api.nobody.ask("GET", f"http:///docs/{name}").status == 404
 
 
+def luminance(colour: str) -> float:
+    """As WCAG 2.1 defines it, of #rrggbb."""
+    parts = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_the_names_of_methods_can_be_read_by_day_and_by_night(api: Served) -> None:
+    text, _ = page(api, "/docs/docs.css")
+    pairs = dict(re.findall(r"--(\w+): light-dark\((#\w+, #\w+)\)", text))
+    behind = pairs.pop("soft").split(", ")
+    assert pairs.pop("line")
+    assert sorted(pairs) == ["change", "delete", "get", "post"]
+    for name, pair in pairs.items():
+        for colour, ground in zip(pair.split(", "), behind, strict=True):
+            dark, light = sorted((luminance(colour), luminance(ground)))
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, (name, colour, "WCAG 2.1, 1.4.3")
+
+
 def test_every_operation_says_what_it_does(api: Served) -> None:
     document = api.nobody.get("http:///openapi.json").body
     operations = {f"{method} {path}": one for path, item in document["paths"].items() for method, one in item.items()}

@@ -90,8 +90,7 @@ def properties(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 def test_every_field_is_described(api: Served, path: str) -> None:
     document = api.nobody.get("http:///openapi.json").body
     models = document["components"]["schemas"]
-    named = [name for name in models if not name.startswith(("HTTPValidation", "ValidationError"))]
-    bare = [f"{name}.{field}" for name in named for field, said in models[name].get("properties", {}).items()
+    bare = [f"{name}.{field}" for name in models for field, said in models[name].get("properties", {}).items()
             if "description" not in said]  # fmt: skip
     bodies = [
         (f"{method} {path}", said["requestBody"]["content"]["application/json"]["schema"])
@@ -112,3 +111,18 @@ def test_what_is_shown_has_no_field_that_must_be_there(api: Served) -> None:
     shown = ["AccountObject", "CallObject", "CoreDidObject", "DidObject", "EndpointObject"]
     assert [name for name in shown if "required" in models[name]] == []
     assert api.me.get("/accounts", include_fields="url").body["items"] == [{"url": None}]
+
+
+def test_every_error_is_described_in_the_form_that_it_has(api: Served) -> None:
+    """Of 400 the body that is no JSON has another one, which the reference shows."""
+    document = api.nobody.get("http:///openapi.json").body
+    errors = {
+        f"{method} {path} {status}": answer["content"]["application/json"]["schema"]["$ref"]
+        for path, item in document["paths"].items()
+        for method, one in item.items()
+        for status, answer in one["responses"].items()
+        if status >= "400" and "content" in answer
+    }
+    assert len(errors) > 100
+    assert set(errors.values()) == {"#/components/schemas/ErrorObject"}
+    assert not {"HTTPValidationError", "ValidationError"} & set(document["components"]["schemas"])
