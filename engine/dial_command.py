@@ -92,6 +92,7 @@ class _Engine:
         account = next((one for one in config.accounts if login in ("", one.login)), None)
         if account is None:
             fail(f"{file} has no account {login!r}" if login else f"{file} has no [[account]]", status=2)
+        self._file = file
         self.did = next((did.phonenumber for did in config.dids if did.account == account.login), "")
         self._login = account.login
         self._base = f"http://{config.http.listen}"
@@ -111,7 +112,7 @@ class _Engine:
                 said = _said(error)
             if error.code == HTTPStatus.UNAUTHORIZED:
                 said = f"the engine at {self._base} has no account {self._login!r} with that password"
-            fail(f"{error.code}: {said}", status=1)
+            fail(f"{error.code}: {said} (asked as account {self._login!r} of {self._file})", status=1)
         except (OSError, ValueError) as error:
             fail(f"no engine answers at {self._base}: {getattr(error, 'reason', error)}", status=1)
 

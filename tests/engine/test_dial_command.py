@@ -44,8 +44,8 @@ def dialled(tmp_path: Path, port: int) -> tuple[int, str]:
 
 def test_an_engine_that_knows_another_password_is_named(tmp_path: Path, stranger: int) -> None:
     where = f"http://127.0.0.1:{stranger}"
-    said = f"401: the engine at {where} has no account 'me' with that password\n"
-    assert dialled(tmp_path, stranger) == (1, said)
+    said = f"401: the engine at {where} has no account 'me' with that password"
+    assert dialled(tmp_path, stranger) == (1, f"{said} (asked as account 'me' of {tmp_path}/engine.toml)\n")
 
 
 def test_without_an_engine_it_says_where_it_asked(tmp_path: Path) -> None:
