@@ -180,6 +180,11 @@ class Agent:
         """Refuse an INVITE with 488, unless it is over by then."""
         asyncio.get_running_loop().call_soon(self._refuse_offer, dialog)
 
+    @property
+    def latest_ack(self) -> str:
+        """The text of the ACK that came last."""
+        return "" if self._endpoint is None else self._endpoint.latest_ack
+
     def _refuse_offer(self, dialog: int) -> None:
         call = self._calls.get(dialog)
         if call is not None and not call.dialog.ended_by_us:

@@ -29,6 +29,8 @@ class Dialog:
     """Ours, made before the stack asks for it: our first offer, a further one, or the answer that was tried."""
     offering: bool = False
     """Whether an offer of ours within the dialog waits for its answer."""
+    asked: bool = False
+    """Whether an offer of ours in a response waits for its answer, which ACK or PRACK brings."""
     answers: dict[str, str] = field(default_factory=dict[str, str])
     """The SDP that each To tag had in a response: a 2xx need not repeat it."""
     heard: bool = False
@@ -49,7 +51,7 @@ class Dialog:
         if self.inbound:
             if state != "confirmed" or self.confirmed:
                 return None
-            self.confirmed = True
+            self.confirmed, self.asked = True, False
             return Acknowledged(dialog=self.number, sdp=received.sdp if received else None)
         return self._responded(state, status, received) if received else None
 
@@ -88,6 +90,13 @@ class Dialog:
             return None
         self.offering = False
         return response.sdp if response.status < 300 else None
+
+    def request_received(self, request: message.Message) -> str | None:
+        """Take note of an ACK or PRACK; the SDP that answers an offer in a response of ours."""
+        if not self.asked or not request.start_line.startswith(("ACK ", "PRACK ")) or request.sdp is None:
+            return None
+        self.asked = False
+        return request.sdp
 
 
 def invited(number: int, text: str, source: str) -> Invited:

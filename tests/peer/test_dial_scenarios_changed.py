@@ -32,13 +32,17 @@ def heard_meanwhile(party: Called, seconds: float) -> int:
     return len(party.rtp.packets) - before
 
 
-def hold(*lines: str, answer: str, method: str = "INVITE", address: str = "127.0.0.1") -> Script:
-    """A party that puts the caller on hold after a second, for two seconds, and talks on for another."""
+def hold(*lines: str, answer: str, method: str = "INVITE", address: str = "127.0.0.1", late: bool = False) -> Script:
+    """A party that puts the caller on hold after a second, for two seconds, and talks on for another.
+
+    One that is `late` asks for our offer, and says so in the ACK.
+    """
 
     def party(party: Called) -> None:
         party.accept()
         party.quiet(1.0)
-        held = party.offer(party.sdp(*lines, address=address), method=method)
+        description = party.sdp(*lines, address=address)
+        held = party.offer(answer=description) if late else party.offer(description, method=method)
         assert answered_direction(held) == answer
         assert heard_meanwhile(party, 2.0) == 0
         again = party.offer(party.sdp("a=sendrecv"), method=method)
@@ -53,6 +57,7 @@ HOLD_MUSIC = [
     hold("a=sendonly", answer="recvonly"),
     hold("a=sendonly", answer="recvonly", method="UPDATE"),
     hold(address="0.0.0.0", answer="recvonly"),
+    hold("a=sendonly", answer="sendrecv", late=True),
 ]
 
 
@@ -72,6 +77,12 @@ def test_on_hold_by_update(story: Story) -> None:
 def test_on_hold_as_rfc_2543_had_it(story: Story) -> None:
     held(story)
     assert of(PARTY_HZ, story.steps) == about(4.0)
+
+
+@on_dial(HOLD_MUSIC[3])
+def test_on_hold_by_the_answer_to_our_offer(story: Story) -> None:
+    held(story)
+    assert story.steps == [(PARTY_HZ, about(4.0))]
 
 
 @on_dial(hold("a=inactive", answer="inactive"))
@@ -122,6 +133,23 @@ def test_a_reinvite_without_a_description_gets_our_offer(story: Story) -> None:
     assert story.outcome == ("completed", 2, 0)
     assert story.steps == [(PARTY_HZ, about(2.0))]
     assert story.party_steps() == [(CALLER_HZ, about(2.0))]
+
+
+def moving_late(party: Called) -> None:
+    """The exchange behind which it is asks for our offer, to say where it goes on."""
+    party.accept()
+    party.quiet(1.5)
+    party.move(0, tone(MOVED_HZ, 10.0))
+    party.offer(answer=party.sdp())
+    party.quiet(1.5)
+    party.hang_up()
+
+
+@on_dial(moving_late)
+def test_a_party_that_says_in_the_ack_where_it_goes_on(story: Story) -> None:
+    assert story.outcome == ("completed", 3, 0)
+    assert story.steps == [(PARTY_HZ, about(1.5)), (MOVED_HZ, about(1.5))]
+    assert steps(story.called().rtp.heard()) == [(CALLER_HZ, about(1.5))]
 
 
 def demanding(party: Called) -> None:
@@ -192,6 +220,18 @@ def test_a_caller_who_asks_for_our_offer(story: Story) -> None:
     assert story.outcome == ("completed", 4, 0)
     assert story.party_steps() == [(CALLER_HZ, about(4.0))]
     assert story.steps == [(PARTY_HZ, about(4.0))]
+
+
+def hold_late(phone: Phone) -> None:
+    phone.offer(answer=phone.sdp("a=sendonly"))
+
+
+@on_dial(patient, caller=((2.3, hold_late),))
+def test_a_caller_who_holds_by_the_answer_to_our_offer(story: Story) -> None:
+    assert story.outcome == ("completed", 4, 0)
+    assert story.party_steps() == [(CALLER_HZ, about(4.0))]
+    assert [hz for hz, _ in story.steps] == [PARTY_HZ]
+    assert of(PARTY_HZ, story.steps) < 3.5
 
 
 # ---- in the end -------------------------------------------------------------------------------------------------

@@ -30,6 +30,21 @@ def test_early_media_is_acknowledged_by_prack_where_the_caller_requires_it(
     assert share_at(loud_part(rtp.heard()), 1000) > 0.95
 
 
+def test_early_media_is_heard_by_a_caller_whose_prack_answers_our_offer(
+    line: Line, engine: EngineProcess, rtp: RtpEndpoint
+) -> None:
+    """RFC 3262 section 5: an INVITE without a description gets ours in the 183, and the PRACK answers it."""
+    line.serve('<PreAnswer><Play>tone.wav</Play></PreAnswer><Reject reason="busy"/>')
+    line.serve(tone_wav(1000, 2.0), at="tone.wav")
+    with RawPeer(engine.target) as peer:
+        peer.send(peer.request("INVITE", line.number, headers="Supported: 100rel"))
+        early = peer.expect("SIP/2.0 183 ")
+        headers, body = f"RAck: {early.header('RSeq')} 1 INVITE", plain_sdp(rtp.port)
+        peer.send(peer.request("PRACK", line.number, cseq=2, answered=early, headers=headers, body=body))
+        peer.expect("SIP/2.0 600 ")
+    assert share_at(loud_part(rtp.heard()), 1000) > 0.95
+
+
 def test_the_session_timer_is_agreed_upon(line: Line, sipp: Sipp) -> None:
     """RFC 4028 section 9: the 200 repeats the interval and who refreshes."""
     line.serve("<Hangup/>")

@@ -43,6 +43,11 @@ class Keeper(Protocol):
         """Refuse an INVITE with 488, later and not from here."""
         ...
 
+    @property
+    def latest_ack(self) -> str:
+        """The text of the ACK that came last."""
+        ...
+
 
 class Call(pj.Call):
     """One dialog. `number` is the stack's of an INVITE that came; one is sent by `place`."""
@@ -96,7 +101,7 @@ class Call(pj.Call):
     def offer(self, sdp: str) -> None:
         """Send re-INVITE."""
         dialog = self.dialog
-        dialog.prepared_sdp, dialog.offering = sdp, True
+        dialog.prepared_sdp, dialog.offering, dialog.asked = sdp, True, False
         try:
             self.reinvite(_one_audio())
         except pj.Error as error:
@@ -146,16 +151,25 @@ class Call(pj.Call):
                 log.debug("offer refused: %s", error)
                 self._keeper.refuse_offer(dialog.number)
                 return
+            dialog.asked = not prm.remSdp.wholeSdp
         prm.sdp.wholeSdp = ours
 
     @guarded
     def onCallRxOffer(self, prm: pj.OnCallRxOfferParam) -> None:
         """Try a re-offer before pjsua commits to it, so that a refusal leaves the session as it was."""
+        self.dialog.asked = False
         try:
             self.dialog.prepared_sdp = self._listener.on_offer(self.dialog.number, prm.offer.wholeSdp)
         except SdpError as error:
             log.debug("re-offer refused: %s", error)
             prm.statusCode = 488
+
+    @guarded
+    def onCallMediaState(self, prm: pj.OnCallMediaStateParam) -> None:
+        """Pass on the answer to an offer of ours within the dialog that has just come with ACK."""
+        del prm
+        if self.dialog.asked and self.dialog.confirmed:
+            self._answered_by(message.parse(self._keeper.latest_ack))
 
     @guarded
     def onCallState(self, prm: pj.OnCallStateParam) -> None:
@@ -187,15 +201,22 @@ class Call(pj.Call):
         if event.type == pj.PJSIP_EVENT_TSX_STATE:
             transaction = event.body.tsxState.tsx
             dialog.leaving |= transaction.method == "BYE" and transaction.role == pj.PJSIP_ROLE_UAC
-        received = _received(event, ("SIP/", "INFO "))
+        received = _received(event, ("SIP/", "INFO ", "PRACK "))
         if received is None:
             return
+        self._answered_by(received)
         if key := received.key:
             self._listener.on_event(DigitInfo(dialog=dialog.number, digit=key))
         if received.status and "INVITE" in received.header("cseq"):
             answer = dialog.response_received(received)
             if answer:
                 self._listener.on_answer(dialog.number, answer)
+
+    def _answered_by(self, request: message.Message) -> None:
+        """Pass on the answer that a request brings to an offer in a response of ours."""
+        answer = self.dialog.request_received(request)
+        if answer:
+            self._listener.on_answer(self.dialog.number, answer)
 
     @guarded
     def onInstantMessage(self, prm: pj.OnInstantMessageParam) -> None:

@@ -103,6 +103,16 @@ def test_a_final_response_settles_an_offer_of_ours(said: Message, answer: str | 
     assert outbound(confirmed=True).response_received(said) is None
 
 
+@pytest.mark.parametrize(("method", "answer"), [("ACK", BODY), ("PRACK", BODY), ("ACK", None), ("INFO", None)])
+def test_a_request_answers_an_offer_in_a_response_of_ours_once(method: str, answer: str | None) -> None:
+    body = "" if method == "ACK" and answer is None else BODY
+    said = parse(f"{method} sip:100@127.0.0.1 SIP/2.0\r\nContent-Type: application/sdp\r\n\r\n{body}")
+    dialog = inbound(asked=True)
+    assert dialog.request_received(said) == answer
+    assert dialog.request_received(said) is None
+    assert dialog.asked is (answer is None)
+
+
 def test_an_invite_is_announced_with_what_it_says() -> None:
     text = (
         "INVITE sip:b@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:5090\r\nf: <sip:a>\r\nt: <sip:b>\r\ni: 1\r\n\r\n"
