@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+from weakref import WeakValueDictionary
 
 from .errors import UploadError
 from .outbox import Backoff
@@ -26,6 +27,7 @@ from .timeline import Note, nowhere
 log = logging.getLogger("flexml.uploads")
 
 AT_ONCE: Final = 4
+"""To one bucket or container: a store that takes connections and answers nothing holds up nobody else's."""
 LONGEST_WAIT_S: Final = 300.0
 REFUSED_RETRY_S: Final = 300.0
 DAY_S: Final = 86400.0
@@ -57,7 +59,7 @@ class Uploads:
     ) -> None:
         self._settings, self._clock, self._notes = settings, clock, note
         self._backoff = backoff or Backoff(total_s=DAY_S, longest_s=LONGEST_WAIT_S)
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._stores: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     def url(self, external: Mapping[str, str], name: str) -> str:
         """Return where the object `name` lies once it is uploaded."""
@@ -66,11 +68,12 @@ class Uploads:
     async def put(self, upload: Upload, on_failure: Callable[[str], None]) -> str:
         """Upload; return "" once the store has it, or why it was given up. `on_failure` hears why an attempt failed."""
         attempts = 0
+        slots = self._stores.setdefault(self.url(upload.external, ""), asyncio.Semaphore(AT_ONCE))
         self._note(upload, "uploading", url=self.url(upload.external, upload.name))
         while True:
             attempts += 1
             try:
-                async with self._slots:
+                async with slots:
                     await cloud.upload(self._settings, upload.external, upload.name, upload.content, upload.mime)
             except UploadError as error:
                 wait_s = self._wait_s(error, attempts, self._clock() - upload.since)

@@ -6,7 +6,7 @@ import contextlib
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 Answer = tuple[int, str]
@@ -23,19 +23,25 @@ class BucketServer:
     port: int = 0
     """0 before the first start; the same again at the next one."""
     stalls_s: float = 0.0
+    stuck: str = ""
+    """What comes for a path that begins so is not answered before the server ends."""
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> BucketServer:
-        bucket = self
+        bucket, self._ends = self, Event()
+        ends = self._ends
 
         class Handler(BaseHTTPRequestHandler):
             def do_PUT(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 bucket.requests.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
                 time.sleep(bucket.stalls_s)
+                if bucket.stuck and self.path.startswith(bucket.stuck):
+                    ends.wait()
+                    return
                 status, answer = bucket.answers.pop(0) if bucket.answers else (200, "")
                 if status == 200:
                     bucket.objects[self.path.partition("?")[0]] = body
@@ -58,5 +64,6 @@ class BucketServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ends.set()
         self._server.shutdown()
         self._server.server_close()

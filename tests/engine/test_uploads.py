@@ -37,12 +37,13 @@ def uploads(server: BucketServer, notes: Notes, total_s: float = DAY_S) -> Uploa
     )
 
 
-def upload(folder: Path, name: str = "a.wav") -> Upload:
+def upload(folder: Path, name: str = "a.wav", external: Mapping[str, str] = AWS) -> Upload:
     content = folder / name
     content.write_bytes(name.encode())
     return Upload(
-        sid="recording 1", call_sid="call 1", name=name, mime="audio/wav", content=content, since=1000.0, external=AWS
-    )
+        sid="recording 1", call_sid="call 1", name=name, mime="audio/wav", content=content, since=1000.0,
+        external=external,
+    )  # fmt: skip
 
 
 def test_an_upload_is_tried_until_the_store_has_it_and_the_timeline_tells(tmp_path: Path) -> None:
@@ -111,3 +112,20 @@ def test_only_some_are_under_way_at_once(tmp_path: Path) -> None:
         asyncio.run(main(server))
         assert len(server.objects) == 3 * AT_ONCE
         assert 1 < server.answers.most <= AT_ONCE + 1
+
+
+def test_a_store_of_which_nothing_comes_holds_up_nobody_elses_uploads(tmp_path: Path) -> None:
+    async def main(server: BucketServer) -> None:
+        service = Uploads(CloudSettings(s3_endpoint=server.url), clock=lambda: 1000.0)
+        stuck = [upload(tmp_path, f"{n}.wav", {**AWS, "aws_bucket_name": "stuck"}) for n in range(AT_ONCE)]
+        waiting = [asyncio.create_task(service.put(each, lambda _: None)) for each in stuck]
+        while len(server.requests) < AT_ONCE:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(10):
+            assert await service.put(upload(tmp_path), lambda _: None) == ""
+        for each in waiting:
+            each.cancel()
+
+    with BucketServer(stuck="/stuck/") as server:
+        asyncio.run(main(server))
+        assert server.objects == {"/bucket/a.wav": b"a.wav"}
