@@ -7,6 +7,7 @@ is told on the way, so that what is still being decoded, or even downloaded, can
 
 from __future__ import annotations
 
+import ssl
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 
 import av
 import av.error
+import av.logging
 
 from .audio_formats import DEMUXERS, EXPECTED, HEADERLESS_RATES, PLAIN, PROTOCOLS, STREAM_DEMUXERS, form, headerless
 from .errors import PromptError
@@ -36,6 +38,8 @@ PROBE: Final = 1024
 PROBE_PLAIN: Final = 4096
 """The same where that is in a header: FFmpeg would look at five seconds, and nothing be heard before they are there."""
 MICROSECONDS: Final = 1_000_000
+AUTHORITIES: Final = "/etc/ssl/certs/ca-certificates.crt"
+"""Who vouches for servers, where the system names no file of its own for that."""
 
 
 def handle(request: dict[str, Any], exchange: Exchange) -> dict[str, Any]:
@@ -104,13 +108,20 @@ def _open_url(url: str, timeout_s: float) -> InputContainer:
         "protocol_whitelist": PROTOCOLS[scheme],
         "user_agent": USER_AGENT,
         "analyzeduration": str(MICROSECONDS // 2),  # else it looks at up to five seconds before any is heard
+        "tls_verify": "1",  # it takes any certificate otherwise, and always does for what a playlist names
+        "ca_file": ssl.get_default_verify_paths().cafile or AUTHORITIES,
     }
     if demuxer:
         options |= {"sample_rate": str(HEADERLESS_RATES[demuxer]), "probesize": str(PROBE)}
     if scheme.startswith("rtmp"):
         del options["user_agent"]
         options["rtmp_live"] = "live"
-    return av.open(url, mode="r", format=demuxer or None, container_options=options, timeout=timeout_s)
+    av.logging.set_level(av.logging.ERROR)  # or errors do not say what was wrong with a certificate
+    try:
+        with av.logging.Capture():
+            return av.open(url, mode="r", format=demuxer or None, container_options=options, timeout=timeout_s)
+    finally:
+        av.logging.set_level(None)
 
 
 def _decode(
@@ -172,8 +183,14 @@ def reason(error: Exception, request: dict[str, Any]) -> str:
     if isinstance(error, av.error.InvalidDataError):
         return f"not audio that can be decoded; expected {EXPECTED}"
     if isinstance(error, av.error.FFmpegError) and "url" in request:
-        return f"cannot be opened: {_text(error)}"
+        return f"cannot be opened: {_certificate_problem(error) or _text(error)}"
     return f"not audio that can be decoded: {_text(error)}" if isinstance(error, av.error.FFmpegError) else str(error)
+
+
+def _certificate_problem(error: av.error.FFmpegError) -> str:
+    """What FFmpeg logged about TLS just before; empty where that was not what failed."""
+    log: Any = error.log
+    return log[2].strip() if log and log[1] == "tls" else ""
 
 
 def _text(error: Exception) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import ssl
 import subprocess
 import wave
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -37,6 +38,19 @@ def sine(target: Path, *arguments: object, seconds: float = 1.0) -> Path:
     """A file with a tone of 1 kHz, -18 dBov, encoded as the arguments and its name say."""
     ffmpeg("-f", "lavfi", "-i", f"sine=1000:d={seconds}", *arguments, target)
     return target
+
+
+def proof(directory: Path, host: str) -> tuple[Path, ssl.SSLContext]:
+    """A certificate for `host` (`IP:...` or `DNS:...`) that vouches for itself, and a server's side of TLS with it."""
+    files = directory / "proof.pem", directory / "proof.key"
+    command = [
+        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+        "-subj", "/CN=proof", "-addext", f"subjectAltName={host}", "-out", files[0], "-keyout", files[1],
+    ]  # fmt: skip
+    subprocess.run(command, capture_output=True, check=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*files)
+    return files[0], tls
 
 
 class Files:
@@ -91,14 +105,14 @@ class Files:
             raise
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncGenerator[None]:
-        """Serve while the context lasts."""
+    async def running(self, tls: ssl.SSLContext | None = None) -> AsyncGenerator[None]:
+        """Serve while the context lasts; by https where there is a `tls`."""
         app = web.Application()
         app.router.add_get("/{path:.*}", self.handle)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self.base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        self.base = f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
         try:
             yield
         finally:

@@ -19,7 +19,7 @@ from flexml.engine.flexml.verb import Prompt
 from flexml.engine.growth import Growth
 from flexml.engine.prompts import PromptLimits, Prompts
 
-from .audio_server import Files, ffmpeg, opened, sine
+from .audio_server import Files, ffmpeg, opened, proof, sine
 
 RATE_HZ = 8000
 SINE = ("-f", "lavfi", "-i", "sine=1000:d=8", "-c:a", "aac", "-f", "hls", "-hls_time", "2")
@@ -310,6 +310,37 @@ def test_streams_that_cannot_be_played_are_errors_that_say_why(tmp_path: Path) -
                 writer.close()
                 with contextlib.suppress(ConnectionError):
                     await writer.wait_closed()
+
+    asyncio.run(run())
+
+
+PROOFS = {
+    "trusted": ("IP:127.0.0.1", True, None),
+    "not trusted": ("IP:127.0.0.1", False, "cannot be opened: Peer certificate failed verification"),
+    "of another host": ("DNS:a.example", True, "cannot be opened: The certificate's owner does not match hostname"),
+}
+
+
+@pytest.mark.parametrize(("host", "trusted", "error"), PROOFS.values(), ids=PROOFS)
+@pytest.mark.parametrize("name", ["a.m3u8", "tone.wav"])
+def test_who_streams_by_https_has_to_prove_who_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, trusted: bool, error: str | None, name: str
+) -> None:
+    certificate, tls = proof(tmp_path, host)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    playlist(tmp_path, "ts")
+    sine(tmp_path / "tone.wav")
+    server = Files(tmp_path)
+
+    async def run() -> None:
+        async with server.running(tls), opened(tmp_path) as prompts:
+            stream = prompts.fetch(f"{server.base}/{name}", streaming=name == "tone.wav")
+            if error:
+                with pytest.raises(PromptError, match=error):
+                    await stream
+            else:
+                assert growth_of(await stream).available > 0
 
     asyncio.run(run())
 
