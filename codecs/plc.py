@@ -65,7 +65,6 @@ class Concealer:
     def open(self, row: int) -> None:
         """Begin on `row`, which has heard nothing."""
         self._past[row] = 0.0
-        self._cycle[row] = 0.0
         self._elapsed[row] = _NEVER
         self._back[row] = 0
 
@@ -98,7 +97,6 @@ class Concealer:
         # Rows that have been silent for long, often many, need no arithmetic.
         silent = (self._back[rows] == 0) & (self._elapsed[rows] >= self._timing.silent) & ~have.any(axis=1)
         mended = np.zeros_like(frames)
-        self._elapsed[rows[silent]] += self._timing.frame
         rest = np.flatnonzero(~silent)
         if rest.size:
             mended[rest] = self._conceal(frames[rest], have[rest], rows[rest])
