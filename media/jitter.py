@@ -96,7 +96,6 @@ class JitterBuffer:
     def close(self, row: int) -> None:
         """Take nothing more on `row`."""
         self._width[row] = 0
-        self._size[row] = -1
         self._forget(row)
 
     def hasten(self, row: int, *, wanted: bool) -> None:
@@ -258,7 +257,6 @@ class JitterBuffer:
     def _forget(self, row: int) -> None:
         self._ring.clear(row)
         self._headroom.close(row)
-        self._head[row] = 0
         self._ssrc[row] = _NO_SSRC
         self._stray[row] = 0
         self._quiet[row] = QUIET_TICKS

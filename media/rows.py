@@ -27,32 +27,22 @@ class Rows:
     def __init__(self, capacity: int) -> None:
         self.capacity: int = capacity
         self._free: list[int] = list(range(capacity))  # a heap, as an ascending list is one
-        self._used: NDArray[np.bool_] = np.zeros(capacity, np.bool_)
-        self._active: NDArray[np.intp] = np.flatnonzero(self._used)
+        self._used: set[int] = set()
 
     def open(self) -> int:
         """Take the lowest free row; RowsFull if there is none."""
         if not self._free:
             raise RowsFull(f"all {self.capacity} rows are in use")
         row = heapq.heappop(self._free)
-        self._mark(row, used=True)
+        self._used.add(row)
         return row
 
     def close(self, row: int) -> None:
         """Give `row` back; ValueError if it is not in use, as a row given back twice would serve two legs."""
-        if not 0 <= row < self.capacity or not self._used[row]:
+        if row not in self._used:
             raise ValueError(f"row {row} is not in use")
         heapq.heappush(self._free, row)
-        self._mark(row, used=False)
-
-    @property
-    def active(self) -> NDArray[np.intp]:
-        """The rows in use, ascending. Valid as it is until the next open or close; not to be written to."""
-        return self._active
-
-    def _mark(self, row: int, *, used: bool) -> None:
-        self._used[row] = used
-        self._active = np.flatnonzero(self._used)
+        self._used.remove(row)
 
 
 def every(flags: NDArray[np.bool_]) -> bool:

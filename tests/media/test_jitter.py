@@ -291,6 +291,38 @@ def test_a_closed_row_is_silent() -> None:
     assert buffer.late[0] == 0
 
 
+def test_a_row_opened_again_waits_for_its_source_as_if_it_were_new() -> None:
+    octets = noise(40)
+    packets = stream(octets)
+    buffer = opened()
+    play(on_time(packets[:10]), 10, buffer)
+    buffer.close(0)
+    buffer.open(0)
+    heard, have = play(on_time(packets[30:40]), 10, buffer)
+    assert have[0].tolist() == [False] * 320 + [True] * 1280
+    assert (heard[0, 320:] == octets[30 * 160 : 38 * 160]).all()
+
+
+def test_packets_that_begin_within_a_frame_come_out_to_the_octet() -> None:
+    octets = noise(150)
+    first, *rest = stream(octets[80:], timestamp=5080)
+    arrivals = on_time([packet(99, 5000, octets[:80]), first, *rest])
+    heard, have = play(arrivals, 140, opened())
+    assert have[0, 320:].all()
+    assert (heard[0, 320:] == octets[: 138 * 160]).all()
+
+
+@pytest.mark.parametrize("size", [160, 80, 1])
+def test_a_source_has_begun_when_its_first_sample_is_played(size: int) -> None:
+    buffer = opened()
+    buffer.push(batch_of([(0, packet(1, 5000, noise(1)[:size]))]), 0)
+    begun: list[bool] = []
+    for _ in range(5):
+        buffer.pull(np.array([0]))
+        begun.append(bool(buffer.begun[0]))
+    assert begun == [False, False, True, True, True]
+
+
 def test_samples_of_two_octets_go_beside_samples_of_one() -> None:
     buffer = JitterBuffer(2, octets_per_tick=2)
     buffer.open(0, octets_per_tick=2)
