@@ -87,6 +87,11 @@ HEARD = {
     "held for 20 s, every other packet lost": (long_press("9", 1000, 1000)[::2], "9"),
     "a straggler of the first of several segments": (LONG + LONG[300:302], "9"),
     "marked keys": ([report("1", 1000, 160, marker=True), report("1", 1000, 320, marker=True)], "1"),
+    "durations that cannot be": (
+        [report("1", 1000, duration, end=end) for duration in (0, 0xFFFF, 5) for end in (False, True)]
+        + press("5", 3000), "15",
+    ),
+    "another key at the same time": ([report("1", 1000, 160), *press("5", 1000), *press("9", 3000)], "19"),
     "another source": (press("5", 1000) + press("5", 1000, ssrc=2), "55"),
     "a clock set back": (press("5", 2_000_000) + press("5", 1000), "55"),
     "flash and tones are no keys": (press("flash", 1000) + press("tone", 3000), ""),
