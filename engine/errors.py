@@ -13,6 +13,7 @@
     ├── SdpError           a session description cannot be read
     │   └── NotAcceptable  it can be read, but nothing in it fits (488)
     ├── SipError           the SIP stack refused an operation
+    ├── TrunkError         a trunk can take no call now: it is full, dead or not registered
     ├── OrderError         a call cannot be placed as it was ordered: the field, and what is wrong with it
     ├── ProvisioningError  an account or number cannot be added or changed so: the field, and what is wrong with it
     │   └── TakenError     what has to be one only is another's already
@@ -124,6 +125,10 @@ class NotAcceptable(SdpError):
 
 class SipError(FlexmlError):
     """The SIP stack refused an operation."""
+
+
+class TrunkError(FlexmlError):
+    """A trunk can take no call now."""
 
 
 class OrderError(FlexmlError):

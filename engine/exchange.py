@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from .config import Trunk
 from .dial import Destination
+from .errors import TrunkError
 from .leg import Leg, LegSettings
 from .media_client import MediaClient
 from .media_leg import MediaLeg
@@ -118,19 +120,36 @@ class Exchange:
     async def call(
         self, destination: Destination, way: Way, caller: Caller, beside: MediaLeg | None, note: Callable[..., None]
     ) -> Party:
-        """Send an INVITE. The leg is in the worker of `beside`, if that is given. Raises SipError or MediaError."""
+        """Send an INVITE. The leg is in the worker of `beside`, if that is given.
+
+        Raises SipError or MediaError, and TrunkError where the way's trunk can take no call any more.
+        """
         party = Party(new_sid(), destination.target, self._agent, note)
-        party.attach(Leg(self._settings.on(way.trunk), self._ports, self._media, party, beside=beside))
-        try:
-            await party.open()
-            invitation = self._invitation(destination, way, caller)
-            party.dialog = self._dialogs.place(party, lambda: party.invite(invitation))
-        except BaseException:
-            await party.leg.close()
-            raise
-        if way.trunk is not None:
-            self._trunks.take(way.trunk.name, party.dialog)
+        with self._place_on(way.trunk, party):
+            party.attach(Leg(self._settings.on(way.trunk), self._ports, self._media, party, beside=beside))
+            try:
+                await party.open()
+                invitation = self._invitation(destination, way, caller)
+                party.dialog = self._dialogs.place(party, lambda: party.invite(invitation))
+            except BaseException:
+                await party.leg.close()
+                raise
         return party
+
+    @contextmanager
+    def _place_on(self, trunk: Trunk | None, party: Party) -> Generator[None]:
+        """Hold a place on the trunk for `party`, whose dialog has it from then on. Raises TrunkError."""
+        if trunk is None:
+            yield
+            return
+        if not self._trunks.is_usable(trunk.name):
+            raise TrunkError(f"trunk {trunk.name} can take no call now")
+        self._trunks.take(trunk.name, party)
+        try:
+            yield
+            self._trunks.take(trunk.name, party.dialog)
+        finally:
+            self._trunks.release(party)
 
     def _invitation(self, destination: Destination, way: Way, caller: Caller) -> Invitation:
         host, headers = self._settings.advertised, tuple(destination.headers)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from .dial import Destination
-from .errors import MediaError, SipError
+from .errors import MediaError, SipError, TrunkError
 from .exchange import Caller, Exchange, Way
 from .media_leg import MediaLeg
 from .party import Party
@@ -78,9 +78,9 @@ class Reach:
         """Place the call by one way; None where that way cannot even be tried."""
         try:
             party = await self.exchange.call(destination, way, self.caller, self.beside, self.note)
-        except (SipError, MediaError) as error:
+        except (SipError, MediaError, TrunkError) as error:
             self.note("the call could not be placed", way=str(way), error=str(error))
-            if isinstance(error, SipError):  # else it is we who cannot, not that way
+            if isinstance(error, SipError):  # else it is we who cannot, or the way is taken by others
                 self.exchange.goes_on(way, NOTHING_SAID, str(error))
             return None
         self.made(party)

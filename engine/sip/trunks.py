@@ -115,6 +115,10 @@ class Trunks:
         """Whether one more call is within the trunk's limit."""
         return self._lines[name].has_room
 
+    def is_usable(self, name: str) -> bool:
+        """Whether the trunk can take a call out now."""
+        return self._lines[name].usable
+
     def take(self, name: str, call: Hashable) -> None:
         """Count a call, in or out, until `release` of the same: a dialog's number, or whatever stands for one."""
         self._lines[name].calls.add(call)

@@ -11,6 +11,7 @@ import pytest
 from flexml.codecs.catalog import PCMA, PCMU
 from flexml.engine.config import Trunk
 from flexml.engine.dial import Destination
+from flexml.engine.errors import MediaError
 from flexml.engine.exchange import CLOSE_TIMEOUT_S, Caller, Exchange, Way
 from flexml.engine.leg import LegSettings
 from flexml.engine.media_client import MediaClient
@@ -155,6 +156,36 @@ async def test_where_a_redirection_leads_is_noted(bed: Bed) -> None:
     contact = "<sip:premium@elsewhere.example>"
     bed.registry.on_event(Ended(dialog=1, status=302, reason="Moved", by="remote", contact=contact))
     assert ("redirection not followed", {"party": URI, "contact": contact}) in bed.noted
+
+
+def test_calls_placed_at_once_go_on_to_the_next_trunk_when_one_is_full() -> None:
+    async def main() -> None:
+        small = Trunk(name="small", uri="sip:127.0.0.1:1", max_calls=1)
+        bed = Bed(trunks=Trunks([small, Trunk(name="large", uri="sip:127.0.0.1:2")]))
+        reach = Reach(
+            exchange=bed.exchange, caller=Caller(number="100"), note=bed.note, made=lambda _: None, timeout_s=5.0
+        )
+        reached = [asyncio.ensure_future(reach.party(Destination(target="15550002001"))) for _ in range(2)]
+        await settle()
+        assert [bed.trunks.state(name).calls for name in ("small", "large")] == [1, 1]
+        assert sorted(one.partition("@")[2] for one in bed.agent.said) == ["127.0.0.1:1", "127.0.0.1:2"]
+        assert bed.trunks.state("small").failure == ""
+        for one in reached:
+            one.cancel()
+
+    run(main())
+
+
+@in_bed
+async def test_a_call_that_could_not_be_placed_takes_no_place(bed: Bed) -> None:
+    trunk = Trunk(name="t", uri="sip:127.0.0.1:1", max_calls=1)
+    bed.trunks = Trunks([trunk])
+    bed = Bed(trunks=bed.trunks, ports=PortPool(20000, 19999))
+    with pytest.raises(MediaError):
+        await bed.exchange.call(
+            Destination(target="100"), Way(target="100", trunk=trunk), Caller(number="1"), None, bed.note
+        )
+    assert bed.trunks.state("t").calls == 0
 
 
 @in_bed
