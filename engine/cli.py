@@ -16,7 +16,7 @@ import typer
 from .config import Config
 from .config_file import load
 from .errors import ConfigError, FlexmlError
-from .log import logging_to
+from .log import logging_to, standard_error
 
 DEFAULT_CONFIG: Final = Path("config/engine.toml")
 
@@ -30,6 +30,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line."""
+    _open_standard()
     if sys.argv[1:2] not in (["serve"], ["check-config"]):
         add_call()
         add_dial()
@@ -111,7 +112,7 @@ def serve(
 
     setproctitle.setproctitle("flexml: control")
     _raise_file_limit()
-    with logging_to(sys.stderr, level=settings.log.level, style=settings.log.format):
+    with logging_to(standard_error(), level=settings.log.level, style=settings.log.format):
         try:
             asyncio.run(run(settings))
         except FlexmlError as error:
@@ -139,6 +140,15 @@ def _fail(message: str, *, status: int) -> NoReturn:
 
 def _count(items: tuple[object, ...], noun: str) -> str:
     return f"{len(items)} {noun}" if len(items) == 1 else f"{len(items)} {noun}s"
+
+
+def _open_standard() -> None:
+    """Open to nowhere what we were started without: other files would get its number, worker processes nothing."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)  # has that number: it is the lowest that is free
+            os.set_inheritable(nowhere, True)
+            setattr(sys, name, os.fdopen(nowhere, "w" if number else "r"))
 
 
 def _raise_file_limit() -> None:

@@ -8,9 +8,11 @@ carries in `extra=` is appended as `key=value`. A full queue drops records and s
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import queue
+import sys
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,6 +26,9 @@ GATHER_S: Final = 0.05
 """How long records gather once all have been written: each waking of the thread that writes holds up the loop."""
 QUEUE_SIZE: Final = 10_000
 """Records; what accumulates in a second or so of a blocked terminal under load."""
+
+END_S: Final = 2.0
+"""How long the end waits for an output that takes nothing: a terminal that is held, a program that reads no more."""
 
 LINES: Final = 200
 """That are written at once at most: each writing may have to wait for its turn to run Python again."""
@@ -178,6 +183,12 @@ class GatheringWriter(logging.Handler):
                 self._stream.flush()
 
 
+def standard_error() -> TextIO:
+    """Standard error without a buffer: whoever is held while writing to one would not let the program end."""
+    raw = io.FileIO(sys.stderr.fileno(), "w", closefd=False)
+    return io.TextIOWrapper(raw, "utf-8", "backslashreplace", write_through=True)  # pyright: ignore[reportArgumentType]
+
+
 class GatheringListener(QueueListener):
     """Writes what is there, then looks again after GATHER_S; what comes after a silence is written at once."""
 
@@ -190,7 +201,17 @@ class GatheringListener(QueueListener):
         if self._records.empty():
             self._writer.flush()
             time.sleep(GATHER_S)
-        return super().dequeue(block)
+        record = super().dequeue(block)
+        if record is None:  # pyright: ignore[reportUnnecessaryComparison]  # what `stop` puts last
+            self._writer.flush()
+        return record
+
+    def stop(self) -> None:
+        """Write what is left; it is lost where nobody takes it for END_S."""
+        thread, self._thread = self._thread, None
+        self.enqueue_sentinel()
+        if thread is not None:
+            thread.join(END_S)
 
 
 def _set_logging(settings: Mapping[str, object]) -> None:
@@ -225,4 +246,3 @@ def logging_to(stream: TextIO, *, level: str = "info", style: str = "plain", siz
         root.removeHandler(handler)
         root.setLevel(before)
         listener.stop()
-        writer.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -14,6 +15,8 @@ from .errors import MediaError
 from .leg_listener import LegListener
 from .media_leg import MediaLeg
 from .metrics import WorkerFigures
+
+log = logging.getLogger("flexml.media")
 
 TICK_S: Final = 0.020
 LEG_S: Final = 10e-6
@@ -131,6 +134,8 @@ class WorkerLink:
                 self.beat, self.beat_at, self.silent = event, self.loop.time(), False
                 self.overruns += event.overruns
                 self.late_packets += event.late_packets
+                if event.skipped:
+                    log.warning("%s stood still for %.0f ms", self.name, event.skipped * TICK_S * 1000)
             elif (leg := self.legs.get(event.leg)) is not None:
                 leg.on_event(event)
         if channel.ended:

@@ -133,7 +133,7 @@ class CommandFailed(Message, tag=True, frozen=True, kw_only=True):
 
 
 class Beat(Message, tag=True, frozen=True, kw_only=True):
-    """A sign of life, every second. Tick times in microseconds over the last second."""
+    """A sign of life, every second. Tick times in microseconds over the last second; `skipped` ticks were given up."""
 
     legs: int
     ticks: int
@@ -142,6 +142,7 @@ class Beat(Message, tag=True, frozen=True, kw_only=True):
     overruns: int
     late_packets: int
     streak_ms: int = 0
+    skipped: int = 0
 
 
 Event = (

@@ -65,6 +65,11 @@ class Tally:
         self._late_packets: int = 0
         self._streak: int = 0  # ticks late in a row, up to now
         self._longest: int = 0
+        self._skipped: int = 0
+
+    def skip(self, ticks: int) -> None:
+        """Count ticks that were given up."""
+        self._skipped += ticks
 
     def add(self, work_s: float, packets: int, *, late: bool, overrun: bool) -> bool:
         """Add a tick that sent `packets`; True when it is time for a beat."""
@@ -85,8 +90,9 @@ class Tally:
             overruns=self._overruns,
             late_packets=self._late_packets,
             streak_ms=self._longest * FRAME_MS,
+            skipped=self._skipped,
         )
-        self._work_us, self._overruns, self._late_packets, self._longest = [], 0, 0, self._streak
+        self._work_us, self._overruns, self._late_packets, self._longest, self._skipped = [], 0, 0, self._streak, 0
         return beat
 
 
@@ -152,7 +158,7 @@ class Worker:
         missed = schedule.skip(begun_s)
         if missed:
             self._pipeline.skip(missed)
-            print(f"{missed} ticks skipped: {missed * FRAME_MS} ms behind", file=sys.stderr, flush=True)
+            self._tally.skip(missed)
         held_s = left_s = begun_s
 
         def hold() -> float:

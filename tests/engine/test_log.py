@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import queue
 import re
 import threading
+import time
 
 import pytest
 from flexml.engine.log import LINES, AboutCall, DroppingQueueHandler, GatheringWriter, logging_to
@@ -145,3 +147,17 @@ def test_a_reader_that_has_gone_ends_nothing() -> None:
     writer.handle(record("read"))
     writer.flush()
     assert stream.getvalue() == "read\n"
+
+
+def test_an_output_that_takes_nothing_is_not_waited_for_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flexml.engine.log.END_S", 0.1)
+    reader, writer = os.pipe()
+    output = io.TextIOWrapper(io.FileIO(writer, "w"), write_through=True)  # pyright: ignore[reportArgumentType]
+    with os.fdopen(reader, "rb"), logging_to(output):
+        log.info("x" * 1_000_000)
+        while not (held := [each for each in threading.enumerate() if "_monitor" in each.name]):
+            pass
+        began = time.monotonic()
+    assert time.monotonic() - began < 5
+    held[0].join()  # nobody can read any more, so it is held no longer
+    output.close()

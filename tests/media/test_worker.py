@@ -214,8 +214,12 @@ def test_a_beat_sums_up_the_ticks_since_the_last() -> None:
     for number in range(50):
         late = number in {3, 4, 5, 20, 48, 49}
         assert tally.add(number / 1e6, 10, late=late, overrun=number == 4) is (number == 49)
+    tally.skip(3)
+    tally.skip(2)
     beat = tally.beat(legs=10)
-    assert beat == Beat(legs=10, ticks=50, work_p50_us=24, work_max_us=49, overruns=1, late_packets=60, streak_ms=60)
+    assert beat == Beat(
+        legs=10, ticks=50, work_p50_us=24, work_max_us=49, overruns=1, late_packets=60, streak_ms=60, skipped=5
+    )
     tally.add(1e-6, 10, late=True, overrun=False)
     assert tally.beat(legs=10).streak_ms == 60, "a streak that lasts over the beat goes on"
 

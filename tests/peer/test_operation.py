@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from engine_process import EngineProcess, tracebacks
 from flexml_app import Answer, Application, Line
 from inherited import inherits
 from phone import Phone, Talk
+from sounds import tone
 
 NUMBER = "15550001000"
 LONG = '<Pause length="60"/>'
@@ -191,6 +193,74 @@ def test_an_engine_whose_output_is_full_starts_all_the_same(own_engine: EnginePr
         assert process.wait(20) == 0
     finally:
         process.kill()
+
+
+def test_an_engine_whose_log_nobody_reads_takes_calls_and_ends_all_the_same(
+    own_engine: EngineProcess, line: Line
+) -> None:
+    command = [Path(sys.executable).parent / "flexml", "serve", "--config", own_engine.config_path]
+    read, write = os.pipe()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=write)
+    try:
+        wait_until_healthy(own_engine)
+        os.set_blocking(write, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(write, b"x" * 4096)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(write, b"x")
+        os.set_blocking(write, True)
+        (worker,) = (pid for pid in children(process.pid) if b"worker 1" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        with Phone(own_engine.target, NUMBER) as phone:
+            phone.later(1.0, lambda _: os.kill(worker, signal.SIGSTOP))
+            phone.later(2.0, lambda _: os.kill(worker, signal.SIGCONT))
+            assert phone.call(hang_up_at=3.0).by == "us"
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        os.close(read)
+        os.close(write)
+    line.wait_for("status")
+
+
+def test_an_engine_that_was_started_without_any_output_plays_and_records(own_engine: EngineProcess, line: Line) -> None:
+    line.serve('<Play>/sounds/tone-600-1000.wav</Play><Record maxLength="1" playBeep="false" callbackUrl="told"/>')
+    line.serve(Answer(status=204), at="told")
+    flexml = Path(sys.executable).parent / "flexml"
+    command = f"exec {flexml} serve --config {own_engine.config_path} <&- >&- 2>&-"
+    process = subprocess.Popen(["bash", "-c", command])
+    try:
+        wait_until_healthy(own_engine)
+        with Phone(own_engine.target, NUMBER) as phone:
+            phone.rtp.speak(tone(1000, 30.0))
+            assert phone.call().by == "them"
+            assert phone.rtp.elapsed_s > 1.5
+        (told,) = line.wait_for("told")
+        assert told.data["RecordingStatus"] == "completed"
+        for number in (0, 1, 2):
+            assert Path(f"/proc/{process.pid}/fd/{number}").readlink() == Path(os.devnull)
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+
+
+def children(pid: int) -> list[int]:
+    """The processes that it has started and that live."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_until_healthy(engine: EngineProcess) -> None:
+    """Return once /health is answered; fails after a while."""
+    deadline = time.monotonic() + 30
+    while True:
+        with contextlib.suppress(OSError):
+            if json.loads(engine.get("/health"))["status"] == "ok":
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def wait_for_status(engine: EngineProcess, status: str) -> dict[str, object]:
