@@ -43,11 +43,12 @@ _ELSEWHERE: Final = "redirect without LOCATION"
 """What obstore says of 301 and 307 of S3, which names no address but in the body."""
 _CODE: Final = re.compile(r"<Code>(\w{1,64})</Code>")
 _REASONS: Final = (
+    re.compile(r"\b(InvalidCertificate|AlertReceived)\(\s*(?:Other\(\s*OtherError\(\s*)?(\w{1,64})"),
     re.compile(r'\bmessage: "([A-Z][A-Za-z ]{1,80})"'),
     re.compile(r"\bkind: (\w{1,32}),"),
     re.compile(r"\bsource: ([A-Z]\w{1,64})\b"),
 )
-"""Where there was no answer: the operating system's words, else how the connection failed, else obstore's error."""
+"""Where there was no answer: how TLS failed, the operating system's words, how connecting failed, obstore's error."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,7 +126,7 @@ def _problem(error: Exception) -> UploadError:
     if isinstance(error, OSError):
         return UploadError(f"the content cannot be read: {type(error).__name__}", refused=False)
     found = next((found for pattern in _REASONS if (found := pattern.search(text))), None)
-    reason = found[1] if found else type(error).__name__
+    reason = " ".join(found.groups()) if found else type(error).__name__
     sent = "error sending request" in text or "retries: " in text
     return UploadError(f"the store cannot be {'reached' if sent else 'opened'}: {reason}", refused=not sent)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,10 +26,12 @@ class BucketServer:
     stalls_s: float = 0.0
     stuck: str = ""
     """What comes for a path that begins so is not answered before the server ends."""
+    tls: ssl.SSLContext | None = None
+    """For https."""
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def __enter__(self) -> BucketServer:
         bucket, self._ends = self, Event()
@@ -60,6 +63,8 @@ class BucketServer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self.port = self._server.server_port
+        if self.tls:
+            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
         Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         return self
 

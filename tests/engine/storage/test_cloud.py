@@ -12,6 +12,7 @@ from flexml.engine.errors import UploadError
 from flexml.engine.storage import cloud
 from flexml.engine.storage.cloud import CloudSettings
 
+from ..audio_server import proof
 from ..bucket_server import BucketServer
 
 AWS = {"aws_access_key": "AKIAKEY", "aws_bucket_name": "bucket", "aws_secret_key": "aws-hush"}
@@ -136,6 +137,15 @@ def test_a_store_that_is_away_or_hangs_is_not_taken_for_one_that_refuses(
     assert not away.refused
     assert re.search("Timeout", str(hangs))
     assert re.search(r"Connection refused|ClientConnectorError", str(away))
+
+
+@pytest.mark.parametrize("host", ["IP:127.0.0.1", "DNS:a.example"])
+def test_a_store_whose_certificate_is_not_trusted_is_told_of_as_such(host: str, tmp_path: Path) -> None:
+    _, tls = proof(tmp_path, host)
+    with BucketServer(tls=tls) as server:
+        error = failure(settings(server), AWS, tmp_path)
+    assert re.fullmatch(r"the store cannot be reached: InvalidCertificate \w+", str(error))
+    assert not error.refused
 
 
 @pytest.mark.parametrize(("status", "refused"), [(400, True), (503, False), (200, True)])
