@@ -85,6 +85,21 @@ def test_a_loud_mix_is_clipped_and_not_wrapped(writer: SpoolWriter, tmp_path: Pa
     assert set(np.frombuffer((tmp_path / "loud").read_bytes(), "<i2").tolist()) == {32767, -32768}
 
 
+def test_a_mix_is_the_sum_of_both_sides_as_far_as_16_bits_go(writer: SpoolWriter, tmp_path: Path) -> None:
+    random = np.random.default_rng(4)
+    heard, sent = random.integers(-32768, 32768, (2, 1, 160)).astype(np.float32)
+    recorder = Recorder(writer)
+    recorder.start(0, leg=1, job=1, path=str(tmp_path / "mix"), sides="mixed")
+    for loudness in (1.0, 0.5, 0.01):
+        recorder.step(np.rint(heard * loudness), np.rint(sent * loudness), np.array([0]))
+    recorder.close(0)
+    writer.close()
+    expected = [
+        np.clip(np.rint(heard * loudness) + np.rint(sent * loudness), -32768, 32767) for loudness in (1.0, 0.5, 0.01)
+    ]
+    assert (np.fromfile(tmp_path / "mix", "<i2") == np.concatenate(expected, axis=1)[0]).all()
+
+
 def test_what_a_killed_process_loses_is_less_than_a_second(writer: SpoolWriter, tmp_path: Path) -> None:
     """Nothing is stopped or closed here: what the file has is what was handed over by the ticks alone."""
     path, ticks = tmp_path / "spool", FLUSH_TICKS * 4 - 1

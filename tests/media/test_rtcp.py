@@ -51,6 +51,7 @@ def test_packets_there_and_back(octets: str, packets: list[Packet]) -> None:
 
 READ_ONLY: dict[str, tuple[str, list[Packet]]] = {
     "padding": ("80c90001 00000002 a1cb0002 00000002 00000004", [EMPTY_RR, Bye(ssrcs=(2,))]),
+    "nothing but padding": ("80c90001 00000002 a0cb0001 00000004", [EMPTY_RR, Bye(ssrcs=())]),
     "an unknown type": ("80c90001 00000002 80cc0001 00000002", [EMPTY_RR]),
     "goodbye with a reason": ("80c90001 00000002 81cb0002 00000002 02686900", [EMPTY_RR, Bye(ssrcs=(2,))]),
     "an extended report": ("80c90003 00000002 00000000 00000000", [EMPTY_RR]),
@@ -74,12 +75,22 @@ BROKEN = {
     "goodbye first": ("81cb0001 00000002", "octet 0: packet type 203 comes first"),
     "cut off": ("80c90002 00000002", "octet 0: packet of 12 octets, but 8 are left"),
     "a block too few": ("81c90001 00000002", "octet 0: receiver report of 4 octets, expected 28"),
+    "a block of the sender too few": (
+        "82c8000c 00000001 1122334455667788 000000a0 00000005 00000320"
+        "aabbccdd 33fffffe 00010005 00000050 b7052000 00054000",
+        "octet 0: sender report of 48 octets, expected 72",
+    ),
+    "31 blocks that are not there": ("9fc80006" + 24 * "00", "octet 0: sender report of 24 octets, expected 768"),
     "no sender": ("80c80001 00000002", "octet 0: sender report of 4 octets, expected 24"),
     "junk behind": ("80c90001 00000002 ffff", "octet 8: 2 octets, expected a header"),
     "padding in the middle": ("a0c90001 00000002 80c90001 00000002", "octet 0: padding, expected in the last packet"),
     "padding too long": ("80c90001 00000002 a1cb0001 00000009", "octet 8: 9 octets of padding, expected 1 to 4"),
     "no padding": ("80c90001 00000002 a0cb0000", "octet 8: 0 octets of padding"),
     "an item beyond the end": ("80c90001 00000002 81ca0002 00000002 01ff6162", "octet 8: source description item of 8"),
+    "an item without a length": (
+        "80c90001 00000002 81ca0002 00000002 01016101",
+        "octet 8: source description item of 8",
+    ),
     "a chunk without end": ("80c90001 00000002 81ca0002 00000002 01026162", "octet 8: source description item of 8"),
     "a chunk too few": ("80c90001 00000002 82ca0002 00000002 00000000", "octet 8: source description chunk of 8"),
     "a source too few": ("80c90001 00000002 82cb0001 00000002", "octet 8: goodbye of 4 octets, expected 8"),
@@ -108,9 +119,29 @@ def test_loss_is_held_to_24_bits() -> None:
         assert ReportBlock.parse(bytes(ReportBlock(ssrc=1, lost=lost))).lost == kept
 
 
+def test_counters_of_a_long_call_wrap() -> None:
+    long = SenderReport(ssrc=1, ntp_timestamp=9, rtp_timestamp=2**32 + 3, packets=2**32 + 4, octets=2**33 + 5)
+    (read,) = parse_compound(bytes(long))
+    assert read == SenderReport(ssrc=1, ntp_timestamp=9, rtp_timestamp=3, packets=4, octets=5)
+
+
+def test_a_name_is_cut_at_255_octets() -> None:
+    packets = parse_compound(build_compound([EMPTY_RR, Sdes(names=((2, "x" * 300),))]))
+    assert packets[1] == Sdes(names=((2, "x" * 255),))
+
+
 def test_the_round_trip_of_the_rfc() -> None:
     # RFC 3550 figure 2: sent at b705:2000, held 5.25 s, back at b710:8000: 6.125 s.
     assert round_trip_s(BLOCK, 0xB710_8000 << 16) == 6.125
+
+
+def test_a_round_trip_goes_on_over_the_wrap_of_its_clock() -> None:
+    block = ReportBlock(ssrc=1, last_sr=0xFFFF_0000, delay_since_last_sr=0x8000)
+    assert round_trip_s(block, 0x1_0001_0000 << 16) == 1.5
+
+
+def test_no_sender_report_is_no_round_trip_whatever_the_time() -> None:
+    assert round_trip_s(ReportBlock(ssrc=1), 0x0001_0000 << 16) is None
 
 
 @pytest.mark.parametrize(
@@ -129,4 +160,6 @@ def test_a_round_trip_that_cannot_be_is_none(block: ReportBlock) -> None:
 def test_ntp_counts_from_1900() -> None:
     ntp = ntp_timestamp(0.5)
     assert (ntp >> 32, ntp & 0xFFFFFFFF) == (2_208_988_800, 1 << 31)
+    era_s = 2**32 - 2_208_988_800  # February 2036
+    assert ntp_timestamp(era_s + 0.5) == 1 << 31
     assert middle(0x1122334455667788) == 0x33445566
