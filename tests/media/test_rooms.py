@@ -110,6 +110,17 @@ def test_a_leg_that_may_not_speak_or_hear_does_not(size: int) -> None:
     np.testing.assert_array_equal(heard, expected)
 
 
+def test_at_16_khz_too_a_leg_that_may_not_speak_or_hear_does_not() -> None:
+    rooms, heard = seated([0, 1, 2]), heard_by_all(noise((3, 160)), [0, 1, 2])
+    mute, deaf = EVERYBODY.copy(), EVERYBODY.copy()
+    mute[0] = deaf[1] = False
+    others = rooms.step(np.arange(3), heard, mute, deaf)
+    assert others.wide_at.tolist() == [0, 1, 2]
+    assert not others.base.any()
+    expected = [heard.wide[1] + heard.wide[2], np.zeros(320), heard.wide[1]]
+    np.testing.assert_array_equal(others.wide, expected)
+
+
 def test_16_khz_goes_between_those_who_have_it_and_8_khz_to_and_from_the_rest() -> None:
     rooms, said = seated([0, 1, 2, 3], [4, 5], [6, 7]), noise((8, 160))
     heard = heard_by_all(said, [1, 3, 4, 6, 7])
