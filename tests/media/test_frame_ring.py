@@ -64,3 +64,21 @@ def test_a_frame_that_came_in_pieces_is_whole_once_the_last_is_there() -> None:
         assert ring.whole(at)[0] == whole
     ring.drop(at)
     assert ring.empty(at)[0]
+
+
+def test_what_was_there_of_a_frame_is_forgotten_once_that_is_dropped() -> None:
+    ring, at = FrameRing(3, 1), FrameRing.places(ROW, np.array([2]))
+    ring.place(ROW, np.array([2 * FRAME]), np.ones((1, 80, 1), np.uint8))
+    ring.drop(at)
+    ring.place(ROW, np.array([2 * FRAME + 100]), np.ones((1, 20, 1), np.uint8))
+    assert np.flatnonzero(ring.flags(at)[0]).tolist() == list(range(100, 120))
+
+
+def test_a_row_is_cleared_and_those_beside_it_are_not() -> None:
+    ring = FrameRing(3, 1)
+    everywhere = [FrameRing.places(np.full(FRAMES, row), np.arange(FRAMES)) for row in range(3)]
+    for at in everywhere:
+        ring.put(at, np.ones((FRAMES, FRAME, 1), np.uint8))
+    ring.clear(1)
+    assert [ring.whole(at).all() for at in everywhere] == [True, False, True]
+    assert ring.empty(everywhere[1]).all()

@@ -175,3 +175,52 @@ def test_packets_of_a_codec_that_the_peer_may_change_to_are_its_own_and_told_of(
     assert push(latch, Packet(0, AUDIO, PUBLIC)).changed == [(0, AUDIO)]
     latch.number(0, 8, EVENT)
     assert push(latch, Packet(0, AUDIO, PUBLIC)).changed == []
+
+
+def connected(latch: Latch, *kinds: int) -> Accepted:
+    """Let packets of these types come on row 2, whose socket takes them from the right source only."""
+    return latch.step(np.full(len(kinds), 2), np.array(kinds), [], 1.0)
+
+
+def test_packets_of_a_connected_socket_are_taken_and_only_their_type_may_be_foreign() -> None:
+    latch = latch_for(2)
+    push(latch, Packet(2, AUDIO, SIGNALLED))
+    for kinds in ([AUDIO, AUDIO], [AUDIO, EVENT], [AUDIO, OTHER, AUDIO]):
+        accepted = connected(latch, *kinds)
+        assert accepted.mask.all()
+        assert accepted.foreign.tolist() == [kind == OTHER for kind in kinds]
+        assert (accepted.heard, accepted.certain, accepted.changed) == ([], [], [])
+
+
+def test_packets_of_a_connected_socket_whose_leg_is_closed_are_neither_taken_nor_foreign() -> None:
+    latch = latch_for(2)
+    push(latch, Packet(2, AUDIO, SIGNALLED))
+    latch.close(2)
+    for kinds in ([AUDIO], [AUDIO, OTHER]):
+        accepted = connected(latch, *kinds)
+        assert not accepted.mask.any()
+        assert not accepted.foreign.any()
+
+
+def test_the_host_is_that_of_what_was_heard_since_the_remote_was_set() -> None:
+    latch = latch_for(2)
+    assert latch.host(2) is None
+    push(latch, Packet(2, AUDIO, PUBLIC))
+    assert latch.host(2) == PUBLIC[0]
+    latch.set_remote(2, STRANGER, latch=True, now_s=2.0)
+    assert latch.host(2) is None
+    push(latch, Packet(2, AUDIO, STRANGER), now_s=2.1)
+    assert latch.host(2) == STRANGER[0]
+    latch.close(2)
+    assert latch.host(2) is None
+
+
+def test_a_row_used_again_expects_the_same_address_anew() -> None:
+    latch = latch_for(2)
+    push(latch, Packet(2, AUDIO, PUBLIC))
+    latch.close(2)
+    latch.number(2, AUDIO, EVENT)
+    assert latch.set_remote(2, SIGNALLED, latch=True, now_s=1.2)
+    accepted = push(latch, Packet(2, AUDIO, STRANGER), Packet(2, AUDIO, PUBLIC), now_s=1.3)
+    assert accepted.mask.tolist() == [True, False]
+    assert accepted.heard == [(2, STRANGER)]
