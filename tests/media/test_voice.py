@@ -83,6 +83,49 @@ def test_noise_of_the_line_is_no_voice_once_it_is_known() -> None:
     assert decide(voice, sine(-25.0, 5)).all()
 
 
+def test_the_floor_of_a_quiet_line_does_not_make_a_whisper_a_voice() -> None:
+    voice = EnergyVoice(1)
+    decide(voice, np.zeros((500, 160), np.float32))
+    assert decide(voice, sine(-49.5, 1)).tolist() == [True]
+    assert decide(voice, sine(-50.5, 1)).tolist() == [False]
+
+
+@pytest.mark.parametrize(("after", "threshold"), [(0, -45.0), (25, -44.0), (50, -43.0), (200, -37.0), (3000, -36.0)])
+def test_the_threshold_rises_2_db_a_second_to_10_db_above_the_noise(after: int, threshold: float) -> None:
+    for level, heard in ((threshold + 0.3, True), (threshold - 0.3, False)):
+        voice = EnergyVoice(1)
+        if after:
+            decide(voice, sine(-46.0, after))
+        assert decide(voice, sine(level, 1)).tolist() == [heard]
+
+
+@pytest.mark.parametrize(("after", "threshold"), [(0, -36.0), (25, -41.0), (50, -46.0), (70, -50.0), (500, -50.0)])
+def test_the_threshold_falls_10_db_a_second_where_the_line_becomes_quiet(after: int, threshold: float) -> None:
+    for level, heard in ((threshold + 0.3, True), (threshold - 0.3, False)):
+        voice = EnergyVoice(1)
+        decide(voice, sine(-46.0, 1000))
+        if after:
+            decide(voice, np.zeros((after, 160), np.float32))
+        assert decide(voice, sine(level, 1)).tolist() == [heard]
+
+
+def test_webrtc_goes_on_for_at_most_its_hangover_after_the_voice_has_ended() -> None:
+    voice, said = WebRtcVoice(1), speech()
+    loud = said[level_dbm0(said) > -30][:40]
+    heard = decide(voice, np.concatenate([loud, np.zeros((20, 160), np.float32)]))
+    assert heard[35:40].all()
+    assert 0 < np.count_nonzero(heard[40:]) * 20 <= voice.hangover_ms
+
+
+def test_webrtc_forgets_a_row_that_closes() -> None:
+    used, fresh = WebRtcVoice(1), WebRtcVoice(1)
+    assert decide(used, sine(-10.0, 4)).all()
+    used.close(0)
+    assert (
+        decide(used, np.zeros((5, 160), np.float32)).tolist() == decide(fresh, np.zeros((5, 160), np.float32)).tolist()
+    )
+
+
 def test_what_a_row_has_learned_is_forgotten_when_it_closes() -> None:
     voice = EnergyVoice(2)
     decide(voice, noise(-40.0, 500), row=1)
