@@ -21,6 +21,9 @@ SURROUND_WEIGHT: Final = 0.7071
 """Of every channel that is not in front, beside those that are."""
 FRONT: Final = frozenset({"FL", "FR", "FC", "DL", "DR"})
 
+LOUDEST: Final = 4 * 32768.0
+"""On the int16 scale: what a sample of floating point is held to, as one that says anything would spoil all near it."""
+
 SCALE: Final = {
     # format: what is silence, and what to multiply by for the int16 scale
     "u8": (128, 256.0),
@@ -73,8 +76,9 @@ def _mixed(frame: AudioFrame) -> NDArray[Any]:
     if channels == 1 and name == "s16":
         return array[0]
     zero, scale = SCALE[name]
-    weights = _weights(tuple(channel.name for channel in frame.layout.channels)) * scale
-    return (weights @ (array.astype(np.float64) - zero)).astype(np.float32)
+    weights = _weights(tuple(channel.name for channel in frame.layout.channels))
+    samples = np.nan_to_num((array.astype(np.float64) - zero) * scale)
+    return (weights @ np.clip(samples, -LOUDEST, LOUDEST)).astype(np.float32)
 
 
 def _weights(names: tuple[str, ...]) -> NDArray[np.float64]:
@@ -90,4 +94,4 @@ def _weights(names: tuple[str, ...]) -> NDArray[np.float64]:
 def _rounded(samples: NDArray[Any]) -> Samples:
     if samples.dtype == np.int16:
         return samples
-    return np.clip(np.rint(np.nan_to_num(samples)), -32768, 32767).astype(np.int16)
+    return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
