@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
@@ -16,12 +16,24 @@ from starlette.requests import ClientDisconnect
 from ..redact import storable_text
 from .problem import Fault, Problem, invalid
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 MOST: Final = 65536
 """Octets that a body may have."""
 SLOWEST_S: Final = 30.0
 """How long a body may take."""
 DEEPEST: Final = 32
 """How deep objects may lie in each other."""
+_EXPECTED: Final = {
+    "dict_type": "an object", "model_type": "an object", "model_attributes_type": "an object", "string_type": "text",
+    "float_type": "a number", "float_parsing": "a number", "int_type": "an integer", "int_parsing": "an integer",
+    "int_from_float": "an integer", "literal_error": "{expected}", "greater_than_equal": "at least {ge:.0f}",
+    "less_than_equal": "at most {le:.0f}",
+}  # fmt: skip
+"""By pydantic's kind of error; what it takes of its context."""
+_SHOWN: Final = 40
+"""Characters of a value that is told back."""
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -72,16 +84,24 @@ def checked(model: type[Model], body: Mapping[str, Any], known: Collection[str])
     try:
         found = model.model_validate(taken)
     except ValidationError as error:
-        faults += [Fault(".".join(map(str, one["loc"])), _said(one["msg"])) for one in error.errors()]
+        faults += [Fault(".".join(map(str, one["loc"])), _said(one)) for one in error.errors()]
         raise invalid(*faults) from None
     if faults:
         raise invalid(*faults)
     return found
 
 
-def _said(message: str) -> str:
-    """A message of pydantic's; one of ours without what it puts before."""
-    return message.removeprefix("Value error, ")
+def _said(wrong: ErrorDetails) -> str:
+    """What pydantic found, in JSON's words; a message of ours without what it puts before. Passwords are not told."""
+    if wrong["type"] == "extra_forbidden":
+        return "read only or unknown"
+    if wrong["type"] not in _EXPECTED:
+        return wrong["msg"].removeprefix("Value error, ")
+    expected = f"expected {_EXPECTED[wrong['type']].format_map(wrong.get('ctx', {}))}"
+    if "password" in wrong["loc"]:
+        return expected
+    found = wrong["input"]
+    return f"found {(repr(found) if isinstance(found, str) else json.dumps(found))[:_SHOWN]}; {expected}"
 
 
 def merged(before: Mapping[str, Any], patch: Mapping[str, Any], *, replace: bool) -> dict[str, Any]:

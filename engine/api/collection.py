@@ -162,7 +162,7 @@ def chosen(params: Mapping[str, str], collection: Collection) -> list[str] | Non
 def _names(text: str, parameter: str, fields: Mapping[str, Field]) -> set[str]:
     names = {name.strip() for name in text.split(",") if name.strip()}
     if unknown := sorted(names - fields.keys()):
-        raise bad_query(parameter, f"unknown field {unknown[0][:40]!r}")
+        raise bad_query(parameter, f"unknown field {unknown[0][:40]!r}; expected any of {', '.join(fields)}")
     return names
 
 

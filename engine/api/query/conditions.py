@@ -34,7 +34,9 @@ def compile_filter(text: str, fields: dict[str, Field]) -> list[Clause]:
 def _clauses(condition: Condition, fields: dict[str, Field]) -> list[Clause]:
     field = find(fields, condition.field.text)
     if field is None:
-        raise FilterError(f"unknown field {condition.field.text!r}", condition.field.position)
+        raise FilterError(
+            f"unknown field {condition.field.text!r} (there are {', '.join(fields)})", condition.field.position
+        )
     operator = condition.operator.text
     if operator not in field.kind.operators:
         takes = ", ".join(sorted(field.kind.operators)) or "none: its own fields do"

@@ -31,8 +31,9 @@ SINGLE: /'[^']*'/
 DOUBLE: /"[^"]*"/
 %ignore /\s+/
 """
+_OPERATOR: Final = "an operator (bit, eq, ge, gt, ilike, in, le, like, lt, ne or notin)"
 _SAID: Final = {
-    "FIELD": "a field", "OPERATOR": "an operator", "LIST_OPERATOR": "an operator", "WORD": "a value",
+    "FIELD": "a field", "OPERATOR": _OPERATOR, "LIST_OPERATOR": _OPERATOR, "WORD": "a value",
     "SINGLE": "a value", "DOUBLE": "a value", "_AND": "'and'", "LPAR": "'('", "RPAR": "')'", "COMMA": "','",
     "$END": "the end",
 }  # fmt: skip

@@ -81,7 +81,8 @@ def _one_order(text: str, fields: Mapping[str, Field]) -> Order:
     name, *direction = text.split() or [""]
     field = fields.get(name)
     if field is None or field.kind is OBJECT:
-        raise bad_query("order", f"cannot order by {name[:40]!r}")
+        takes = ", ".join(name for name, one in fields.items() if one.kind is not OBJECT)
+        raise bad_query("order", f"cannot order by {name[:40]!r}; expected one of {takes}")
     if direction not in ([], ["asc"], ["desc"]):
         raise bad_query("order", f"found {text.strip()[:40]!r}; expected {name}, {name} asc or {name} desc")
     return Order(field, descending=direction == ["desc"])

@@ -83,7 +83,7 @@ def test_what_is_wrong_with_a_new_number_is_named(api: Served, provider: Client)
         "colour": "unknown field",
         "country_code": "read only",
         "endpoint_sid": "Field required",
-        "method": "Input should be 'POST' or 'GET'",
+        "method": "found 'PUT'; expected 'POST' or 'GET'",
         "phonenumber": "Field required",
         "url": "expected an absolute http or https URL",
     }

@@ -98,8 +98,9 @@ def test_login_and_password_may_be_given(api: Served, provider: Client) -> None:
 
 @pytest.mark.parametrize("kind", ["conference", "mediator", "FlexML", None])
 def test_other_types_are_refused_and_the_allowed_one_is_named(provider: Client, kind: str | None) -> None:
+    found = "null" if kind is None else repr(kind)
     assert faults(provider.ask("POST", "/endpoints", {"name": "x", "type": kind})) == {
-        "type": "Input should be 'flexml'"
+        "type": f"found {found}; expected 'flexml'"
     }
 
 
@@ -109,15 +110,23 @@ def test_what_is_wrong_with_a_new_endpoint_is_named(provider: Client) -> None:
         "properties": {"login": "a:b", "password": "short", "api_url": "http://a/"},
     }  # fmt: skip
     assert faults(provider.ask("POST", "/endpoints", sent)) == {
-        "attributes": "Input should be a valid dictionary",
+        "attributes": "found []; expected an object",
         "capacity": "read only",
         "colour": "unknown field",
         "endpoint_sid": "read only",
         "name": "String should have at most 255 characters",
-        "properties.api_url": "Extra inputs are not permitted",
+        "properties.api_url": "read only or unknown",
         "properties.login": "expected 1 to 255 visible ASCII characters other than a colon",
         "properties.password": "String should have at least 8 characters",
         "type": "Field required",
+    }
+
+
+def test_a_password_that_is_refused_is_not_told_back(provider: Client) -> None:
+    sent = {"type": "flexml", "properties": {"login": 5, "password": 12345678}}
+    assert faults(provider.ask("POST", "/endpoints", sent)) == {
+        "properties.login": "found 5; expected text",
+        "properties.password": "expected text",
     }
 
 
@@ -162,7 +171,7 @@ def test_what_is_read_only_of_an_endpoint_is_named(provider: Client) -> None:
     sent = {"type": "flexml", "properties": {"login": "x"}, "partner_sid": NOBODY, "name": "changed"}
     for method in ("PATCH", "PUT"):
         assert faults(provider.ask(method, path, sent)) == {
-            "type": "read only", "partner_sid": "read only", "properties.login": "Extra inputs are not permitted",
+            "type": "read only", "partner_sid": "read only", "properties.login": "read only or unknown",
         }  # fmt: skip
     assert provider.get(path).body["name"] == "fixed"
 

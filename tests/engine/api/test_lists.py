@@ -130,21 +130,25 @@ def test_fields(lists: Served, query: dict[str, str], expected: set[str]) -> Non
     assert lists.me.get(f"/dids/{sid}", **query).body == did
 
 
+DID_FIELDS = (
+    "account_sid, country_code, did_sid, in_country_format, international_format, method, phonenumber, "
+    "status_callback_method, status_callback_url, url"
+)
 REFUSED = [
     ({"limit": "1001"}, "limit", "found '1001'; expected an integer from 1 to 1000"),
     ({"limit": "0"}, "limit", "found '0'; expected an integer from 1 to 1000"),
     ({"limit": "ten"}, "limit", "found 'ten'; expected an integer from 1 to 1000"),
     ({"offset": "-1"}, "offset", "found '-1'; expected an integer from 0 to 2147483647"),
     ({"offset": "9" * 30}, "offset", f"found '{'9' * 30}'; expected an integer from 0 to 2147483647"),
-    ({"order": "nothing"}, "order", "cannot order by 'nothing'"),
+    ({"order": "nothing"}, "order", f"cannot order by 'nothing'; expected one of {DID_FIELDS}"),
     ({"order": "url up"}, "order", "found 'url up'; expected url, url asc or url desc"),
-    ({"order": "url,"}, "order", "cannot order by ''"),
-    ({"filter": "nothing eq 1"}, "filter", "unknown field 'nothing' at character 1"),
+    ({"order": "url,"}, "order", f"cannot order by ''; expected one of {DID_FIELDS}"),
+    ({"filter": "nothing eq 1"}, "filter", f"unknown field 'nothing' (there are {DID_FIELDS}) at character 1"),
     ({"filter": "url eq"}, "filter", "found the end; expected a value at character 7"),
     ({"filter": "url bit 1"}, "filter",
      "url does not take bit; it takes eq, ge, gt, ilike, in, le, like, lt, ne, notin at character 5"),
-    ({"include_fields": "url,nothing"}, "include_fields", "unknown field 'nothing'"),
-    ({"exclude_fields": "nothing"}, "exclude_fields", "unknown field 'nothing'"),
+    ({"include_fields": "url,nothing"}, "include_fields", f"unknown field 'nothing'; expected any of {DID_FIELDS}"),
+    ({"exclude_fields": "nothing"}, "exclude_fields", f"unknown field 'nothing'; expected any of {DID_FIELDS}"),
     ({"after": "x"}, "after", "this list has a total; use offset"),
 ]  # fmt: skip
 

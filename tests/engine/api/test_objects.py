@@ -90,9 +90,9 @@ def test_what_is_read_only_unknown_or_wrong_is_named(api: Served) -> None:
         "account_sid": "read only",
         "login": "read only",
         "password": "unknown field",
-        "method": "Input should be 'POST' or 'GET'",
+        "method": "found 'PUT'; expected 'POST' or 'GET'",
         "url": "expected an absolute http or https URL",
-        "error_handler": "Input should be 'basic' or 'none'",
+        "error_handler": "found null; expected 'basic' or 'none'",
     }
     found = faults(api.me.ask("PUT", "/dids/" + did_of(api.me)["did_sid"], {"phonenumber": "1", "nested": {}}))
     assert found == {"phonenumber": "read only", "nested": "unknown field"}

@@ -188,7 +188,9 @@ def test_a_filter_for_another_type_finds_nothing(given: Served, provider: Client
 def test_a_conference_cannot_be_made(given: Served, provider: Client) -> None:
     reply = ask(provider, core("POST", "/endpoints"))
     assert reply.status == 422
-    assert [(e["field"], e["message"]) for e in reply.body["errors"]] == [("type", "Input should be 'flexml'")]
+    assert [(e["field"], e["message"]) for e in reply.body["errors"]] == [
+        ("type", "found 'conference'; expected 'flexml'")
+    ]
 
 
 @referred

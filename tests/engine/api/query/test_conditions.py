@@ -153,9 +153,9 @@ def test_what_a_filter_finds(find: Find, text: str) -> None:
 
 
 WRONG = {
-    "nothing eq 1": "unknown field 'nothing' at character 1",
-    "name.part eq 1": "unknown field 'name.part' at character 1",
-    "size eq 1 and nothing eq 1": "unknown field 'nothing' at character 15",
+    "nothing eq 1": f"unknown field 'nothing' (there are {', '.join(FIELDS)}) at character 1",
+    "name.part eq 1": f"unknown field 'name.part' (there are {', '.join(FIELDS)}) at character 1",
+    "size eq 1 and nothing eq 1": f"unknown field 'nothing' (there are {', '.join(FIELDS)}) at character 15",
     "size like 1": "size does not take like; it takes eq, ge, gt, in, le, lt, ne, notin at character 6",
     "name bit 1": "name does not take bit; it takes eq, ge, gt, ilike, in, le, like, lt, ne, notin at character 6",
     "more eq 1": "more does not take eq; it takes none: its own fields do at character 6",

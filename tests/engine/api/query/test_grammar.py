@@ -34,11 +34,12 @@ def test_a_filter_is_read(text: str) -> None:
     assert found == READ[text]
 
 
+OPERATOR = "an operator (bit, eq, ge, gt, ilike, in, le, like, lt, ne or notin)"
 WRONG = {
-    "name": "found the end; expected an operator at character 5",
-    "name foo b": "found 'foo'; expected an operator at character 6",
-    "name EQ b": "found 'EQ'; expected an operator at character 6",
-    "name eqb": "found 'eqb'; expected an operator at character 6",
+    "name": "found the end; expected " + OPERATOR + " at character 5",
+    "name foo b": "found 'foo'; expected " + OPERATOR + " at character 6",
+    "name EQ b": "found 'EQ'; expected " + OPERATOR + " at character 6",
+    "name eqb": "found 'eqb'; expected " + OPERATOR + " at character 6",
     "name eq": "found the end; expected a value at character 8",
     "name eq a b": "found 'b'; expected 'and' or the end at character 11",
     "name eq a or b eq c": "found 'or'; expected 'and' or the end at character 11",
@@ -50,7 +51,7 @@ WRONG = {
     "name in (a": "found the end; expected ')' or ',' at character 11",
     "name in (a b)": "found 'b)'; expected ')' or ',' at character 12",
     "a eq b and": "found the end; expected a field at character 11",
-    "a..b eq c": "found '..b'; expected an operator at character 2",
+    "a..b eq c": "found '..b'; expected " + OPERATOR + " at character 2",
     "9 eq 9": "found '9'; expected a field at character 1",
     "a" * (MOST + 1): f"longer than {MOST} characters; expected the end at character {MOST + 1}",
 }
