@@ -28,12 +28,13 @@ APPLICATION_ERRORS = {
     "no answer in time": (Answer(hang=True), ["no complete answer within 3 s"]),
     "connection refused": (
         Answer(body=f"<Response><Redirect>http://127.0.0.1:{REFUSED_PORT}/gone</Redirect></Response>"),
-        [f"http://127.0.0.1:{REFUSED_PORT}/gone", "Connect"],
+        [f"http://127.0.0.1:{REFUSED_PORT}/gone", "cannot connect", "refused"],
     ),
     "404": (Answer(body="gone", status=404, content_type="text/plain"), ["status 404", "expected 2xx"]),
     "malformed": (Answer(body="<Response><Say>open"), ["malformed XML", "line 1"]),
     "binary": (Answer(body=bytes(range(256)), content_type="application/octet-stream"), ["malformed XML"]),
-    "wrong root": (Answer(body="<html><body>Hello</body></html>"), ["html", "Response"]),
+    "a page": (Answer(body="<html><body>Hello</body></html>"), ["a page of HTML", "Response"]),
+    "wrong root": (Answer(body="<Say>Hello</Say>"), ["root element", "Say", "Response"]),
     "wrong value": (
         Answer(body='<Response><Say>never heard</Say>\n<Gather numDigits="many"/></Response>'),
         ["line 2", "Gather", "numDigits", "'many'", "allowed"],
