@@ -86,7 +86,7 @@ def calls_router(outbound: Outbound, database: Database, reader: Reader, authent
         methods=["POST"],
         summary="Place a call",
         operation_id="create-call",
-        responses={200: {"model": CallObject}, **errors(400, 401, 413, 415, 422, 503)},
+        responses={200: {"model": CallObject}, **errors(400, 401, 413, 415, 422)},
         openapi_extra={"parameters": FIELDS, "requestBody": body(CallChange)},
     )
     add_one(router, reader, authentication, CALLS, CallObject)

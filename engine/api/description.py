@@ -53,13 +53,14 @@ _MEANINGS: Final = {
     401: "Nobody known asks.",
     403: "Only the provider's tokens may do this.",
     404: "There is no such object of whoever asks.",
+    408: "The body did not come in time.",
     409: "What is asked does not fit how the object is now.",
     412: "The content is not the one that the request is about.",
     413: "The body is too long, or its container has no room for it.",
     415: "The body is of another media type than application/json.",
     416: "None of the octets that are asked for are there.",
     422: "A field of the body is unknown, read-only, or not what it should be.",
-    503: "The engine is stopping.",
+    503: "The engine is stopping, or its database does not answer.",
     507: "The disk is full.",
 }
 READING: Final = (400, 401, 404)
@@ -67,8 +68,9 @@ WRITING: Final = (400, 401, 404, 413, 415, 422)
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error responses of a route."""
-    return {status: {"model": ErrorObject, "description": _MEANINGS[status]} for status in statuses}
+    """The error responses of a route; 503 is one of each, and 408 of those that take JSON."""
+    given = {*statuses, 503, *([408] if 415 in statuses else [])}
+    return {status: {"model": ErrorObject, "description": _MEANINGS[status]} for status in sorted(given)}
 
 
 def a(noun: str) -> str:
