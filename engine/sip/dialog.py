@@ -16,7 +16,6 @@ State = Literal["calling", "early", "connecting", "confirmed", "disconnected"]
 """How far the INVITE is: nothing but 100; 101 to 199; its 2xx sent or received; the ACK to that too; over."""
 
 CANCELLED: Final = 487
-CHALLENGES: Final = frozenset({401, 407})
 
 
 @dataclass(kw_only=True, slots=True)
@@ -36,8 +35,8 @@ class Dialog:
     heard: bool = False
     """Whether the INVITE had any response."""
     confirmed: bool = False
-    refusal: message.Message | None = None
-    """The response that refused our INVITE."""
+    redirection: message.Message | None = None
+    """The response that sent our INVITE elsewhere."""
     leaving: bool = False
     """Whether a BYE of ours is under way."""
     ended_by_us: bool = False
@@ -69,23 +68,22 @@ class Dialog:
 
     def _ended(self, status: int, reason: str, received: message.Message | None) -> Ended:
         by = "local" if self.ended_by_us else "remote" if received else "stack"
-        refusal = self.refusal
-        if refusal:
-            status, reason = refusal.status, refusal.reason
+        moved = self.redirection
+        if moved:
+            status, reason = moved.status, moved.reason  # pjsua makes 487 of a 3xx that it does not follow
         if by == "stack" and self.inbound and status == CANCELLED:
             by = "remote"  # what ended it was the CANCEL; the event is of our 487 to the INVITE
         if self.confirmed and by == "remote":
             status = 200
-        contact = refusal.header("contact") if refusal and refusal.status < 400 else ""
+        contact = moved.header("contact") if moved else ""
         said = received.header("reason") if received and not received.status else ""
         return Ended(dialog=self.number, status=status, reason=said or reason, by=by, contact=contact)
 
     def response_received(self, response: message.Message) -> str | None:
         """Take note of a response to an INVITE, the first or a further one; the SDP that answers an offer of ours."""
         self.heard = True
-        # The stack answers challenges, or ends with them.
-        if response.status >= 300 and response.status not in CHALLENGES and not self.confirmed:
-            self.refusal = response  # pjsua makes 487 of a 3xx that it does not follow
+        if 300 <= response.status < 400 and not self.confirmed:
+            self.redirection = response
         if not self.offering or response.status < 200:
             return None
         self.offering = False

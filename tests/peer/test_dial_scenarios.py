@@ -200,6 +200,23 @@ def test_a_redirection_is_not_followed(story: Story) -> None:
     assert any(ELSEWHERE in str(details) for what, details in story.timeline if what == "redirection not followed")
 
 
+def busy_later(party: Called) -> None:
+    """It wants sessions to be refreshed less often (RFC 4028 section 6), and is busy then."""
+    invite = party.expect("INVITE")
+    party.respond(invite, "422 Session Interval Too Small", headers="Min-SE: 3600")
+    party.expect("ACK")
+    again = party.expect("INVITE")
+    assert again.header("Session-Expires").startswith("3600")
+    party.respond(again, "486 Busy Here")
+    party.expect("ACK")
+    party.quiet(1.0)
+
+
+@on_dial(busy_later)
+def test_who_is_busy_once_the_session_timer_suits_it_is_busy(story: Story) -> None:
+    assert story.outcome == ("busy", 0, 0)
+
+
 # ---- in the end -------------------------------------------------------------------------------------------------
 
 

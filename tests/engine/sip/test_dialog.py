@@ -60,8 +60,8 @@ ENDS = [
     (outbound(confirmed=True, ended_by_us=True), 200, None, (200, "OK", "local", "")),
     (outbound(confirmed=True), 200, BYE, (200, 'Q.850;cause=16;text="bye"', "remote", "")),
     (outbound(confirmed=True), 408, None, (408, "OK", "stack", "")),
-    (outbound(refusal=BUSY), 487, BUSY, (486, "Busy Here", "remote", "")),
-    (outbound(refusal=MOVED), 487, None, (302, "Moved", "stack", "<sip:c@127.0.0.1>")),
+    (outbound(), 486, BUSY, (486, "OK", "remote", "")),
+    (outbound(redirection=MOVED), 487, None, (302, "Moved", "stack", "<sip:c@127.0.0.1>")),
     (outbound(), 503, None, (503, "OK", "stack", "")),
     (inbound(), 487, None, (487, "OK", "remote", "")),
     (inbound(ended_by_us=True), 603, None, (603, "OK", "local", "")),
@@ -77,14 +77,19 @@ def test_who_ended_a_dialog_and_how(
     assert (event.status, event.reason, event.by, event.contact) == end
 
 
-def test_challenges_and_refusals_within_the_dialog_are_no_refusal_of_the_invite() -> None:
+@pytest.mark.parametrize("first", ["401 Unauthorized", "407 Proxy Authentication Required", "422 Too Small"])
+def test_a_refusal_after_which_the_stack_asks_again_is_not_how_the_call_ended(first: str) -> None:
     dialog = outbound()
-    assert dialog.response_received(response("401 Unauthorized")) is None
+    assert dialog.response_received(response(first)) is None
     assert dialog.heard
-    assert dialog.refusal is None
-    dialog.confirmed = True
-    dialog.response_received(BUSY)
-    assert dialog.refusal is None
+    event = dialog.changed("disconnected", 486, "Busy Here", BUSY)
+    assert event == Ended(dialog=7, status=486, reason="Busy Here", by="remote")
+
+
+def test_only_what_answers_the_first_invite_leads_elsewhere() -> None:
+    dialog = outbound(confirmed=True)
+    dialog.response_received(MOVED)
+    assert dialog.redirection is None
 
 
 @pytest.mark.parametrize(
