@@ -29,6 +29,8 @@ from .sip.trunks import Trunks, outgoing, should_fail_over
 
 log = logging.getLogger("flexml.exchange")
 
+ANONYMOUS: Final = "anonymous"
+"""The user in From of who withholds the number (RFC 3323 section 4.1.1.3)."""
 CLOSE_TIMEOUT_S: Final = 5.0
 """Longer than a media worker is waited for."""
 
@@ -154,6 +156,8 @@ class Exchange:
     def _invitation(self, destination: Destination, way: Way, caller: Caller) -> Invitation:
         host, headers = self._settings.advertised, tuple(destination.headers)
         number = normalise_number(caller.number, self._region)
+        if number.lower() == ANONYMOUS:
+            number = ""
         if way.trunk is None:
             from_uri = caller_uri(number, host)
             return Invitation(

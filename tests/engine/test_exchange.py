@@ -123,9 +123,9 @@ async def test_a_party_that_answers_and_hangs_up_in_one_moment_has_answered(bed:
 
 @in_bed
 async def test_who_has_no_number_is_anonymous(bed: Bed) -> None:
-    for number in ("", "+1 (516) 206-5338"):
+    for number in ("", "anonymous", "Anonymous", "+1 (516) 206-5338"):
         await bed.exchange.call(Destination(target=URI), Way(target=URI), Caller(number=number), None, bed.note)
-    assert bed.agent.from_uris == ["sip:anonymous@anonymous.invalid", "sip:15162065338@127.0.0.1"]
+    assert bed.agent.from_uris == ["sip:anonymous@anonymous.invalid"] * 3 + ["sip:15162065338@127.0.0.1"]
 
 
 @pytest.mark.parametrize(("ports", "failure"), [(1, "0 no transport"), (0, "")])
