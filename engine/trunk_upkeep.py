@@ -84,10 +84,11 @@ class TrunkUpkeep:
                 log.info("trunk %s: registered for %d s", name, event.expires_s)
             self._failures[name] = 0
             self._trunks.registered(name, self._clock() + event.expires_s)
-        elif event.status >= 300:
-            self._retry(name, event.status, f"REGISTER: {event.status} {event.reason}", event.retry_after_s)
         else:
-            self._trunks.unregistered(name)
+            said = (
+                f"{event.status} {event.reason}" if event.status >= 300 else f"{event.status}, but for no time at all"
+            )
+            self._retry(name, event.status, f"REGISTER: {said}", event.retry_after_s)
 
     def _retry(self, name: str, status: int, failure: str, asked_s: int = 0) -> None:
         failures = self._failures[name] = self._failures.get(name, 0) + 1

@@ -122,11 +122,23 @@ def test_a_registration_stands_until_the_time_granted() -> None:
         assert trunks.state("t").registered_until == pytest.approx(1060.1)
         carrier.tell(registration(200, 60))  # the stack has renewed it
         assert trunks.state("t").registered_until == pytest.approx(1061.0)
-        carrier.tell(registration(200, 0))  # and it was taken back
-        assert trunks.state("t").registered_until is None
 
     run(carrier, scenario, register=True)
     assert carrier.at("REGISTER") == [0]
+
+
+def test_a_registration_for_no_time_is_none_and_is_tried_again() -> None:
+    carrier = Carrier()
+    carrier.registrations = [registration(200, 0), registration(200, 60)]
+
+    async def scenario(trunks: Trunks) -> None:
+        await asyncio.sleep(1)
+        assert (trunks.route("1"), trunks.state("t").failure) == ([], "REGISTER: 200, but for no time at all")
+        await asyncio.sleep(5)
+        assert len(trunks.route("1")) == 1
+
+    run(carrier, scenario, register=True)
+    assert carrier.at("REGISTER") == pytest.approx([0, 2.1])
 
 
 def test_a_registration_is_tried_again_with_growing_pauses_until_it_succeeds() -> None:

@@ -129,6 +129,25 @@ def test_a_trunk_that_goes_silent_is_marked_dead_and_comes_back(tmp_path: Path) 
             engine.until("carrier", lambda trunk: trunk["reachable"])
 
 
+def test_a_trunk_that_comes_to_life_while_a_registration_is_under_way_is_not_asked_twice(tmp_path: Path) -> None:
+    with (
+        RawPeer("127.0.0.1:9") as carrier,
+        Engine(
+            tmp_path, CARRIER.format(name="carrier", port=carrier.port) + "register = true\noptions_s = 1\n"
+        ) as engine,
+    ):
+        engine.until("carrier", lambda trunk: not trunk["reachable"])
+        carrier.aim(engine.process.target)
+        deadline = time.monotonic() + 20
+        while not engine.trunk("carrier")["reachable"]:
+            assert time.monotonic() < deadline
+            carrier.send(carrier.answer(carrier.expect("OPTIONS "), "200 OK"))
+        carrier.send(carrier.answer(carrier.expect("REGISTER "), "200 OK", headers="Expires: 300"))
+        state = engine.until("carrier", lambda trunk: trunk["registered_until"] is not None)
+        assert state["failure"] == "OPTIONS: no answer within 5 s"
+        assert "not registered" not in engine.process.log()
+
+
 def test_an_error_for_options_is_a_sign_of_life(tmp_path: Path) -> None:
     port = free_port()
     with (

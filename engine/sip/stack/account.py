@@ -23,6 +23,8 @@ log = logging.getLogger("flexml.sip")
 
 NO_MEDIA: Final = ("127.0.0.2", 4000, 1000)
 """Address, first port and range that pjsua counts for media of its own, which goes nowhere: no socket is opened."""
+UNDER_WAY: Final = 171001
+"""PJSIP_EBUSY: a REGISTER has no answer yet."""
 KEEP_OPEN_S: Final = 15
 """How often a packet of nothing keeps the way back to a registered trunk open through NAT."""
 NO_MESSAGES: Final = 403
@@ -59,11 +61,12 @@ class Account(pj.Account):
         self._messages: dict[int, tuple[pj.SendInstantMessageParam, Told]] = {}
 
     def register(self) -> None:
-        """Send REGISTER; renewals follow by themselves until one fails."""
+        """Send REGISTER, unless one is under way; renewals follow by themselves until one fails."""
         try:
             self.setRegistration(True)
         except pj.Error as error:
-            raise refused(f"REGISTER {self._trunk}", error) from None
+            if error.status != UNDER_WAY:
+                raise refused(f"REGISTER {self._trunk}", error) from None
 
     def unregister(self) -> None:
         """Tell nobody anything more, and take back what is registered: the answer is waited for as that to BYE is."""
