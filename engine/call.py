@@ -290,10 +290,11 @@ class Call(CallAudio):
         self._telling = None
         self.changed()
 
-    async def early_media(self) -> None:
-        """Send 183 with SDP if nothing of the kind has been sent and the call is unanswered."""
+    async def early_media(self) -> bool:
+        """Send 183 with SDP if nothing of the kind has been sent and the call is unanswered; False if nobody hears."""
         if self._dialog.early_media():
             self.media.start()
+        return await self.media.described()
 
     async def reject(self, status: int, *, reason: str = "", headers: Mapping[str, str] = {}) -> None:
         """Refuse an unanswered call with that SIP status; hang up an answered one."""

@@ -27,6 +27,8 @@ log = logging.getLogger("flexml.call")
 
 MEDIA_GRACE_S: Final = 0.1
 """After ACK, how long to wait for the peer's first packet before audio goes out."""
+PRACK_S: Final = 2.0
+"""How long PRACK may take to answer the offer in our 183: by UDP it has been sent three times by then."""
 NOT_ACCEPTABLE: Final = 'SIP;cause=488;text="Not Acceptable Here"'
 """Why we hang up on an answer that nothing comes of: the Reason of RFC 3326."""
 
@@ -39,6 +41,7 @@ class CallMedia:
         self._leg: Leg | None = None
         self._merge = DigitMerge()
         self._acknowledged = Moment()
+        self._described = Moment()
         self._heard = Moment()
         self._quality = call_notes.Quality()
 
@@ -74,6 +77,12 @@ class CallMedia:
         if not self._heard.done():
             await asyncio.wait({self._heard}, timeout=MEDIA_GRACE_S)
 
+    async def described(self) -> bool:
+        """Whether the peer has said where it hears us: in its INVITE, or soon in PRACK (RFC 3262 section 5)."""
+        if self.leg.agreed is None:
+            await asyncio.wait({self._described}, timeout=PRACK_S)
+        return self.leg.agreed is not None
+
     async def close(self) -> LegStats | None:
         """Close the leg; what was counted on it, or None where there was none."""
         if self._leg is None:
@@ -101,6 +110,7 @@ class CallMedia:
         """Take the peer's answer. Raises SdpError or NotAcceptable."""
         before = self.leg.agreed
         self.leg.on_answer(answer)
+        self._described.come()
         self._note_agreed(before)
 
     def on_acknowledged(self, event: Acknowledged) -> None:

@@ -40,8 +40,8 @@ class Calling(Talker, Protocol):
         """Answer if that has not been done."""
         ...
 
-    async def early_media(self) -> None:
-        """Send 183 with SDP if nothing of the kind has been sent and the call is unanswered."""
+    async def early_media(self) -> bool:
+        """Send 183 with SDP if nothing of the kind has been sent and the call is unanswered; False if nobody hears."""
         ...
 
     def ring(self) -> None:

@@ -119,8 +119,8 @@ class Call(Protocol):
         """Answer with 200 if that has not been done; returns when audio may flow (first RTP in, or ACK + 100 ms)."""
         ...
 
-    async def early_media(self) -> None:
-        """Send 183 with SDP if nothing of the kind has been sent and the call is unanswered."""
+    async def early_media(self) -> bool:
+        """Send 183 with SDP if nothing of the kind has been sent and the call is unanswered; False if nobody hears."""
         ...
 
     async def reject(self, status: int, *, reason: str = "", headers: Mapping[str, str] = {}) -> None:

@@ -45,6 +45,21 @@ def test_early_media_is_heard_by_a_caller_whose_prack_answers_our_offer(
     assert share_at(loud_part(rtp.heard()), 1000) > 0.95
 
 
+def test_a_caller_who_describes_nothing_before_the_answer_is_answered_without_what_it_could_not_hear(
+    line: Line, engine: EngineProcess, rtp: RtpEndpoint
+) -> None:
+    line.serve("<PreAnswer><Play>early.wav</Play></PreAnswer><Play>tone.wav</Play>")
+    line.serve(tone_wav(400, 2.0), at="early.wav")
+    line.serve(tone_wav(1000, 1.0), at="tone.wav")
+    with RawPeer(engine.target) as peer:
+        peer.send(peer.request("INVITE", line.number))
+        answered = peer.expect("SIP/2.0 200 ")
+        peer.send(peer.request("ACK", line.number, answered=answered, body=plain_sdp(rtp.port)))
+        peer.send(peer.answer(peer.expect("BYE "), "200 OK"))
+    assert share_at(loud_part(rtp.heard()), 1000) > 0.95
+    assert line.requests("early.wav") == []
+
+
 def test_the_session_timer_is_agreed_upon(line: Line, sipp: Sipp) -> None:
     """RFC 4028 section 9: the 200 repeats the interval and who refreshes."""
     line.serve("<Hangup/>")

@@ -70,8 +70,9 @@ class PreAnswer(Verb):
 
     async def run(self, call: Call) -> Outcome:
         """Open early media, then run what is inside until something there passes control."""
-        if not call.answered:
-            await call.early_media()
+        if not call.answered and not await call.early_media():
+            call.note("PreAnswer: nobody hears it")
+            return None
         for child in self.children:
             if not isinstance(child, Verb):
                 continue

@@ -152,8 +152,9 @@ class FakeCall:
             self._do("answer")
         self.answered = True
 
-    async def early_media(self) -> None:
+    async def early_media(self) -> bool:
         self._do("early media")
+        return True
 
     async def reject(self, status: int, *, reason: str = "", headers: Mapping[str, str] | None = None) -> None:
         self.headers = dict(headers or {})
