@@ -76,7 +76,7 @@ class AudioCache:
 
     async def close(self) -> None:
         """Remove what was being made."""
-        await asyncio.to_thread(self._forget)
+        await asyncio.to_thread(shutil.rmtree, self.growing, ignore_errors=True)
 
     def path(self, key: str, suffix: str = "") -> Path:
         """Where the file of that key is or would be; with `suffix`, one beside it."""
@@ -109,9 +109,6 @@ class AudioCache:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._remove("*.partial")
         self._remove("*.source")
-        self._forget()
-
-    def _forget(self) -> None:
         shutil.rmtree(self.growing, ignore_errors=True)
         self.growing.mkdir(exist_ok=True)
 

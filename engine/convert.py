@@ -72,6 +72,7 @@ def convert(source: Path, target: Path, *, file_format: str, form: str, most: in
     with source.open("rb") as file, open_file(file, form) as container:
         if not container.streams.audio:
             raise PromptError("not audio: there is no audio stream in it")
+        target.parent.mkdir(parents=True, exist_ok=True)  # somebody may have emptied the cache
         with av.open(str(target), "w", format=encoding.muxer) as out:
             limit = _Limit(target, most, exchange)
             samples = _pour(read_frames(container), out, encoding, limit)

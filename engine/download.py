@@ -133,6 +133,7 @@ async def request(
 
 
 def _writable(path: Path) -> BinaryIO:
+    path.parent.mkdir(parents=True, exist_ok=True)  # somebody may have emptied the cache
     return path.open("wb", buffering=0)
 
 

@@ -53,6 +53,7 @@ class _Sink:
     def __init__(self, path: Path, exchange: Exchange, *, rate_hz: int, samples: int) -> None:
         self.size = 0
         self._exchange, self._step, self._told = exchange, rate_hz * REPORT_MS // 1000, 0
+        path.parent.mkdir(parents=True, exist_ok=True)  # somebody may have emptied the cache
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         os.ftruncate(self._descriptor, samples * SAMPLE)
 

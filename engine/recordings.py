@@ -161,6 +161,7 @@ class Recordings:
             await asyncio.to_thread(self._spool.remove, plan.sid)
             raise
         except OSError as error:
+            log.error("nothing can be recorded: %s", error)
             raise StorageError(f"nothing can be recorded: {error.strerror}: {error.filename}") from error
 
     async def finish(self, recording: Recording, facts: Mapping[str, object], error: str = "") -> Recorded:
@@ -230,7 +231,8 @@ class Recordings:
             await asyncio.to_thread(clean_up, plan.sid)
         except Exception as failure:
             return _left(plan, failure)
-        log.info("recording %s: %s, %d s %s", plan.sid, outcome.status, outcome.duration_s, outcome.error)
+        level = logging.WARNING if outcome.status == "failed" else logging.INFO
+        log.log(level, "recording %s: %s, %d s %s", plan.sid, outcome.status, outcome.duration_s, outcome.error)
         return outcome
 
     async def _uploaded_soon(self, plan: Plan) -> Recorded:

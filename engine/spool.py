@@ -46,14 +46,14 @@ class SpoolFolder:
     def prepare(self) -> None:
         """Make the folders; throw away what an encoder or a sidecar's writer was killed over."""
         for folder in (self._folder, self._failed):
-            folder.mkdir(parents=True, exist_ok=True)
-            folder.chmod(PRIVATE_FOLDER)
+            _make(folder)
         for path in self._folder.glob("*" + PARTIAL):
             path.unlink(missing_ok=True)
 
     def create(self, sid: str, sidecar: bytes) -> None:
         """Begin a recording: its sidecar, and a spool without samples. Raises OSError, and leaves nothing then."""
         try:
+            _make(self._folder)
             self.write_down(sid, sidecar)
             self.samples(sid).touch(PRIVATE)
         except OSError:
@@ -70,6 +70,7 @@ class SpoolFolder:
         if not samples.exists() and not own.exists():
             return False
         if samples.exists():
+            _make(self._folder)
             samples.replace(own)
         self.write_down(sid, sidecar)
         return True
@@ -103,7 +104,14 @@ class SpoolFolder:
 
     def give_up(self, sid: str) -> None:
         """Put what belongs to a recording that failed aside, for somebody to look at."""
+        _make(self._failed)
         for suffix in (SAMPLES, CONTENT, SIDECAR):
             path = self._folder / (sid + suffix)
             with contextlib.suppress(FileNotFoundError):
                 path.rename(self._failed / path.name)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder, where there is none or somebody has removed it, for nobody else to look into. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(PRIVATE_FOLDER)

@@ -65,6 +65,20 @@ def test_the_process_converts_a_wave_file(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_folder_that_somebody_has_removed_is_made_anew(tmp_path: Path) -> None:
+    source = tmp_path / "a.wav"
+    soundfile.write(source, np.zeros(8000, np.int16), 8000)
+
+    async def run() -> None:
+        async with opened(tmp_path) as conversions:
+            await asyncio.to_thread(shutil.rmtree, tmp_path / "converted")
+            with await conversions.open(source, "1", "mp3") as file:
+                assert soundfile.info(file).format == "MP3"
+            await asyncio.to_thread(shutil.rmtree, tmp_path / "converted")
+
+    asyncio.run(run())
+
+
 def test_however_many_ask_at_once_or_later_it_is_converted_once(tmp_path: Path) -> None:
     source = tmp_path / "a.wav"
     source.write_bytes(b"octets")

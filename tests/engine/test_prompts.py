@@ -7,6 +7,7 @@ import contextlib
 import math
 import os
 import random
+import shutil
 from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -137,6 +138,21 @@ def test_fresh_audio_that_is_deleted_from_the_cache_is_fetched_again(
             again = await prompts.fetch(f"{server.base}/a.wav")
             assert server.requests == [200, 200]
             assert read(again.path) == NOISE
+
+    asyncio.run(run())
+
+
+def test_audio_is_fetched_and_played_after_somebody_has_removed_the_cache(tmp_path: Path) -> None:
+    server = Server()
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "b.wav").write_bytes(wav(NOISE))
+
+    async def run() -> None:
+        async with server.running(), opened(tmp_path / "cache", roots=(tmp_path / "own",)) as prompts:
+            for url in (f"{server.base}/a.wav", f"file:{tmp_path}/own/b.wav"):
+                await asyncio.to_thread(shutil.rmtree, tmp_path / "cache")
+                assert read((await prompts.fetch(url)).path) == NOISE
+            await asyncio.to_thread(shutil.rmtree, tmp_path / "cache")
 
     asyncio.run(run())
 

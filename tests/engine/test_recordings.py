@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -373,6 +374,20 @@ def test_a_sidecar_with_credentials_that_cannot_be_replaced_is_not_kept(tmp_path
             Path(recording.path).with_suffix(".partial").mkdir()
             assert (await here.recordings.finish(recording, FACTS)).status == "failed"
             assert here.left() == ["failed/*.s16", "spool/*.partial"]
+
+    run(main())
+
+
+def test_a_storage_that_somebody_has_emptied_takes_recordings_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as here:
+            under_way = await here.record(RecordingRequest(**CALLBACKS), 1)
+            shutil.rmtree(tmp_path / "files")
+            assert (await here.recordings.finish(under_way, FACTS)).status == "failed"
+            done = await here.recorded(RecordingRequest(), 1)
+            assert (done.status, len(await here.samples(done))) == ("completed", 8000)
+            assert (tmp_path / "files" / "spool").stat().st_mode & 0o777 == 0o700
+            assert set(here.told.statuses().values()) == {"failed"}
 
     run(main())
 

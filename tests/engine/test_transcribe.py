@@ -303,6 +303,7 @@ def test_samples_that_cannot_be_moved_are_a_failure(tmp_path: Path) -> None:
     async def main() -> None:
         here = await opened(tmp_path)
         (tmp_path / "transcribe").rmdir()
+        (tmp_path / "transcribe").touch()
         await here.take()
         assert here.told.results == [(SID, "failed", "")]
 
