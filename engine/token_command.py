@@ -42,6 +42,8 @@ def create(
     """Make a token, and print it: this once, for only a hash of it is kept. A running engine takes it at once."""
     if not name.strip() or len(name) > 255 or not name.isprintable():
         fail("expected a name of 1 to 255 printable characters", status=2)
+    if days == 0:
+        fail("--days 0: such a token has expired at once; expected more, parts of a day too", status=2)
 
     async def work(place: Place) -> tuple[Token, str]:
         from .tokens import Tokens

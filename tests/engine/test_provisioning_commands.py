@@ -202,7 +202,7 @@ def test_a_token_is_printed_alone_and_works(config: Path) -> None:
 
 def test_a_token_of_an_account_that_expires(config: Path) -> None:
     made = run_json(accounts, config, "create", "--login", "a")
-    written = run(tokens, config, "create", "short", "--account", "a", "--days", "0").strip()
+    written = run(tokens, config, "create", "short", "--account", "a", "--days", "0.00000001").strip()
     assert find(config, written) is None
     (listed,) = run_json(tokens, config, "list")
     assert (listed["account"], listed["state"]) == ("a", "expired")
@@ -210,6 +210,8 @@ def test_a_token_of_an_account_that_expires(config: Path) -> None:
     assert run_json(accounts, config, "show", "a")["tokens"] == []
     assert made["account_sid"] not in str(listed)
     assert run(tokens, config, "create", "x", "--account", "b", status=1).startswith("there is no account 'b'")
+    assert run(tokens, config, "create", "x", "--days", "0", status=2).startswith("--days 0: ")
+    assert len(run_json(tokens, config, "list")) == 1
 
 
 def test_a_revoked_token_is_refused(config: Path) -> None:
