@@ -17,6 +17,9 @@
 /* As many as MOST in engine/sip/stack/resolver.py has: each message has room for them. */
 #define PJSIP_MAX_RESOLVED_ADDRESSES    8
 #define PJSIP_MAX_TRANSPORTS            4096
+/* Connections that come at once wait here; of one too many the first packet is lost, and the next comes a second later. */
+#define PJSIP_TCP_TRANSPORT_BACKLOG     1024
+#define PJ_SOMAXCONN                    1024
 /* A connection by which no message has come for so many seconds is closed: they are not for holding. */
 #define PJSIP_TRANSPORT_SERVER_IDLE_TIME_FIRST 30
 #define PJ_TIMER_DEBUG                  0

@@ -1,5 +1,7 @@
 """By which connection a caller is reached: its own while it stands, else one to its Contact (RFC 3261 section 12.2)."""
 
+import os
+import signal
 import socket
 from contextlib import ExitStack
 
@@ -55,6 +57,16 @@ def test_a_caller_by_tcp_is_hung_up_on(engine: EngineProcess, line: Line, stays:
             with other:
                 other.sendall(peer.answer(read(other, "BYE "), "200 OK").encode())
         assert line.final_status().data["CallStatus"] == "completed"
+
+
+def test_many_callers_by_tcp_at_once_can_connect_though_nobody_takes_them_yet(engine: EngineProcess) -> None:
+    with ExitStack() as open_connections:
+        os.kill(engine.pids[0], signal.SIGSTOP)
+        try:
+            for _ in range(50):
+                open_connections.enter_context(socket.create_connection(("127.0.0.1", engine.sip_port), timeout=0.5))
+        finally:
+            os.kill(engine.pids[0], signal.SIGCONT)
 
 
 def test_more_callers_by_tcp_than_a_hundred_are_answered(engine: EngineProcess) -> None:

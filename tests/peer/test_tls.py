@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
+import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import certificate
 import pytest
 from baresip import Baresip
+from certificate import Certificate
 from conftest import need
 from engine_process import EngineProcess, tracebacks
 from flexml_app import Answer, Application, Line, tone_wav
@@ -49,6 +56,7 @@ class Place:
     """
 
     engine: EngineProcess
+    certificate: Certificate
     ann: Baresip
     bob: Baresip
     stranger: Baresip
@@ -84,7 +92,7 @@ def place(application: Application, tmp_path_factory: pytest.TempPathFactory) ->
             extra=CONFIG.format(bob=bob.sip_port + 1, stranger=stranger.sip_port + 1),
         )
         engine.start()
-        yield Place(engine, ann, bob, stranger, elsewhere)
+        yield Place(engine, proofs["engine"], ann, bob, stranger, elsewhere)
         assert engine.stop() == 0, engine.log()[-4000:]
         assert tracebacks(engine.log()) == []
 
@@ -154,3 +162,58 @@ def test_a_party_whose_certificate_is_for_another_host_is_not_called(place: Plac
     assert (f"{ended['status']} {ended['reason']}", ended["by"]) == (UNVERIFIED, "stack")
     assert "was broken off: The server identity does not match" in place.engine.log()
     assert "Call established" not in place.elsewhere.log()
+
+
+def connect(place: Place) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", place.engine.tls_port), timeout=0.5)
+
+
+def shown(place: Place) -> bytes:
+    """The certificate that the engine shows to who connects now."""
+    with anybody().wrap_socket(connect(place)) as connection:
+        return connection.getpeercert(binary_form=True) or b""
+
+
+def anybody() -> ssl.SSLContext:
+    """A client's side of TLS that takes any certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def test_who_connects_and_does_not_finish_the_handshake_is_hung_up_on_after_a_while(place: Place) -> None:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        anybody().wrap_bio(incoming, outgoing).do_handshake()
+    logged = place.engine.log_path.stat().st_size
+    with connect(place) as silent, connect(place) as halting:
+        halting.sendall(outgoing.read())
+        for connection in (silent, halting):
+            connection.settimeout(30)
+            while connection.recv(65536):
+                pass
+    assert "ERROR" not in place.engine.log(logged)
+
+
+def test_many_at_once_can_connect_though_nobody_takes_them_yet(place: Place) -> None:
+    with ExitStack() as connections:
+        os.kill(place.engine.pids[0], signal.SIGSTOP)
+        try:
+            for _ in range(50):
+                connections.enter_context(connect(place))
+        finally:
+            os.kill(place.engine.pids[0], signal.SIGCONT)
+
+
+def test_a_renewed_certificate_is_shown_to_who_connects_from_then_on(place: Place, tmp_path: Path) -> None:
+    old, new = place.certificate, certificate.make(tmp_path, "renewed")
+    files = old.path.read_bytes(), old.key.read_bytes()
+    before = shown(place)
+    try:
+        shutil.copy(new.key, old.key)
+        shutil.copy(new.path, old.path)
+        assert shown(place) == ssl.PEM_cert_to_DER_cert(new.path.read_text())
+    finally:
+        old.path.write_bytes(files[0])
+        old.key.write_bytes(files[1])
+    assert shown(place) == before

@@ -24,6 +24,8 @@ CODEC_ENABLED: Final = 128
 """A priority of pjmedia; 0 is disabled, which L16 is by default: offers of nothing else would be refused."""
 TLS_VERSIONS: Final = pj.PJ_SSL_SOCK_PROTO_TLS1_2 | pj.PJ_SSL_SOCK_PROTO_TLS1_3
 """The older ones are not to be spoken any more (RFC 8996)."""
+HANDSHAKE_MS: Final = 10_000
+"""How long that may take, whoever began it: a connection without an end to it would be held for good."""
 TRANSPORTS: Final = {
     "udp": pj.PJSIP_TRANSPORT_UDP, "tcp": pj.PJSIP_TRANSPORT_TCP, "tls": pj.PJSIP_TRANSPORT_TLS,
 }  # fmt: skip
@@ -99,6 +101,7 @@ class Endpoint(pj.Endpoint):
             config.tlsConfig.CaListFile = self._settings.tls_ca
             config.tlsConfig.verifyServer = bool(self._settings.tls_ca)  # chain and host name (RFC 5922 section 7)
             config.tlsConfig.proto = TLS_VERSIONS
+            config.tlsConfig.msecTimeout = HANDSHAKE_MS
         family = pj.PJSIP_TRANSPORT_IPV6 if ":" in address else 0
         try:
             number = self.transportCreate(TRANSPORTS[kind] + family, config)
