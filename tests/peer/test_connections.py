@@ -59,6 +59,26 @@ def test_a_caller_by_tcp_is_hung_up_on(engine: EngineProcess, line: Line, stays:
         assert line.final_status().data["CallStatus"] == "completed"
 
 
+def test_a_caller_that_goes_on_by_another_connection_is_hung_up_on_by_that(engine: EngineProcess, line: Line) -> None:
+    line.serve('<Gather timeout="2"/><Hangup/>')
+    address = ("127.0.0.1", engine.sip_port)
+    with RawPeer(engine.target) as peer, socket.create_connection(address) as first:  # nobody listens at its Contact
+
+        def by_tcp(request: str) -> bytes:
+            return request.replace("SIP/2.0/UDP", "SIP/2.0/TCP").encode()
+
+        first.sendall(by_tcp(peer.request("INVITE", line.number, body=plain_sdp(9))))
+        answered = read(first, "SIP/2.0 200 ")
+        first.sendall(by_tcp(peer.request("ACK", line.number, answered=answered)))
+        with socket.create_connection(address) as second:
+            first.close()
+            second.sendall(by_tcp(peer.request("INVITE", line.number, cseq=2, answered=answered, body=plain_sdp(9))))
+            read(second, "SIP/2.0 200 ")
+            second.sendall(by_tcp(peer.request("ACK", line.number, cseq=2, answered=answered)))
+            second.sendall(peer.answer(read(second, "BYE "), "200 OK").encode())
+        assert line.final_status().data["CallStatus"] == "completed"
+
+
 def test_many_callers_by_tcp_at_once_can_connect_though_nobody_takes_them_yet(engine: EngineProcess) -> None:
     with ExitStack() as open_connections:
         os.kill(engine.pids[0], signal.SIGSTOP)
