@@ -12,6 +12,7 @@ import pytest
 from baresip import MODULES, Baresip
 from engine_process import EngineProcess
 from flexml_app import Application, Line, tone_wav
+from raw_peer import RawPeer
 from rtp_endpoint import RtpEndpoint, loud_part, share_at
 from sipp import Sipp, ack, call, pause, receive, refused, request, same_transaction, sdp
 
@@ -138,18 +139,77 @@ def test_an_offer_of_savp_is_answered_with_savp_and_a_key_and_nothing_goes_out_i
 
 
 UNUSABLE = {
-    "a key identifier": (secure().replace("|2^31", "|2^31|1:4"), 488),
-    "packets that are not encrypted": (secure().replace("|2^31", " UNENCRYPTED_SRTP"), 488),
-    "a suite that nobody has": (secure(suite="F8_128_HMAC_SHA1_80"), 406),  # the SIP stack's own judgement, as below
-    "half a key": (secure(key="c2hvcnQ="), 406),
-    "no key": (sdp().replace("RTP/AVP", "RTP/SAVP"), 406),
+    "a key identifier": secure().replace("|2^31", "|2^31|1:4"),
+    "packets that are not encrypted": secure().replace("|2^31", " UNENCRYPTED_SRTP"),
+    "a suite that nobody has": secure(suite="F8_128_HMAC_SHA1_80"),
+    "half a key": secure(key="c2hvcnQ="),
+    "no key": sdp().replace("RTP/AVP", "RTP/SAVP"),
+    "keys by DTLS": sdp("a=setup:actpass").replace("RTP/AVP", "UDP/TLS/RTP/SAVP"),
 }
 
 
-@pytest.mark.parametrize(("offer", "status"), UNUSABLE.values(), ids=UNUSABLE)
-def test_an_offer_of_savp_without_a_usable_key_is_refused(line: Line, sipp: Sipp, offer: str, status: int) -> None:
-    outcome = sipp.run(refused(status, offer), number=line.number)
+@pytest.mark.parametrize("offer", UNUSABLE.values(), ids=UNUSABLE)
+def test_an_offer_without_a_usable_key_is_refused(line: Line, engine: EngineProcess, sipp: Sipp, offer: str) -> None:
+    outcome = sipp.run(refused(488, offer), number=line.number)
     assert outcome.status == 0, outcome.errors
+    line.wait_for("status")
+    assert "no media fits" in str(dict(engine.timeline())["offer refused"]["error"])
+
+
+USABLE = f"a=crypto:7 AES_CM_128_HMAC_SHA1_80 inline:{THEIRS}\n"
+BESIDE = {
+    "half a key": secure(key="c2hvcnQ="),
+    "no line at all": sdp("a=crypto:").replace("RTP/AVP", "RTP/SAVP"),
+    "its tag": secure(suite="F8_128_HMAC_SHA1_80").replace("crypto:3", "crypto:7"),
+}
+
+
+@pytest.mark.parametrize("unusable", BESIDE.values(), ids=BESIDE)
+def test_what_cannot_be_used_does_not_spoil_the_line_beside_it(line: Line, sipp: Sipp, unusable: str) -> None:
+    line.serve("<Hangup/>")
+    outcome = sipp.run(call(offer=unusable + USABLE, hang_up=False), number=line.number)
+    assert outcome.status == 0, outcome.errors
+    tag, suite, _ = crypto(outcome.answer(200).body)
+    assert (tag, suite) == ("7", "AES_CM_128_HMAC_SHA1_80")
+
+
+def test_a_key_that_media_in_clear_needs_not_is_not_looked_at(line: Line, sipp: Sipp) -> None:
+    line.serve("<Hangup/>")
+    outcome = sipp.run(
+        call(offer=sdp("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2hvcnQ="), hang_up=False), number=line.number
+    )
+    assert outcome.status == 0, outcome.errors
+    assert "RTP/AVP 0" in outcome.answer(200).body
+
+
+ANSWERS = {
+    "the other suite under that tag": (
+        secure(suite="AES_CM_128_HMAC_SHA1_32").replace("crypto:3", "crypto:1"),
+        "failed",
+    ),
+    "a tag of its own": (secure(), "failed"),
+    "both lines": (secure().replace("crypto:3", "crypto:1") + USABLE.replace("crypto:7", "crypto:2"), "completed"),
+}
+
+
+@pytest.mark.parametrize(("answer", "status"), ANSWERS.values(), ids=ANSWERS)
+def test_a_party_gets_ack_before_bye_whatever_its_answer_is(
+    strict_line: Line, strict: EngineProcess, answer: str, status: str
+) -> None:
+    strict_line.serve("<Hangup/>")
+    with RawPeer(strict.target) as party:
+        told = f"told/{party.port}"
+        strict_line.serve("", at=told)
+        order = {"called_did": f"sip:party@127.0.0.1:{party.port}", "calling_did": NUMBER}
+        order["status_callback_url"] = strict_line.application.url(strict_line.path(told))
+        strict.post("/flexml/v1/calls", order)
+        invite = party.expect("INVITE ")
+        party.send(party.answer(invite, "200 OK", body=answer.replace("[rtp_port]", "9")))
+        assert (end := party.receive()) is not None
+        assert end.start.startswith("ACK ")
+        party.send(party.answer(party.expect("BYE "), "200 OK"))
+    (callback,) = strict_line.wait_for(told)
+    assert callback.data["CallStatus"] == status
 
 
 def test_a_reinvite_renews_both_keys_and_one_in_clear_is_488(line: Line, sipp: Sipp, rtp: RtpEndpoint) -> None:

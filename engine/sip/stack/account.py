@@ -212,8 +212,6 @@ def _config(settings: AgentSettings, identity: str) -> pj.AccountConfig:
     config.mediaConfig.useLoopMedTp = True
     config.mediaConfig.streamKaEnabled = False
     config.mediaConfig.srtpUse = pj.PJMEDIA_SRTP_OPTIONAL  # or it refuses RTP/SAVP, before we are asked
-    config.mediaConfig.srtpSecureSignaling = 0
-    config.mediaConfig.srtpOpt.keyings = pj.IntVector([pj.PJMEDIA_SRTP_KEYING_SDES])
     return config
 
 
