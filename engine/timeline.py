@@ -39,6 +39,8 @@ def nowhere(call: str, at: datetime, what: str, details: Mapping[str, object]) -
 
 MAX_NOTES: Final = 1000
 """Lines that a call may have, but for those that always get in."""
+COUNTED_CALLS: Final = 10_000
+"""Calls whose lines are counted, the last that were begun: more than live at once. Uploads are noted later."""
 UNCOUNTED: Final = frozenset(
     {
         "RTP quality", "RTP total", "the engine is stopping", "call ended", "call over", "callback queued",
@@ -106,6 +108,8 @@ class Timeline:
             counted = what not in UNCOUNTED
             if counted:
                 count = self._counts[call] = self._counts[call] + 1
+                if len(self._counts) > COUNTED_CALLS:
+                    del self._counts[next(iter(self._counts))]
                 if count > self._max_notes:
                     if count == self._max_notes + 1:
                         self._put(Entry(call, at.timestamp(), "further lines left out", {"limit": self._max_notes}))

@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 from flexml.engine.db import Database
 from flexml.engine.tables import timeline_table
-from flexml.engine.timeline import Entry, Pace, Timeline, load_timeline
+from flexml.engine.timeline import COUNTED_CALLS, Entry, Pace, Timeline, load_timeline
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DataError, OperationalError
 
@@ -194,6 +194,21 @@ def test_a_call_has_so_many_lines_and_its_quality_and_end_beside() -> None:
             note(timeline, "6")
             await timeline.flush()
             assert shop.lines[-1] == "6"
+
+    run(main())
+
+
+def test_lines_of_calls_that_are_over_are_not_counted_for_ever() -> None:
+    async def main() -> None:
+        shop = Shop()
+        async with running(shop, max_notes=1) as timeline:
+            note(timeline, "uploading", call="first")
+            for number in range(COUNTED_CALLS):
+                note(timeline, "uploading", call=f"call {number}")
+            note(timeline, "again", call="first")
+            note(timeline, "again", call="call 1")
+            await timeline.flush(60)
+            assert shop.lines[-2:] == ["again", "further lines left out"]
 
     run(main())
 
