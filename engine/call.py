@@ -114,7 +114,6 @@ class Call(CallAudio):
             if self._telling is not None:
                 self._telling.cancel()
             if not work.done():
-                work.cancel()
                 await asyncio.wait({work})
             await self.end_background()
             await self._recordings.stop()
@@ -152,10 +151,12 @@ class Call(CallAudio):
 
     async def _until_over(self, work: asyncio.Future[None]) -> None:
         """Return when the dialog has ended: by the peer, or by us because `work` is done or somebody said `end`."""
-        await asyncio.wait({self._over, work, self._dialog.leaving}, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait({self._over, work, self._dialog.leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            work.cancel()  # once: what stops is not to be disturbed at it
         if not self.over:
             self._end_dialog(self._dialog.why_leaving)
-            work.cancel()
             await asyncio.wait({self._over}, timeout=HANG_UP_TIMEOUT_S)
         if not self.ended.done():
             self.note("the peer did not confirm the end", waited_s=HANG_UP_TIMEOUT_S)
@@ -264,9 +265,14 @@ class Call(CallAudio):
         """True once the call has ended, and with it whatever it was doing."""
         return self._over.done()
 
+    @property
+    def leaving(self) -> bool:
+        """True once it has ended, or is to be ended from our side."""
+        return self.over or self._dialog.leaving.done()
+
     def is_end(self, why: BaseException) -> bool:
         """Whether the call's end is what cut a verb off: else it goes on with another document."""
-        return isinstance(why, CallEnded) or self.over or self._dialog.leaving.done()
+        return isinstance(why, CallEnded) or self.leaving
 
     @contextmanager
     def at_its_end(self, word: Callable[[], Awaitable[Goto | None]]) -> Generator[None]:

@@ -18,7 +18,7 @@ from dataclasses import replace
 from itertools import compress
 from operator import not_
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -37,6 +37,8 @@ from .wave_header import appendable
 from .workers import Workers
 
 log = logging.getLogger("flexml.recordings")
+
+T = TypeVar("T")
 
 UPLOAD_WAIT_S: Final = 30.0
 """How long a call waits for a cloud, at most: while it is not refused, nor has failed."""
@@ -66,7 +68,7 @@ class Recordings:
         self._storage, self._uploads = storage, uploads
         self._news = RecordingNews(callbacks, transcriber, kept)
         self._encoding = RecordingEncoding(self._spool, storage, uploads, url=url, detector=detector, workers=workers)
-        self._tasks: set[asyncio.Task[Recorded]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._files: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def start(self) -> None:
@@ -157,12 +159,15 @@ class Recordings:
         try:
             await asyncio.shield(creating)
         except asyncio.CancelledError:  # nobody records any more, and nobody would finish it
-            await asyncio.wait([creating])
-            await asyncio.to_thread(self._spool.remove, plan.sid)
+            self._spawn(self._withdrawn(creating, plan.sid), plan.sid)
             raise
         except OSError as error:
             log.error("nothing can be recorded: %s", error)
             raise StorageError(f"nothing can be recorded: {error.strerror}: {error.filename}") from error
+
+    async def _withdrawn(self, creating: asyncio.Future[None], sid: str) -> None:
+        await asyncio.wait([creating])
+        await asyncio.to_thread(self._spool.remove, sid)
 
     async def finish(self, recording: Recording, facts: Mapping[str, object], error: str = "") -> Recorded:
         """Make the file and queue the callbacks, which say `facts`; with `error`, a recording that failed.
@@ -199,7 +204,7 @@ class Recordings:
     def _begin_finishing(self, plan: Plan, error: str = "") -> asyncio.Task[Recorded]:
         return self._spawn(self._finish(plan, error), plan.sid)
 
-    def _spawn(self, work: Coroutine[Any, Any, Recorded], sid: str) -> asyncio.Task[Recorded]:
+    def _spawn(self, work: Coroutine[Any, Any, T], sid: str) -> asyncio.Task[T]:
         task = asyncio.create_task(work, name=f"recording {sid}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

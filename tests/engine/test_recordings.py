@@ -406,17 +406,21 @@ def test_finishing_is_done_once_whoever_asks_and_whoever_gives_up(tmp_path: Path
     run(main())
 
 
-def test_a_hang_up_while_a_recording_begins_leaves_nothing_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_hang_up_while_a_recording_begins_leaves_nothing_behind(tmp_path: Path, times: int) -> None:
     async def main() -> None:
         async with world(tmp_path) as here:
             for _ in range(20):
                 beginning = asyncio.ensure_future(here.recordings.begin("call 1", ACCOUNT, RecordingRequest(), FACTS))
                 while not here.left() and not beginning.done():  # noqa: ASYNC110
                     await asyncio.sleep(0)
-                beginning.cancel()  # most often while a thread makes the spool
+                for _ in range(times):
+                    beginning.cancel()  # most often while a thread makes the spool
+                    await asyncio.sleep(0)
                 await asyncio.wait([beginning])
                 if not beginning.cancelled():
                     await here.recordings.finish(beginning.result(), FACTS)
+                await here.recordings.idle()
                 assert here.left() == []
 
     run(main())
