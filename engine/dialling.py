@@ -120,10 +120,10 @@ class Dialling:
         self._quiet()
         if self._joined:
             self._calling.leg.media.leave()
-        if self._recording is not None:
-            await self._recording.finish()
         for party in self._parties:
             self._exchange.end(party)
+        if self._recording is not None:
+            await self._recording.finish()
 
     def _failure(self) -> DialStatus:
         """What is said of parties none of which answered."""

@@ -74,8 +74,6 @@ class Outward:
         if request.caller_id and not self.may_show(request.caller_id):
             call.note("callerId is neither a DID of the account nor in its caller_ids", caller_id=request.caller_id)
             return failed
-        if request.recording is not None:
-            await call.check_recording(request.recording)
         number, name = request.caller_id or self.caller.number, request.caller_name or self.caller.name
         caller = replace(self.caller, number=number, name=name)
         dialling = Dialling(call, self._services.exchange, request, caller, self._services.ringback)
@@ -113,6 +111,8 @@ async def _dialled(call: Sending, dialling: Dialling, request: DialRequest) -> D
         return Goto(url=request.action_url, method=request.action_method, data=data) if request.action_url else None
 
     with call.at_its_end(left):
+        if request.recording is not None:
+            await call.check_recording(request.recording)
         dialled = await dialling.run()
         if call.over:
             raise CallEnded("the caller has left")

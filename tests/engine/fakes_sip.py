@@ -141,24 +141,28 @@ class FakeWorker:
         self.wakings += 1
         for command in self._end.receive():
             self.commands.append(command)
-            if isinstance(command, OpenLeg) and command.port in self.taken:
-                why = f"{command.address}:{command.port} cannot be bound: Address already in use"
-                self.send(CommandFailed(leg=command.leg, job=command.job, command="OpenLeg", error=why))
-            elif isinstance(command, OpenLeg) and self.opens:
-                ssrc, sequence, timestamp = command.ssrc or 77, command.sequence or 1000, command.timestamp or 5000
-                self.send(
-                    LegOpened(
-                        leg=command.leg, job=command.job, port=command.port,
-                        ssrc=ssrc, sequence=sequence, timestamp=timestamp,
-                    )
-                )  # fmt: skip
-            elif isinstance(command, StartPlay):
-                self._started[command.job] = asyncio.get_running_loop().time() - command.offset / 1000
-            elif isinstance(command, StopPlay):
-                position = round((asyncio.get_running_loop().time() - self._started.pop(command.job)) * 1000)
-                self.send(PlayFinished(leg=command.leg, job=command.job, reason="stopped", position=position))
-            elif isinstance(command, CloseLeg) and self.closes:
-                self.send(LegClosed(leg=command.leg, job=command.job, stats=LegStats(packets_sent=3)))
+            self.take(command)
+
+    def take(self, command: Command) -> None:
+        """Do what a worker does about it."""
+        if isinstance(command, OpenLeg) and command.port in self.taken:
+            why = f"{command.address}:{command.port} cannot be bound: Address already in use"
+            self.send(CommandFailed(leg=command.leg, job=command.job, command="OpenLeg", error=why))
+        elif isinstance(command, OpenLeg) and self.opens:
+            ssrc, sequence, timestamp = command.ssrc or 77, command.sequence or 1000, command.timestamp or 5000
+            self.send(
+                LegOpened(
+                    leg=command.leg, job=command.job, port=command.port,
+                    ssrc=ssrc, sequence=sequence, timestamp=timestamp,
+                )
+            )  # fmt: skip
+        elif isinstance(command, StartPlay):
+            self._started[command.job] = asyncio.get_running_loop().time() - command.offset / 1000
+        elif isinstance(command, StopPlay):
+            position = round((asyncio.get_running_loop().time() - self._started.pop(command.job)) * 1000)
+            self.send(PlayFinished(leg=command.leg, job=command.job, reason="stopped", position=position))
+        elif isinstance(command, CloseLeg) and self.closes:
+            self.send(LegClosed(leg=command.leg, job=command.job, stats=LegStats(packets_sent=3)))
 
 
 @dataclass

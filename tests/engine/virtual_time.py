@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -20,8 +20,14 @@ class _Jump(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
+        self.turns = 0
+        self.acts: dict[int, Callable[[], object]] = {}
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.turns += 1
+        if (act := self.acts.pop(self.turns, None)) is not None:
+            act()
+            timeout = 0
         ready = super().select(0)
         if timeout is None and not ready:
             raise RuntimeError("nothing is ready and no timer runs: this would wait for ever")
@@ -39,6 +45,15 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jump.now
+
+    @property
+    def turns(self) -> int:
+        """How often it has gone round."""
+        return self._jump.turns
+
+    def at_turn(self, turn: int, act: Callable[[], object]) -> None:
+        """Have `act` called before what that turn runs."""
+        self._jump.acts[turn] = act
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
