@@ -105,7 +105,7 @@ class _Life:
     def move(self, url: str, method: str) -> bool:
         """Go on with that document; False where nothing goes on any more."""
         application = replace(self.case.application, url=url, method=cast("Method", method))
-        if self.call.over or not self.course.move(application):
+        if self.call.leaving or not self.course.move(application):
             return False
         self.call.note("moved", url=url, method=method)
         first = self.case.application if self.call.running else application
@@ -160,11 +160,13 @@ class Lives:
         return len(self._by_sid)
 
     def begin(self, call: Call, case: Case) -> None:
-        """Live `call` in a task of its own."""
+        """Live `call` in a task of its own; one that comes while the engine stops ends at once."""
         life = self._by_sid[call.sid] = _Life(call, case, self._fetcher, self._database, self._outbox)
         task = asyncio.ensure_future(self._live(life))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        if self.registry.draining:
+            call.shut_down(STOPPING)
 
     def find(self, sid: str) -> Call | None:
         """The live call of that sid."""
@@ -243,8 +245,10 @@ class Lives:
                 self._agent.hang_up(dialog, reason=STOPPING)
             except SipError as error:
                 log.debug("%s", error)
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=timeout_s)
+        clock = asyncio.get_running_loop().time
+        end = clock() + timeout_s
+        while self._tasks and (left_s := end - clock()) > 0:  # one may come whose row was being written
+            await asyncio.wait(set(self._tasks), timeout=left_s)
 
 
 def _record(

@@ -193,7 +193,8 @@ class Outbound:
             try:
                 if not self._lives.registry.draining and self._has_room():
                     for record in await self._database.claim_due_calls(self._clock()):
-                        await self._take(record)
+                        if not self._lives.registry.draining:  # else it waits for the next start
+                            await self._take(record)
                 await self._sleep(await self._database.next_due())
             except DatabaseAway:  # which has said so
                 await asyncio.sleep(LOOK_S)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 
 from .fakes_sip import run
-from .stage import Stage, Story, sweep
+from .stage import SID, STATUS_URL, Stage, Story, sweep
 from .stage_fakes import Script
 
 ALICE, BOB, CAROL = "sip:alice@host", "sip:bob@host", "sip:carol@host"
@@ -142,3 +142,34 @@ def test_the_party_of_a_dial_does_not_wait_for_its_recording_to_be_stored(by: st
         assert stage.left() == []
 
     on_stage(replace(STORIES["Dial, star"], script={ALICE: TALKS[:2]}, keys=()), main)
+
+
+def test_a_call_that_comes_while_the_engine_stops_rings_nobody_and_is_waited_for() -> None:
+    async def main(stage: Stage) -> None:
+        stage.begin()
+        await asyncio.sleep(1)
+        stopping = asyncio.ensure_future(stage.lives.drain(10))
+        await asyncio.sleep(0.1)
+        stage.place(BOB, sid=SID.replace("1", "2"))
+        await stopping
+        assert len(stage.lives) == 0
+        assert [what for _, _, what in stage.network.said if what.startswith("INVITE")] == []
+        assert [data["CallStatus"] for url, data in stage.books.callbacks if url == STATUS_URL] == [
+            "completed",
+            "cancel",
+        ]
+
+    on_stage(STORIES["Record"], main)
+
+
+def test_a_call_that_is_ending_is_not_moved_any_more() -> None:
+    async def main(stage: Stage) -> None:
+        stage.begin()
+        await asyncio.sleep(3)
+        stage.delete()
+        assert not await stage.lives.move(SID, url="http://app/moved", method="POST")
+        await asyncio.sleep(60)
+        assert stage.left() == []
+        assert stage.told("moved") == []
+
+    on_stage(STORIES["Dial"], main)
