@@ -80,10 +80,13 @@ class DocumentError(FlexmlError):
 
 
 class FetchError(FlexmlError):
-    """An HTTP request got no usable answer; `status` is 0 where there was none."""
+    """An HTTP request got no usable answer; `status` is 0 where there was none.
 
-    def __init__(self, message: str, *, url: str, status: int = 0) -> None:
-        self.url, self.status = without_user_info(url), status
+    `begun` is the status of an answer whose body did not come, could not be read, or is too long; 0 of any other.
+    """
+
+    def __init__(self, message: str, *, url: str, status: int = 0, begun: int = 0) -> None:
+        self.url, self.status, self.begun = without_user_info(url), status, begun
         super().__init__(f"{self.url}: {message}")
 
 

@@ -188,7 +188,7 @@ class Outbox:
             except FetchError as error:
                 took_ms = round((asyncio.get_running_loop().time() - began) * 1000, 1)
                 self._tell(callback, "attempt", attempt=attempt, total_ms=took_ms, error=error, delivery=callback.sid)
-                return "" if 200 <= error.status < 300 else str(error)  # its body does not matter
+                return "" if 200 <= error.begun < 300 else str(error)  # its body does not matter
         again = {"retries": answer.retries, "redirects": answer.redirects}
         timing: dict[str, object] = {"first_ms": answer.first_ms, "total_ms": answer.total_ms}
         timing |= {name: count for name, count in again.items() if count}

@@ -64,13 +64,17 @@ class _Request:
 
 @dataclass(slots=True)
 class _Course:
-    """How one fetch goes: its cookies, the loop's time at its start and at the last headers, what was done again."""
+    """How one fetch goes: its cookies, the loop's time at its start and at the last headers, what was done again.
+
+    `begun` is the status of the answer whose body is being read.
+    """
 
     jar: aiohttp.CookieJar
     began: float
     headers_at: float
     retries: int = 0
     redirects: int = 0
+    begun: int = 0
 
 
 class CallCookies(Cookies):
@@ -133,12 +137,13 @@ class Webhook:
             async with asyncio.timeout(self._limits.timeout_s):
                 answer = await self._follow(request, course)
         except TimeoutError as error:
-            raise FetchError(f"no complete answer within {self._limits.timeout_s:g} s", url=url) from error
+            why = f"no complete answer within {self._limits.timeout_s:g} s"
+            raise FetchError(why, url=url, begun=course.begun) from error
         except aiohttp.InvalidURL as error:
             raise FetchError("not an http or https URL", url=url) from error
         except (aiohttp.ClientError, ValueError, OSError) as error:
             times = f", {course.retries + 1} times" if course.retries else ""
-            raise FetchError(f"{why_unreached(error)}{times}", url=url) from error
+            raise FetchError(f"{why_unreached(error)}{times}", url=url, begun=course.begun) from error
         return replace(
             answer,
             first_ms=round((course.headers_at - course.began) * 1000, 1),
@@ -175,6 +180,7 @@ class Webhook:
         """One request and its response; the second value is where a redirect points to."""
         if self._session is None:
             raise FetchError("the HTTP client is not started", url=request.asked)
+        course.begun = 0
         async with self._session.request(
             request.method,
             request.url,
@@ -186,6 +192,7 @@ class Webhook:
             course.jar.update_cookies(_as_they_came(response.cookies), response.url)
             if response.status in REDIRECTS and "Location" in response.headers:
                 return Fetched(url=request.asked, status=response.status, body=b""), response.headers["Location"]
+            course.begun = response.status
             body = await self._read(response, request)
             return Fetched(
                 url=request.asked,
@@ -205,6 +212,7 @@ class Webhook:
                     f"the body is longer than the {self._limits.max_body} octets allowed",
                     url=request.asked,
                     status=response.status,
+                    begun=response.status,
                 )
         return bytes(body)
 

@@ -14,10 +14,10 @@ from flexml.engine.errors import FetchError
 from flexml.engine.flexml.fetch import Fetched
 from flexml.engine.outbox import Backoff, Outbox
 from flexml.engine.records import Callback
-from flexml.engine.webhook import Webhook
+from flexml.engine.webhook import Limits, Webhook
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
 QUICK = Backoff(first_s=0.001, total_s=100.0, per_host=2)
 URL = "http://127.0.0.1/status"
@@ -241,12 +241,40 @@ def test_one_host_gets_no_more_at_once_than_allowed(database_url: str) -> None:
     assert application.most_at_once == 2
 
 
-def test_a_real_application_gets_each_callback_once_however_long_its_page_is(database_url: str) -> None:
+async def long(request: web.Request, status: int) -> web.StreamResponse:
+    return web.Response(status=status, text="thank you " * 10_000)
+
+
+async def unreadable(request: web.Request, status: int) -> web.StreamResponse:
+    return web.Response(status=status, body=b"thank you", headers={"Content-Encoding": "gzip"})
+
+
+async def cut(request: web.Request, status: int) -> web.StreamResponse:
+    response = web.StreamResponse(status=status, headers={"Content-Length": "100"})
+    await response.prepare(request)
+    await response.write(b"thank")
+    assert request.transport is not None
+    request.transport.close()
+    return response
+
+
+async def slow(request: web.Request, status: int) -> web.StreamResponse:
+    response = web.StreamResponse(status=status)
+    await response.prepare(request)
+    await response.write(b"thank")
+    await asyncio.sleep(2)
+    return response
+
+
+@pytest.mark.parametrize("answer", [long, unreadable, cut, slow])
+def test_a_real_application_gets_each_callback_once_whatever_its_page_is_like(
+    database_url: str, answer: Callable[[web.Request, int], Awaitable[web.StreamResponse]]
+) -> None:
     deliveries: list[str] = []
 
-    async def handler(request: web.Request) -> web.Response:
+    async def handler(request: web.Request) -> web.StreamResponse:
         deliveries.append(request.headers["X-FlexML-Delivery"])
-        return web.Response(status=500 if len(deliveries) == 1 else 200, text="thank you " * 10_000)
+        return await answer(request, 500 if len(deliveries) == 1 else 200)
 
     async def run() -> str:
         app = web.Application()
@@ -254,7 +282,7 @@ def test_a_real_application_gets_each_callback_once_however_long_its_page_is(dat
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        webhook = Webhook(secret="", clock=Clock())
+        webhook = Webhook(secret="", clock=Clock(), limits=Limits(timeout_s=0.5))
         await webhook.start()
         try:
             async with opened(database_url) as database:
