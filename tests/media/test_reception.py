@@ -162,6 +162,16 @@ def test_jitter_is_that_of_the_rfc(numbers: list[int]) -> None:
     assert block.jitter == int(jitter)
 
 
+@pytest.mark.parametrize("jump", [-8000, 8000, 2**31 - 200, -(2**31) + 200])
+def test_a_clock_that_is_set_counts_as_jitter_the_short_way_round(jump: int) -> None:
+    reception = Reception(1)
+    reception.open(0, 8000)
+    for number in range(51):
+        timestamp = (number * 160 + (jump if number == 50 else 0)) % 2**32
+        reception.push(batch_of([(0, (number, timestamp, 9))]), number * 0.02)
+    assert reception.jitter_ms(0) == pytest.approx(abs(jump) / 16 / 8)
+
+
 def test_updates_of_one_telephone_event_are_no_jitter() -> None:
     reception = Reception(1)
     reception.open(0, 8000)

@@ -211,7 +211,7 @@ def test_a_key_too_long_for_its_duration_is_sent_in_full_segments(clock_hz: int,
     assert [segment[-1] for segment in full] == [(0xFFFF, False)] * len(full)
     assert len(full) * 0xFFFF + last[-1][0] == on_ms * event_hz // 1000
     assert not any(end for segment in full for _, end in segment)
-    assert last[-1][1]
+    assert [end for _, end in last][-2:] == [True, True]
     for segment in segments.values():
         durations = [duration for duration, _ in segment]
         assert durations == sorted(durations)
