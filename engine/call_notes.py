@@ -22,6 +22,8 @@ log = logging.getLogger("flexml.call")
 
 LEAST_S: Final = 1.0
 """Reports come by the worker's clock: the first one after the answer may be of a moment only."""
+_WARNINGS: Final = ("application error",)
+"""How lines begin that whoever runs the engine has to see, also where the log has no others."""
 _GROWING: Final = ("packets_received", "packets_sent", "lost", "late", "concealed_ms")
 
 
@@ -35,9 +37,10 @@ class Noting:
         """Note `what`, with details by name; secrets in either are not shown."""
         what, shown = presentable_text(what), presentable(details)
         self._put(self._sid, datetime.now(UTC), what, shown)
-        if log.isEnabledFor(logging.INFO):
+        level = logging.WARNING if what.startswith(_WARNINGS) else logging.INFO
+        if log.isEnabledFor(level):
             with AboutCall(self._sid):
-                log.info("%s%s", what, "".join([f" {name}={value}" for name, value in shown.items()]))
+                log.log(level, "%s%s", what, "".join([f" {name}={value}" for name, value in shown.items()]))
 
 
 def media(agreed: Agreed) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
@@ -85,3 +86,21 @@ def test_waiting_for_audio_is_noted_with_how_it_ended(
 
     run(main())
     assert notes == [("audio", noted)]
+
+
+def test_an_error_of_the_application_is_a_warning_and_all_else_is_information(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lines: list[str] = []
+    note = call_notes.Noting("sid", lambda _sid, _at, what, _details: lines.append(what))
+    with caplog.at_level(logging.INFO, "flexml.call"):
+        note("document", url="http://a.example/")
+        note("application error", error="status 500")
+        note("application error, trying the fallback URL", error="status 500")
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING", "WARNING"]
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "flexml.call"):
+        note("document", url="http://a.example/")
+        note("application error", error="status 500")
+    assert [record.getMessage() for record in caplog.records] == ["application error error=status 500"]
+    assert len(lines) == 5
