@@ -162,6 +162,9 @@ def _trunks(config: Config) -> Iterator[Finding]:
                 f"found {', '.join(sorted(listening))}",
                 ("trunk", index, "uri"),
             )
+        elif (version := _version(trunk.uri)) not in (None, *_versions(config, transport)):
+            text = f"[[trunk]] uri: is an IPv{version} address, for which [sip] listen has no {transport} listener"
+            yield text, ("trunk", index, "uri")
         if trunk.register and not trunk.username:
             yield "[[trunk]] register: needs username", ("trunk", index, "register")
         if bool(trunk.inbound_username) != bool(trunk.inbound_password):
@@ -191,6 +194,17 @@ def _transport(uri: str) -> str:
     """What a request to `uri` goes by: TLS to sips:, else what its parameter says, else UDP (RFC 3263 section 4.1)."""
     found = re.search(r";transport=([^;?]+)", uri, re.IGNORECASE)
     return "tls" if uri.startswith("sips:") else found[1].lower() if found else "udp"
+
+
+def _versions(config: Config, transport: str) -> set[int]:
+    """The IP that we speak by a transport."""
+    return {6 if ":" in listen.host else 4 for listen in config.sip.listen if listen.transport == transport}
+
+
+def _version(uri: str) -> int | None:
+    """Which IP the place of `uri` is an address of; None for a host name."""
+    found = re.search(r"[:@](\[|\d+(?:\.\d+){3}(?![^:;?]))", uri)
+    return None if found is None else 6 if found[1] == "[" else 4
 
 
 def _is(host: str, what: str) -> bool:

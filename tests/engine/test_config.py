@@ -181,6 +181,14 @@ WRONG = [
         TRUNK.replace("sip:c", "sip:c;transport=TCP"),
         "FILE:3: [[trunk]] uri: goes by tcp, for which [sip] listen has no",
     ),
+    (
+        TRUNK.replace("sip:c", "sip:[2001:db8::1]:5060"),
+        "FILE:3: [[trunk]] uri: is an IPv6 address, for which [sip] listen has no udp listener",
+    ),
+    (
+        '[sip]\nlisten = ["udp:[::1]:5060"]\n' + TRUNK.replace("sip:c", "sip:192.0.2.1"),
+        "FILE:5: [[trunk]] uri: is an IPv4 address, for which [sip] listen has no udp listener",
+    ),
     (TRUNK.replace("sip:c", "sips:c"), "FILE:3: [[trunk]] uri: goes by tls, for which [sip] listen has no listener"),
     ('[sip]\nlisten = ["tcp:127.0.0.1:5060"]\n' + TRUNK, "FILE:5: [[trunk]] uri: goes by udp, for which"),
     (
