@@ -9,6 +9,7 @@
     ├── FetchError         an HTTP request got no usable answer
     ├── PromptError        audio cannot be fetched, decoded or spoken
     ├── StorageError       a file or container cannot be read or written
+    │   ├── FileChangedError  a file is not any more what a content for it begins with
     │   └── UploadError    a cloud cannot be reached, or refuses a file
     ├── SdpError           a session description cannot be read
     │   └── NotAcceptable  it can be read, but nothing in it fits (488)
@@ -108,6 +109,10 @@ class ContainerFullError(StorageError):
     def __init__(self, message: str, *, free: int) -> None:
         super().__init__(message)
         self.free = free
+
+
+class FileChangedError(StorageError):
+    """A file is not any more what a content that was made for it begins with."""
 
 
 class UploadError(StorageError):

@@ -55,7 +55,7 @@ class RecordingEncoding:
 
         Raises PromptError or StorageError where there is no content.
         """
-        request, held, file = plan.request, None, plan.file
+        request, held, file, there = plan.request, None, plan.file, None
         if request.file_mode == "append" and request.file_sid and not request.external:
             there, held = await self._storage.content(file.sid)  # others may have added to it meanwhile
             file = replace(file, bytes=there.bytes, duration=there.duration)
@@ -79,7 +79,7 @@ class RecordingEncoding:
         )  # fmt: skip
         now = await asyncio.to_thread(self._spool.written, plan.sid)
         file = replace(file, bytes=made["bytes"], duration=length, updated=now, created=file.created or now)
-        return replace(plan, file=file, outcome=outcome)
+        return replace(plan, file=file, outcome=outcome, behind=there)
 
     def _place(self, plan: Plan) -> str:
         """Where its file is to be had."""

@@ -23,7 +23,10 @@ CREDENTIALS: Final = frozenset(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What the sidecar holds. `outcome` is there once the recording is encoded; `facts` are the call's request data."""
+    """What the sidecar holds. `outcome` is there once the recording is encoded; `facts` are the call's request data.
+
+    `behind` is the file as it was when the recording was encoded behind its content.
+    """
 
     sid: str
     call_sid: str
@@ -32,6 +35,7 @@ class Plan:
     file: StoredFile
     facts: dict[str, Any]
     outcome: Recorded | None = None
+    behind: StoredFile | None = None
 
     @property
     def channels(self) -> int:

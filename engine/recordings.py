@@ -23,7 +23,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from .errors import PromptError, StorageError
+from .errors import FileChangedError, PromptError, StorageError
 from .recording import Recorded, RecordingRequest
 from .recording_encoding import RATE_HZ, RecordingEncoding
 from .recording_needs import Callbacks, Log, Transcriber
@@ -217,14 +217,23 @@ class Recordings:
         lock = self._files.setdefault(plan.file.sid, asyncio.Lock())
         try:
             async with lock:
-                if plan.outcome is None:
-                    plan = await self._encoded(plan, error)
-                plan = await self._stored(plan)
+                plan = await self._encoded_and_stored(plan, error)
         except Exception as failure:
             return _left(plan, failure)
         if plan.to_upload:
             return await self._uploaded_soon(plan)
         return await self._concluded(plan)
+
+    async def _encoded_and_stored(self, plan: Plan, error: str) -> Plan:
+        """Do both, again where another engine has stored something in the file that this is to be appended to."""
+        while True:
+            if plan.outcome is None:
+                plan = await self._encoded(plan, error)
+            try:
+                return await self._stored(plan)
+            except FileChangedError as changed:
+                log.info("recording %s is encoded again: %s", plan.sid, changed)
+                plan = replace(plan, outcome=None)
 
     async def _concluded(self, plan: Plan) -> Recorded:
         """Tell what became of it, and clean up."""
@@ -306,8 +315,10 @@ class Recordings:
         if plan.outcome is None or plan.outcome.status != "completed" or plan.to_upload:
             return plan
         try:
-            into = wanted(plan.request) if plan.request.file_sid else None
+            into = replace(wanted(plan.request), behind=plan.behind) if plan.request.file_sid else None
             await self._storage.put(plan.file, self._spool.content(plan.sid), into)
+        except FileChangedError:
+            raise
         except StorageError as error:
             plan = await self._written_down(plan.failed(str(error)))
         return plan

@@ -77,7 +77,7 @@ class Wanted:
     """What a new content is to be stored as: in the file `file_sid`, or a new one called `name` in `container_sid`.
 
     Without a container it is in the account's default one; without a name it is called by its sid and format. `append`
-    adds to a file that is there.
+    adds to a file that is there; a content that is made for that begins with the file's, as it was in `behind`.
     """
 
     name: str = ""
@@ -91,6 +91,7 @@ class Wanted:
     integer_key_2: int | None = None
     lifecycle_action: str = "delete"
     lifecycle_ttl: int | None = None
+    behind: StoredFile | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,7 +133,8 @@ class Storage(Protocol):
         """Store `file` with `content`, which is moved: whole or not at all. Once more does nothing more.
 
         With `into` it is what was wanted of a file that was there, and is changed in nothing else. Raises StorageError
-        where it cannot be, a container that is full and a file that has been deleted meanwhile included.
+        where it cannot be, a container that is full and a file that has been deleted meanwhile included, and
+        FileChangedError where somebody else has stored something in the file that the content is to begin with.
         """
         ...
 

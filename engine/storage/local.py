@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..db import Database
-from ..errors import StorageError
+from ..errors import FileChangedError, StorageError
 from ..sid import new_sid
 from . import rows
 from .base import MIME_TYPES, Container, Room, StoredFile, Wanted, canonical_sid, format_of
@@ -148,6 +148,10 @@ class LocalStorage:
         async with self._database.begin() as connection:
             await self._check_room(connection, file, file.bytes)
             before = await rows.load_file(connection, file.sid)
+            if not _is_behind(file, before, into):
+                if await asyncio.to_thread(content.exists):
+                    raise FileChangedError(f"file {file.sid}: somebody else has stored something in it")
+                return None  # stored by a run that was killed then, and others have added to it since
             if into is None:
                 await rows.save_file(connection, file)
             elif not await rows.change_file(connection, file.sid, _of_content(file) | _given(into)):
@@ -221,6 +225,13 @@ class LocalStorage:
             return None
         used = await rows.used_bytes(connection, container.sid, but=file.sid)
         return Room(container=container.sid, quota=container.quota_bytes, used=used)
+
+
+def _is_behind(file: StoredFile, before: StoredFile | None, into: Wanted | None) -> bool:
+    """Whether the file is what its new content begins with, where that matters, or has that content already."""
+    if into is None or into.behind is None or before is None:
+        return True
+    return (before.bytes, before.updated) in {(known.bytes, known.updated) for known in (into.behind, file)}
 
 
 def _gone(sid: str) -> StorageError:

@@ -721,3 +721,45 @@ def test_what_is_appended_to_waits_for_a_database_that_is_away(tmp_path: Path) -
             assert (done.status, done.sid, len(await here.samples(done))) == ("completed", first.sid, 24000)
 
     run(main())
+
+
+@contextlib.asynccontextmanager
+async def engine_of(here: World, name: str) -> AsyncGenerator[World]:
+    """One of several engines on the storage and the database of `here`."""
+    engine = World(here.folder, here.database, here.told, engine=name)
+    await engine.recordings.start()
+    try:
+        yield engine
+    finally:
+        await engine.recordings.close()
+
+
+def test_what_two_engines_append_to_one_file_at_once_all_gets_in(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as here, engine_of(here, "one") as one, engine_of(here, "two") as two:
+            first = await here.recorded(RecordingRequest(trim=False), 1)
+            request = RecordingRequest(trim=False, file_sid=first.sid)
+            begun = [(engine.recordings, await engine.record(request, 1)) for engine in (one, two) for _ in range(2)]
+            await asyncio.gather(*(recordings.finish(recording, FACTS) for recordings, recording in begun))
+            assert len(await here.samples(first)) == 40000
+            assert (await here.storage.open_file(ACCOUNT, first.sid)).duration == 5.0
+
+    run(main())
+
+
+def test_what_an_engine_had_appended_when_it_died_is_not_appended_again_behind_what_came_since(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as here, engine_of(here, "one") as one, engine_of(here, "two") as two:
+            first = await here.recorded(RecordingRequest(trim=False), 1)
+            request = RecordingRequest(trim=False, file_sid=first.sid)
+            one.storage.dies = "after put"
+            with pytest.raises(Killed):
+                await one.recorded(request, 1)
+            await two.recorded(request, 1)
+            async with engine_of(here, "one") as again:
+                assert await again.recordings.recover() == 1
+                await again.recordings.idle()
+            assert len(await here.samples(first)) == 24000
+            assert (await here.storage.open_file(ACCOUNT, first.sid)).duration == 3.0
+
+    run(main())
