@@ -26,7 +26,7 @@ HEAR = {
 
 def test_an_engine_that_stops_tells_all_parties(application: Application, tmp_path: Path) -> None:
     stories = {
-        script.__name__: Story(Plan(parties=(script,)), Line(f"1555000100{index}", application), tmp_path)
+        script.__name__: Story(Plan(parties=(script,)), Line(f"1555000900{index}", application), tmp_path)
         for index, script in enumerate(PARTIES)
     }
     urls = {story.line.number: application.url(story.line.path()) for story in stories.values()}
