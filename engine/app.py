@@ -43,6 +43,7 @@ from .ports import PortPool
 from .recording_log import RecordingLog
 from .registry import Registry
 from .running import begin, beside
+from .shortage import Shortage
 from .sip.agent import Agent
 from .sip.trunks import Trunks
 from .storage import incoming, lifecycle
@@ -91,6 +92,7 @@ async def serve(config: Config) -> None:
     """Run the engine until SIGINT, SIGTERM or SIGHUP. Raises FlexmlError or OSError where it cannot start."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(Shortage())
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup wants it ignored
             loop.add_signal_handler(number, stop.set)
