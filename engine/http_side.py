@@ -99,6 +99,7 @@ def application(
             refused=admission.refused,
             loop_lag_ms=round(lag.worst_s * 1000),
             database=database.state,
+            database_ms=round(database.latency.worst_s * 1000),
             media=workers(),
         )
 
@@ -109,6 +110,7 @@ def application(
         lag_s=lambda: lag.worst_s,
         workers=workers,
         database_up=lambda: database.state == "answers",
+        database_s=lambda: database.latency.worst_s,
     )
     demo = demo_router(lambda: datetime.now().astimezone())
     return server.create_app(health=health, metrics=Metrics(sources).text, routers=[demo, *routers])

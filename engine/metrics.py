@@ -42,6 +42,7 @@ class Sources:
     lag_s: Callable[[], float]
     workers: Callable[[], Sequence[WorkerFigures]]
     database_up: Callable[[], bool] = lambda: True
+    database_s: Callable[[], float] = lambda: 0.0
 
 
 class Metrics(Collector):
@@ -68,6 +69,8 @@ class Metrics(Collector):
         yield GaugeMetricFamily("flexml_loop_lag_seconds", "How late the event loop was at worst.", sources.lag_s())
         up = "Whether the database did what it was asked last."
         yield GaugeMetricFamily("flexml_database_up", up, sources.database_up())
+        took = "How long a transaction took at worst in the last 10 to 20 s, or is under way."
+        yield GaugeMetricFamily("flexml_database_seconds", took, sources.database_s())
         yield from _of_workers(sources.workers())
 
 

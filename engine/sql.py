@@ -27,6 +27,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from .errors import ConfigError, DatabaseAway, DatabaseError
+from .latency import Latency
 from .migrations import migrate
 from .sqlite_thread import SqliteThread
 
@@ -91,6 +92,8 @@ class Sql:
         self._writer: SqliteThread | None = None
         self.state: DatabaseState = "answers"
         """How it was when something was asked of it last."""
+        self.latency = Latency(lambda: 0.0)
+        """Of transactions, waiting for a connection included."""
 
     @property
     def is_shared(self) -> bool:
@@ -104,6 +107,7 @@ class Sql:
         """
         if not self.is_shared and self._url.database:
             await asyncio.to_thread(_make_parent, self._url.database)
+        self.latency = Latency(asyncio.get_running_loop().time)
         pool = POSTGRESQL_POOL if self.is_shared else SQLITE_POOL
         self._engine = create_async_engine(self._url, json_serializer=to_json, **pool)
         if not self.is_shared:
@@ -185,7 +189,8 @@ class Sql:
     def _noticing(self, *, writes: bool) -> Generator[None]:
         """Make DatabaseAway of what says so, and let the log say when that begins and ends."""
         try:
-            yield
+            with self.latency.measuring():
+                yield
         except Exception as error:
             if not is_away(error):
                 raise

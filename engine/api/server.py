@@ -35,6 +35,8 @@ DESCRIPTION: Final = "Every path that takes GET takes HEAD too, which is answere
 METHODS: Final = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 MADE_UP: Final = ("HTTPValidationError", "ValidationError")
 """Schemas of FastAPI's own errors, in whose place are those of `problem`."""
+SLOW_MS: Final = 2000
+"""A transaction is three to five statements, each of which must be there and back."""
 _BACKLOG: Final = 1024
 _SHUTDOWN_S: Final = 3
 _EXPOSED: Final = (
@@ -50,11 +52,13 @@ _EXPOSED: Final = (
 class Health:
     """What GET /health tells. Without a living media worker no call can be taken.
 
-    Where the database does not do what it is asked, or no worker gives signs, the engine is degraded.
+    Where the database does not do what it is asked, or takes SLOW_MS for it, or no worker gives signs, the engine is
+    degraded.
 
     A call is alive until its status callback is on its way; `dialogs` are those of SIP, called parties' included, and
     `ending` those that are over here, but whose peer has not confirmed it yet. `refused` are INVITEs for which there
-    was no room, `loop_lag_ms` is how late the event loop was in the last second, `media` the workers one by one.
+    was no room, `loop_lag_ms` is how late the event loop was in the last second, `database_ms` how long a
+    transaction took at worst in the last 10 to 20 s, or is under way, `media` the workers one by one.
     """
 
     version: str
@@ -66,6 +70,7 @@ class Health:
     refused: int = 0
     loop_lag_ms: int = 0
     database: DatabaseState = "answers"
+    database_ms: int = 0
     media: Sequence[WorkerFigures] = ()
 
     @property
@@ -74,7 +79,7 @@ class Health:
         if not self.workers:
             return "no media worker"
         hang = self.media and not any(worker.up for worker in self.media)
-        return "degraded" if hang or self.database != "answers" else "ok"
+        return "degraded" if hang or self.database != "answers" or self.database_ms >= SLOW_MS else "ok"
 
 
 class _Described(FastAPI):

@@ -31,6 +31,7 @@ def test_everything_is_told_in_base_units() -> None:
             lag_s=lambda: 0.012,
             workers=lambda: [WORKER],
             database_up=lambda: False,
+            database_s=lambda: 0.7,
         )
     )
     said = {
@@ -45,6 +46,7 @@ def test_everything_is_told_in_base_units() -> None:
         ("flexml_calls_refused_total",): 4,
         ("flexml_loop_lag_seconds",): 0.012,
         ("flexml_database_up",): 0,
+        ("flexml_database_seconds",): 0.7,
         ("flexml_worker_up", "worker 1"): 1,
         ("flexml_worker_beat_age_seconds", "worker 1"): 0.7,
         ("flexml_worker_restarts_total", "worker 1"): 2,

@@ -7,6 +7,7 @@ import logging
 import re
 import signal
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -27,6 +28,7 @@ from flexml.engine.api.query.rows import Rows
 from flexml.engine.db import Database
 from flexml.engine.errors import ConfigError, DatabaseAway, DatabaseError
 from flexml.engine.flexml.fetch import Fetched
+from flexml.engine.latency import Latency
 from flexml.engine.outbox import Outbox
 from flexml.engine.records import CallRecord
 from flexml.engine.tables import call_table
@@ -75,6 +77,22 @@ def test_a_long_read_of_sqlite_holds_up_neither_the_loop_nor_who_writes(tmp_path
             await database.save_call(CALL)
             go_on.set()
             assert await reading
+
+    asyncio.run(main())
+
+
+def test_how_long_transactions_take_is_known_while_they_are_under_way(database_url: str) -> None:
+    async def main() -> None:
+        async with opened(database_url) as database:
+            for way in (database.read, database.write):
+                database.latency = Latency(asyncio.get_running_loop().time)
+                await way(lambda _: time.sleep(0.02))
+                assert database.latency.worst_s >= 0.02
+            database.latency = Latency(asyncio.get_running_loop().time)
+            async with database.begin():
+                await asyncio.sleep(0.02)
+                assert database.latency.worst_s >= 0.02
+            assert database.latency.worst_s >= 0.02
 
     asyncio.run(main())
 

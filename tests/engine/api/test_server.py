@@ -65,7 +65,7 @@ def test_health_tells_version_uptime_calls_and_workers() -> None:
     status, body, _ = get("/health")
     assert status == 200
     counts = {"live_calls": 2, "workers": 1, "dialogs": 3, "ending": 1, "refused": 4, "loop_lag_ms": 12}
-    counts |= {"database": "answers", "media": [asdict(WORKER)]}
+    counts |= {"database": "answers", "database_ms": 0, "media": [asdict(WORKER)]}
     assert body == {"status": "ok", "version": "1.2.3", "uptime_s": 5.5, **counts}
 
 
@@ -81,6 +81,8 @@ def test_health_is_503_without_a_media_worker() -> None:
     [
         (replace(HEALTHY, database="takes nothing"), "degraded"),
         (replace(HEALTHY, database="does not answer"), "degraded"),
+        (replace(HEALTHY, database_ms=2000), "degraded"),
+        (replace(HEALTHY, database_ms=1999), "ok"),
         (replace(HEALTHY, media=[replace(WORKER, up=False)]), "degraded"),
         (replace(HEALTHY, media=[replace(WORKER, up=False), WORKER]), "ok"),
     ],
