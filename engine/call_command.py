@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -47,6 +48,8 @@ def call(
         raise typer.BadParameter(f"there is no file {play}", param_hint="--play")
     if record is not None and not record.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {record.parent}", param_hint="--record")
+    if record is not None and (record.is_dir() or not os.access(record if record.exists() else record.parent, os.W_OK)):
+        raise typer.BadParameter(f"{record} cannot be written", param_hint="--record")
     try:
         report = asyncio.run(
             _call(console, target, dtmf, say, play, record, duration, caller, name, codecs, address),

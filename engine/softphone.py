@@ -264,7 +264,7 @@ class Softphone:
 
 
 def _write_wav(path: Path, spool: Path) -> None:
-    with wave.open(str(path), "wb") as file:
+    with path.open("wb") as out, wave.open(out, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(RATE_HZ)

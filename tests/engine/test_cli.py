@@ -57,6 +57,7 @@ WRONG_CALLS = [
     (["1@127.0.0.1:9", "--from", "Ann"], "'Ann', expected a SIP URI"),
     (["1@127.0.0.1:9", "--dtmf", "12x"], "'x', expected 0 to 9, *, #, A to D"),
     (["1@127.0.0.1:9", "--play", "no.wav"], "there is no file no.wav"),
+    (["1@127.0.0.1:9", "--record", "/"], "/ cannot be written"),
 ]
 
 
