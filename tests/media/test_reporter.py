@@ -173,3 +173,18 @@ def test_a_leg_is_closed_right_after_its_peer_has_reported_between_two_ticks() -
     assert len(rig.said(LegClosed)) == 1
     assert last_block(rig)[1].last_sr == rtcp.middle(NTP)
     assert last_block(rig)[1].delay_since_last_sr == 0
+
+
+def test_what_the_peer_reports_of_others_is_not_taken_as_said_of_us() -> None:
+    rig = heard_leg()
+    blocks = rtcp.ReportBlock(ssrc=7, lost=3), rtcp.ReportBlock(ssrc=8, lost=500, jitter=900)
+    parts = [
+        rtcp.ReceiverReport(ssrc=99, blocks=blocks),
+        rtcp.Sdes(names=((99, "joe@example"),)),
+        rtcp.Bye(ssrcs=(98,)),
+    ]
+    rig.network.control.append((0, ControlPacket(0, rtcp.build_compound(parts), (PEER[0], 4001))))
+    rig.run(1)
+    rig.command(CloseLeg(leg=1))
+    stats = rig.said(LegClosed)[0].stats
+    assert (stats.peer_lost, stats.peer_jitter_ms, stats.invalid) == (3, 0.0, 0)
