@@ -116,12 +116,17 @@ def _open_url(url: str, timeout_s: float) -> InputContainer:
     if scheme.startswith("rtmp"):
         del options["user_agent"]
         options["rtmp_live"] = "live"
-    av.logging.set_level(av.logging.ERROR)  # or errors do not say what was wrong with a certificate
-    try:
-        with av.logging.Capture():
+    av.logging.set_level(av.logging.ERROR)  # errors do not say what was wrong with a certificate
+    av.logging.set_skip_repeated(False)
+    with av.logging.Capture() as logged:
+        try:
             return av.open(url, mode="r", format=demuxer or None, container_options=options, timeout=timeout_s)
-    finally:
-        av.logging.set_level(None)
+        except av.error.FFmpegError as error:
+            if said := [text.strip() for _, source, text in logged if source == "tls"]:
+                raise PromptError(f"cannot be opened: {said[0]}") from error
+            raise
+        finally:
+            av.logging.set_level(None)
 
 
 def _decode(
@@ -183,14 +188,8 @@ def reason(error: Exception, request: dict[str, Any]) -> str:
     if isinstance(error, av.error.InvalidDataError):
         return f"not audio that can be decoded; expected {EXPECTED}"
     if isinstance(error, av.error.FFmpegError) and "url" in request:
-        return f"cannot be opened: {_certificate_problem(error) or _text(error)}"
+        return f"cannot be opened: {_text(error)}"
     return f"not audio that can be decoded: {_text(error)}" if isinstance(error, av.error.FFmpegError) else str(error)
-
-
-def _certificate_problem(error: av.error.FFmpegError) -> str:
-    """What FFmpeg logged about TLS just before; empty where that was not what failed."""
-    log: Any = error.log
-    return log[2].strip() if log and log[1] == "tls" else ""
 
 
 def _text(error: Exception) -> str:

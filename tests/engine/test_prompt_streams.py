@@ -335,12 +335,14 @@ def test_who_streams_by_https_has_to_prove_who_it_is(
 
     async def run() -> None:
         async with server.running(tls), opened(tmp_path) as prompts:
-            stream = prompts.fetch(f"{server.base}/{name}", streaming=name == "tone.wav")
-            if error:
-                with pytest.raises(PromptError, match=error):
-                    await stream
-            else:
-                assert growth_of(await stream).available > 0
+            urls = [f"{server.base}/{name}", f"{server.base}/live".replace("https", "rtmps")]
+            for url in urls if error else urls[:1]:
+                stream = prompts.fetch(url, streaming=name == "tone.wav")
+                if error:
+                    with pytest.raises(PromptError, match=error):
+                        await stream
+                else:
+                    assert growth_of(await stream).available > 0
 
     asyncio.run(run())
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import certificate
 import pytest
 from baresip import Baresip
-from certificate import Certificate
 from conftest import need
 from engine_process import EngineProcess, tracebacks
 from flexml_app import Answer, Application, Line, tone_wav
@@ -56,7 +53,6 @@ class Place:
     """
 
     engine: EngineProcess
-    certificate: Certificate
     ann: Baresip
     bob: Baresip
     stranger: Baresip
@@ -92,7 +88,7 @@ def place(application: Application, tmp_path_factory: pytest.TempPathFactory) ->
             extra=CONFIG.format(bob=bob.sip_port + 1, stranger=stranger.sip_port + 1),
         )
         engine.start()
-        yield Place(engine, proofs["engine"], ann, bob, stranger, elsewhere)
+        yield Place(engine, ann, bob, stranger, elsewhere)
         assert engine.stop() == 0, engine.log()[-4000:]
         assert tracebacks(engine.log()) == []
 
@@ -168,12 +164,6 @@ def connect(place: Place) -> socket.socket:
     return socket.create_connection(("127.0.0.1", place.engine.tls_port), timeout=0.5)
 
 
-def shown(place: Place) -> bytes:
-    """The certificate that the engine shows to who connects now."""
-    with anybody().wrap_socket(connect(place)) as connection:
-        return connection.getpeercert(binary_form=True) or b""
-
-
 def anybody() -> ssl.SSLContext:
     """A client's side of TLS that takes any certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -203,17 +193,3 @@ def test_many_at_once_can_connect_though_nobody_takes_them_yet(place: Place) -> 
                 connections.enter_context(connect(place))
         finally:
             os.kill(place.engine.pids[0], signal.SIGCONT)
-
-
-def test_a_renewed_certificate_is_shown_to_who_connects_from_then_on(place: Place, tmp_path: Path) -> None:
-    old, new = place.certificate, certificate.make(tmp_path, "renewed")
-    files = old.path.read_bytes(), old.key.read_bytes()
-    before = shown(place)
-    try:
-        shutil.copy(new.key, old.key)
-        shutil.copy(new.path, old.path)
-        assert shown(place) == ssl.PEM_cert_to_DER_cert(new.path.read_text())
-    finally:
-        old.path.write_bytes(files[0])
-        old.key.write_bytes(files[1])
-    assert shown(place) == before
