@@ -270,7 +270,7 @@ def test_a_url_is_told_the_message_signed_and_once(
     assert office.outcome(told.data["CallSid"])["status"] == status
 
 
-@pytest.mark.parametrize(("route", "why"), [("closed", "Connect call failed"), ("none", "no sms_route")])
+@pytest.mark.parametrize(("route", "why"), [("closed", "Connection refused"), ("none", "no sms_route")])
 def test_without_anybody_to_take_it_a_message_fails(office: Office, route: str, why: str) -> None:
     told = office.send(route)
     assert told.data["SmsStatus"] == "failed"
