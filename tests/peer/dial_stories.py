@@ -37,7 +37,7 @@ class Stories:
             parties = [party for story in self._stories.values() for party in story.parties]
             for party in parties:
                 ends.enter_context(party)
-            _wait_for([party for party in parties if not isinstance(party, Nobody)])
+            wait_until(lambda: _all_listen(parties))
             for story in self._stories.values():
                 story.begin(self.engine)
                 ends.callback(story.close)
@@ -63,13 +63,12 @@ class Stories:
         return sorted(port for port in bound() if first <= port <= last), [count for count in told if count != 1]
 
 
-def _wait_for(parties: Iterable[Party]) -> None:
-    """Wait until all of them listen; fails with what those say that do not."""
-    deadline = time.monotonic() + START_S
-    while missing := [party for party in parties if party.port not in bound()]:
-        assert [why for party in missing if isinstance(party, Uas) and (why := party.died())] == []
-        assert time.monotonic() < deadline, f"not within {START_S:g} s: {[party.port for party in missing]}"
-        time.sleep(0.05)
+def _all_listen(parties: Iterable[Party]) -> bool:
+    """Whether all parties that are somebody do; fails with what those say that never will."""
+    taken = bound()
+    missing = [party for party in parties if not isinstance(party, Nobody) and party.port not in taken]
+    assert [why for party in missing if isinstance(party, Uas) and (why := party.died())] == []
+    return not missing
 
 
 def bound() -> frozenset[int]:

@@ -16,7 +16,9 @@ from lark import Lark, Token, Tree, UnexpectedCharacters, UnexpectedInput, Unexp
 MOST: Final = 4096
 """Characters that a filter may have."""
 
-GRAMMAR: Final = r"""
+_TO_ONE: Final = "bit|eq|ge|gt|ilike|le|like|lt|ne"
+_TO_LIST: Final = "in|notin"
+GRAMMAR: Final = rf"""
 start: condition (_AND condition)*
 condition: FIELD OPERATOR _value
          | FIELD LIST_OPERATOR "(" _value ("," _value)* ")"
@@ -24,14 +26,15 @@ _value: WORD | SINGLE | DOUBLE
 
 _AND: /and(?!\S)/
 FIELD: /[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z_][A-Za-z0-9_-]*)*/
-OPERATOR: /(bit|eq|ge|gt|ilike|le|like|lt|ne)(?![^\s"'])/
-LIST_OPERATOR: /(in|notin)(?![^\s(])/
+OPERATOR: /({_TO_ONE})(?![^\s"'])/
+LIST_OPERATOR: /({_TO_LIST})(?![^\s(])/
 WORD: /[^\s"'(),][^\s(),]*/
 SINGLE: /'[^']*'/
 DOUBLE: /"[^"]*"/
 %ignore /\s+/
 """
-_OPERATOR: Final = "an operator (bit, eq, ge, gt, ilike, in, le, like, lt, ne or notin)"
+*_OTHERS, _LAST = sorted(f"{_TO_ONE}|{_TO_LIST}".split("|"))
+_OPERATOR: Final = f"an operator ({', '.join(_OTHERS)} or {_LAST})"
 _SAID: Final = {
     "FIELD": "a field", "OPERATOR": _OPERATOR, "LIST_OPERATOR": _OPERATOR, "WORD": "a value",
     "SINGLE": "a value", "DOUBLE": "a value", "_AND": "'and'", "LPAR": "'('", "RPAR": "')'", "COMMA": "','",
