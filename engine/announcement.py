@@ -14,6 +14,7 @@ from .tables import announcement_table
 
 DIRECTORY: Final = "directory"
 _mine: Final = announcement_table.c.what == DIRECTORY
+_COUNT: Final = sa.select(announcement_table.c.count).where(_mine)
 
 
 async def announce(connection: AsyncConnection) -> int:
@@ -22,9 +23,9 @@ async def announce(connection: AsyncConnection) -> int:
     raised = await connection.execute(sa.update(announcement_table).where(_mine).values(count=count + 1))
     if raised.rowcount == 0:
         await connection.execute(sa.insert(announcement_table).values(what=DIRECTORY, count=1))
-    return await announced(connection)
+    return await connection.run_sync(announced)
 
 
-async def announced(connection: AsyncConnection) -> int:
+def announced(connection: sa.Connection) -> int:
     """How often it has been said so far."""
-    return (await connection.execute(sa.select(announcement_table.c.count).where(_mine))).scalar() or 0
+    return connection.scalar(_COUNT) or 0

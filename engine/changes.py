@@ -158,22 +158,19 @@ class Changes:
 
     async def _transact(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> tuple[T, int]:
         async with self._database.begin() as connection:
-            return await work(connection), await announced(connection)
+            return await work(connection), await connection.run_sync(announced)
 
     # ---- what others change -----------------------------------------------------------------------------------
 
     async def look(self) -> None:
         """Read the directory again if others have announced that they changed it."""
         async with self._one_at_a_time:
-            async with self._database.begin() as connection:
-                count = await announced(connection)
-            if count != self._seen:
+            if await self._database.read(announced) != self._seen:
                 await self._read()
 
     async def _read(self) -> None:
         """Read the directory. What is changed meanwhile is announced by a count that is higher than the one seen."""
-        async with self._database.begin() as connection:
-            self._seen = await announced(connection)
+        self._seen = await self._database.read(announced)
         dids, accounts = await self._database.load_dids(), await self._database.load_accounts()
         for sid in self._directory.load(accounts, dids):
             self.gone(sid)

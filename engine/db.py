@@ -26,6 +26,17 @@ PAGE: Final = 200
 CLAIM: Final = 10
 """How many calls an engine takes at a time: what is due at once is shared by all."""
 
+_SCHEDULED: Final = call_table.c.state == "scheduled"
+_CLAIMED: Final = sa.and_(call_table.c.state == "live", call_table.c.due.is_not(None))
+_NEXT_DUE: Final = sa.select(sa.func.min(call_table.c.due)).where(_SCHEDULED, call_table.c.due.is_not(None))
+_IS_ANY_DUE: Final = sa.select(
+    sa.or_(
+        sa.exists().where(_SCHEDULED, call_table.c.due <= sa.bindparam("now")),
+        sa.exists().where(_CLAIMED, call_table.c.owner == sa.bindparam("owner")),
+    )
+)
+"""Made once: to make a statement costs more than to carry it out."""
+
 Row = TypeVar("Row", Account, Did, CallRecord, Callback)
 
 
@@ -118,16 +129,17 @@ class Database(Sql):
 
     async def next_due(self) -> float | None:
         """When the next scheduled call is due; None where none is scheduled."""
-        query = sa.select(sa.func.min(call_table.c.due)).where(call_table.c.state == "scheduled")
-        async with self.begin() as connection:
-            return (await connection.execute(query)).scalar()
+        return await self.read(lambda connection: connection.scalar(_NEXT_DUE))
 
     async def claim_due_calls(self, now: float) -> list[CallRecord]:
         """Take scheduled calls that are due by `now`, CLAIM at most; nobody else gets them.
 
         They are live, and this engine's, from then on. What it had taken before but did not begin to place is in it.
         """
-        due = sa.and_(call_table.c.state == "scheduled", call_table.c.due <= now)
+        asked = {"now": now, "owner": self.owner}
+        if not await self.read(lambda connection: connection.scalar(_IS_ANY_DUE, asked)):  # which is so every second
+            return []
+        due = sa.and_(_SCHEDULED, call_table.c.due <= now)
         where, order = sa.or_(due, self._unplaced()), call_table.c.due
         async with self.begin() as connection:
             calls = await _select(
@@ -147,8 +159,7 @@ class Database(Sql):
 
     def _unplaced(self) -> sa.ColumnElement[bool]:
         """Calls that this engine has claimed but not begun to place: they still have the time at which they are due."""
-        live = sa.and_(call_table.c.state == "live", call_table.c.due.is_not(None))
-        return sa.and_(live, call_table.c.owner == self.owner)
+        return sa.and_(_CLAIMED, call_table.c.owner == self.owner)
 
     async def owners(self) -> set[str]:
         """The engines that live calls or pending callbacks belong to."""
@@ -189,7 +200,7 @@ class Database(Sql):
 
         Nobody places it then: it is live and this engine's, until it is saved as ended. None where there is none.
         """
-        waits = sa.or_(call_table.c.state == "scheduled", self._unplaced())
+        waits = sa.or_(_SCHEDULED, self._unplaced())
         taken = sa.update(call_table).where(call_table.c.sid == sid, call_table.c.account == account, waits)
         taken = taken.values(state="live", owner=self.owner, due=None).returning(*_columns(call_table, CallRecord))
         async with self.begin() as connection:
@@ -201,7 +212,7 @@ class Database(Sql):
 
         What two change at once has both changes. What `changed` raises is raised.
         """
-        where = sa.and_(call_table.c.sid == sid, call_table.c.account == account, call_table.c.state == "scheduled")
+        where = sa.and_(call_table.c.sid == sid, call_table.c.account == account, _SCHEDULED)
         async with self.begin() as connection:
             found = await _select(connection, call_table, CallRecord, where=where, lock="wait")
             if not found:

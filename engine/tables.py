@@ -156,6 +156,8 @@ sa.Index("call_listing", _call.account, _call.created, *_FILTERED).ddl_if(dialec
 sa.Index(
     "call_listing_scheduled", _call.account, call_waits, _call.created, *_FILTERED, sqlite_where=call_is_scheduled
 ).ddl_if(dialect="sqlite")  # fmt: skip
+_waits_or_claimed: Final = _call.due.is_not(None)
+sa.Index("call_due", _call.state, _call.due, sqlite_where=_waits_or_claimed, postgresql_where=_waits_or_claimed)
 callback_table: Final = sa.Table(
     "callback",
     metadata,

@@ -88,8 +88,7 @@ def changes(config: Path) -> int:
     """How often running engines were told to read again."""
 
     async def work(database: Database) -> int:
-        async with database.begin() as connection:
-            return await announced(connection)
+        return await database.read(announced)
 
     return on_database(config, work)
 
