@@ -13,7 +13,7 @@ from typing import Final
 
 from ..media.events import LegStats
 from .errors import PromptError
-from .log import AboutCall
+from .log import Noted
 from .redact import presentable, presentable_text
 from .sip.negotiation import Agreed
 from .timeline import Note
@@ -35,12 +35,11 @@ class Noting:
 
     def __call__(self, what: str, **details: object) -> None:
         """Note `what`, with details by name; secrets in either are not shown."""
-        what, shown = presentable_text(what), presentable(details)
-        self._put(self._sid, datetime.now(UTC), what, shown)
+        at, what, shown = datetime.now(UTC).timestamp(), presentable_text(what), presentable(details)
+        self._put(self._sid, at, what, shown)
         level = logging.WARNING if what.startswith(_WARNINGS) else logging.INFO
         if log.isEnabledFor(level):
-            with AboutCall(self._sid):
-                log.log(level, "%s%s", what, "".join([f" {name}={value}" for name, value in shown.items()]))
+            log.handle(Noted(log.name, level, self._sid, at, what, shown))
 
 
 def media(agreed: Agreed) -> dict[str, object]:

@@ -42,25 +42,29 @@ UNSHOWN: Final = ("_srcfile", "logThreads", "logProcesses", "logMultiprocessing"
 call_id: Final[ContextVar[str]] = ContextVar("call_id", default="-")
 """The call that the running task works for."""
 
-_PLAIN_ATTRIBUTES: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "call"}
+_BLANK: Final = vars(logging.makeLogRecord({}))
+_PLAIN_ATTRIBUTES: Final = frozenset(_BLANK) | {"message", "asctime", "taskName", "call", "details"}
 
 
 Records = queue.SimpleQueue[logging.LogRecord]
 
 
-class AboutCall:
-    """Let every record that is made inside say that it is about `call`. No generator: every note is made inside one."""
+class Noted(logging.LogRecord):
+    """A line about a call at a time (Unix seconds), with details by name. It becomes text where it is written.
 
-    __slots__ = ("_call", "_token")
+    Calls note so much that what logging does for a record like any other is a twentieth of what a call costs.
+    """
 
-    def __init__(self, call: str) -> None:
-        self._call = call
+    def __init__(  # pyright: ignore[reportMissingSuperCall]
+        self, name: str, level: int, call: str, at: float, what: str, details: Mapping[str, object]
+    ) -> None:
+        self.__dict__.update(_BLANK)
+        self.name, self.levelno, self.levelname, self.created = name, level, logging.getLevelName(level), at
+        self.call, self.msg, self.details = call, what, details
 
-    def __enter__(self) -> None:
-        self._token = call_id.set(self._call)
-
-    def __exit__(self, *_: object) -> None:
-        call_id.reset(self._token)
+    def getMessage(self) -> str:  # noqa: N802
+        """What was noted, and the details."""
+        return " ".join([self.msg, *[f"{name}={value}" for name, value in self.details.items()]])
 
 
 def _extras(record: logging.LogRecord) -> dict[str, object]:
@@ -128,8 +132,17 @@ class DroppingQueueHandler(QueueHandler):
         self.size = size
         self.dropped = 0
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Put the record there. What is noted of calls needs neither filters nor, while there is room, a lock."""
+        if isinstance(record, Noted) and not self.dropped and self.records.qsize() < self.size:
+            self.records.put(record)
+            return True
+        return super().handle(record)
+
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         """Note the call while its context is at hand. Nothing is formatted here: that is the listener's work."""
+        if isinstance(record, Noted):
+            return record
         record.call = call_id.get()
         record.msg, record.args = record.getMessage(), None
         return record

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import math
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
@@ -134,7 +133,7 @@ class Outbox:
     def _tell(self, callback: Callback, what: str, **details: object) -> None:
         call = callback.data.get("CallSid")
         if self._note is not None and isinstance(call, str):
-            self._note(call, datetime.fromtimestamp(self._clock(), UTC), f"callback {what}", details)
+            self._note(call, self._clock(), f"callback {what}", details)
 
     def _spawn(self, callback: Callback) -> None:
         if callback.sid in self._under_way:
@@ -156,9 +155,9 @@ class Outbox:
         """Attempt until delivered or given up; every attempt is in the row before the next."""
         while callback.state == "pending":
             problem = await self._attempt(callback)
-            callback = replace(callback, attempts=callback.attempts + 1, error=problem)
+            state = "pending" if problem else "delivered"
+            callback = replace(callback, state=state, attempts=callback.attempts + 1, error=problem)
             if not problem:
-                callback = replace(callback, state="delivered")
                 self._tell(callback, "delivered", url=callback.url, attempts=callback.attempts, delivery=callback.sid)
                 log.debug("> callback %s to %s delivered", callback.sid, callback.url)
                 await self._save(callback)

@@ -12,11 +12,12 @@ import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
@@ -29,11 +30,11 @@ from .tables import timeline_table
 
 log = logging.getLogger("flexml.timeline")
 
-Note = Callable[[str, datetime, str, Mapping[str, object]], None]
-"""How others note: sid of the call, when, what, details. `Timeline.note` is one."""
+Note = Callable[[str, float, str, Mapping[str, object]], None]
+"""How others note: sid of the call, when (Unix seconds), what, details. `Timeline.note` is one."""
 
 
-def nowhere(call: str, at: datetime, what: str, details: Mapping[str, object]) -> None:
+def nowhere(call: str, at: float, what: str, details: Mapping[str, object]) -> None:
     """Note nothing: for calls that nobody will ask about."""
 
 
@@ -50,14 +51,13 @@ UNCOUNTED: Final = frozenset(
 """What gets onto the timeline of a call however long that is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One line; `at` is in Unix seconds."""
 
     call: str
     at: float
     what: str
-    details: dict[str, Plain] = field(default_factory=dict[str, Plain])
+    details: dict[str, Plain] = {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +102,7 @@ class Timeline:
         if left := len(self._queue) + self._lost.total():
             log.error("%d lines of timelines were not written: the database did not take them", left)
 
-    def note(self, call: str, at: datetime, what: str, details: Mapping[str, object]) -> None:
+    def note(self, call: str, at: float, what: str, details: Mapping[str, object]) -> None:
         """Put a line on the call's timeline, without waiting, whatever it is."""
         try:
             counted = what not in UNCOUNTED
@@ -112,9 +112,9 @@ class Timeline:
                     del self._counts[next(iter(self._counts))]
                 if count > self._max_notes:
                     if count == self._max_notes + 1:
-                        self._put(Entry(call, at.timestamp(), "further lines left out", {"limit": self._max_notes}))
+                        self._put(Entry(call, at, "further lines left out", {"limit": self._max_notes}))
                     return
-            self._put(Entry(call, at.timestamp(), presentable_text(what), presentable(details)))
+            self._put(Entry(call, at, presentable_text(what), presentable(details)))
         except Exception:
             log.exception("%s: a line of the timeline could not be noted", call)
 

@@ -13,7 +13,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
@@ -93,5 +92,4 @@ class Uploads:
         return replace(self._backoff, total_s=total_s).wait_s(attempts, age_s)
 
     def _note(self, upload: Upload, what: str, **details: object) -> None:
-        at = datetime.fromtimestamp(self._clock(), UTC)
-        self._notes(upload.call_sid, at, what, {"recording": upload.sid, **details})
+        self._notes(upload.call_sid, self._clock(), what, {"recording": upload.sid, **details})

@@ -13,7 +13,6 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -247,7 +246,7 @@ class Transcriptions:
         log.info("transcription %s: %s, %d words %s", job.sid, result.status, words, result.error)
 
     def _note(self, job: Transcription, what: str, **details: object) -> None:
-        self._timeline(job.call_sid, datetime.fromtimestamp(self._clock(), UTC), what, details)
+        self._timeline(job.call_sid, self._clock(), what, details)
 
 
 def text_of(words: Iterable[tuple[str, float]], request: TranscriptionRequest) -> str:

@@ -12,7 +12,7 @@ import threading
 import time
 
 import pytest
-from flexml.engine.log import LINES, AboutCall, DroppingQueueHandler, GatheringWriter, logging_to
+from flexml.engine.log import LINES, DroppingQueueHandler, GatheringWriter, Noted, call_id, logging_to
 
 log = logging.getLogger("flexml.test")
 
@@ -21,8 +21,9 @@ def written(style: str, level: str = "info") -> io.StringIO:
     stream = io.StringIO()
     with logging_to(stream, level=level, style=style):
         log.debug("hidden")
-        with AboutCall("c1"):
-            log.info("< %s", "INVITE", extra={"codec": "PCMU", "reason": "Not Here"})
+        about = call_id.set("c1")
+        log.info("< %s", "INVITE", extra={"codec": "PCMU", "reason": "Not Here"})
+        call_id.reset(about)
         log.warning("two\nlines \x1b[31m")
     return stream
 
@@ -46,6 +47,18 @@ def test_a_json_line_has_the_same() -> None:
         "reason": "Not Here",
     }
     assert (second["call"], second["message"]) == ("-", "two\nlines \x1b[31m")
+
+
+def test_what_is_noted_of_a_call_is_a_line_like_any_other() -> None:
+    plain, as_json = io.StringIO(), io.StringIO()
+    for stream, style in ((plain, "plain"), (as_json, "json")):
+        with logging_to(stream, style=style):
+            log.handle(Noted(log.name, logging.INFO, "c1", 1.25, "100 %s\n", {"codec": "PCMU"}))
+    assert plain.getvalue() == "1970-01-01T00:00:01.250Z INFO    c1 flexml.test 100 %s\\n codec=PCMU\n"
+    assert json.loads(as_json.getvalue()) == {
+        "time": "1970-01-01T00:00:01.250Z", "level": "info", "call": "c1", "logger": "flexml.test",
+        "message": "100 %s\n codec=PCMU",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("style", ["plain", "json"])
@@ -74,6 +87,20 @@ def test_a_full_queue_drops_records_and_tells_how_many() -> None:
     handler.handle(logging.makeLogRecord({"msg": "record 5"}))
     assert [records.get_nowait().msg for _ in range(2)] == [
         "record 5",
+        "3 records were dropped: the log could not be written fast enough",
+    ]
+
+
+def test_what_is_noted_of_calls_is_dropped_and_counted_alike() -> None:
+    records = queue.SimpleQueue[logging.LogRecord]()
+    handler = DroppingQueueHandler(records, 2)
+    lines = [Noted("flexml.call", logging.INFO, "c1", float(number), "digit", {"digit": number}) for number in range(6)]
+    for line in lines[:5]:
+        handler.handle(line)
+    assert [records.get_nowait().getMessage() for _ in range(2)] == ["digit digit=0", "digit digit=1"]
+    handler.handle(lines[5])
+    assert [records.get_nowait().getMessage() for _ in range(2)] == [
+        "digit digit=5",
         "3 records were dropped: the log could not be written fast enough",
     ]
 

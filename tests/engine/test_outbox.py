@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -171,8 +170,8 @@ def test_each_step_of_a_callback_comes_onto_the_timeline_of_its_call(database_ur
     clock = Clock()
     noted: list[tuple[str, float, str, dict[str, object]]] = []
 
-    def note(call: str, at: datetime, what: str, details: Mapping[str, object]) -> None:
-        noted.append((call, at.timestamp(), what, dict(details)))
+    def note(call: str, at: float, what: str, details: Mapping[str, object]) -> None:
+        noted.append((call, at, what, dict(details)))
 
     async def run(*statuses: int, total_s: float, **data: object) -> list[str]:
         noted.clear()

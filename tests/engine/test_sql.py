@@ -41,7 +41,7 @@ from ..postgresql import PostgresqlServer
 CALL = CallRecord(
     sid="c1", account="a1", direction="inbound", from_number="1", to_number="2", state="live", started=1.5
 )
-NOW = datetime(2026, 1, 31, tzinfo=UTC)
+NOW = datetime(2026, 1, 31, tzinfo=UTC).timestamp()
 
 
 class Application:

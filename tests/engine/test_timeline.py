@@ -23,7 +23,7 @@ from sqlalchemy.exc import DataError, OperationalError
 from .virtual_time import run
 
 T = TypeVar("T")
-NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC).timestamp()
 
 
 class Shop(Database):
@@ -225,7 +225,7 @@ def test_noting_never_raises(caplog: pytest.LogCaptureFixture) -> None:
         shop = Shop()
         async with running(shop) as timeline:
             timeline.note("c1", NOW, "strange", {"x": Unprintable()})
-            timeline.note("c1", None, "no time", {})  # type: ignore[arg-type]
+            timeline.note("c1", NOW, "no details", None)  # type: ignore[arg-type]
             note(timeline, "next")
             await timeline.flush()
             assert shop.lines == ["strange", "next"]
@@ -249,8 +249,8 @@ def test_lines_come_back_as_they_were_noted(database_url: str) -> None:
             await database.close()
 
     assert asyncio.run(main()) == [
-        Entry("c1", NOW.timestamp(), "> POST", {"url": "http://***@h/?token=***", "status": 200, "ms": 1.5}),
-        Entry("c1", NOW.timestamp(), "digit", {"digit": "#", "Ü": None}),
+        Entry("c1", NOW, "> POST", {"url": "http://***@h/?token=***", "status": 200, "ms": 1.5}),
+        Entry("c1", NOW, "digit", {"digit": "#", "Ü": None}),
     ]
 
 

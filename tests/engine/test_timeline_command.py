@@ -96,7 +96,7 @@ def filled(path: Path) -> Path:
         for number in (1, 2, 3):
             sid = f"{SID[:-1]}{number}" if number < 3 else "ffffffff-0000-4000-8000-000000000003"
             await database.save_call(replace(CALL, sid=sid, started=START + number))
-        timeline.note(SID, datetime.fromtimestamp(START + 1.25, UTC), "digit", {"digit": "5"})
+        timeline.note(SID, START + 1.25, "digit", {"digit": "5"})
         await timeline.close()
         for named, found in [
             ("ffffff", "ffffffff"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -97,7 +96,7 @@ class World:
             processes=listener,
         )
 
-    def _note(self, call: str, at: datetime, what: str, details: Mapping[str, object]) -> None:
+    def _note(self, call: str, at: float, what: str, details: Mapping[str, object]) -> None:
         self.notes.append((call, what, details))
 
     def samples(self, name: str = "spool") -> Path:
