@@ -11,7 +11,6 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Literal, cast
 
@@ -70,6 +69,8 @@ class _Life:
         """Done once the call's row says what is known of it."""
         self.saving.set_result(None)
         self._unsaved: CallRecord | None = None
+        self._lost: tuple[object, dict[str, Any] | None] = None, None
+        """The callback that is due should the process die, and what it says."""
         self.words: set[asyncio.Future[str]] = set()
 
     def facts(self) -> CallFacts:
@@ -90,9 +91,16 @@ class _Life:
 
     def save(self) -> None:
         """Let the call's row say what is known by now; the call goes on without."""
-        self._unsaved = _record(self.call, self.case, callback=_callback(self.call, self.facts(), self.case, LOST))
+        self._unsaved = _record(self.call, self.case, callback=self._callback_if_lost())
         if self.saving.done():
             self.saving = asyncio.ensure_future(self._save())
+
+    def _callback_if_lost(self) -> dict[str, Any] | None:
+        facts = self.facts()
+        about = facts, self.case, self.call.status_callback_url, self.call.status_callback_method
+        if self._lost[0] != about:
+            self._lost = about, _callback(self.call, facts, self.case, LOST)
+        return self._lost[1]
 
     async def _save(self) -> None:
         while (record := self._unsaved) is not None:
@@ -197,7 +205,8 @@ class Lives:
         try:
             life.save()
             outcome = await call.live(life.run)
-            await asyncio.wait({life.saving, *life.words})
+            if life.words or not life.saving.done():
+                await asyncio.wait({life.saving, *life.words})
             await self._conclude(call, outcome, life.facts(), life.case)
         except Exception:
             log.exception("the call could not be concluded")
@@ -221,10 +230,9 @@ class Lives:
 
     async def end_unplaced(self, record: CallRecord, status: Word, *, now: float, error: str = "") -> None:
         """Conclude a call that is live in the database alone, and that nobody will place; told of as any other."""
-        at = datetime.fromtimestamp(now, UTC)
         if error:
-            self._timeline.note(record.sid, at, "the call cannot go on", {"error": error})
-        self._timeline.note(record.sid, at, "call over", {"status": status, "duration_s": 0})
+            self._timeline.note(record.sid, now, "the call cannot go on", {"error": error})
+        self._timeline.note(record.sid, now, "call over", {"status": status, "duration_s": 0})
         self.ended[record.direction, status] += 1
         await self._timeline.flush()
         self._timeline.forget(record.sid)
@@ -292,10 +300,9 @@ async def close_orphans(
     database: Database, outbox: Outbox, timeline: Timeline, orphans: Sequence[CallRecord], now: float
 ) -> None:
     """Mark calls that an engine left live when it died as ended, and tell their applications."""
-    at = datetime.fromtimestamp(now, UTC)
     for orphan in orphans:
-        timeline.note(orphan.sid, at, "the engine has ended", {})
-        timeline.note(orphan.sid, at, "call over", {"status": LOST.status, "duration_s": LOST.duration_s})
+        timeline.note(orphan.sid, now, "the engine has ended", {})
+        timeline.note(orphan.sid, now, "call over", {"status": LOST.status, "duration_s": LOST.duration_s})
         timeline.forget(orphan.sid)
     await timeline.flush()
 

@@ -152,7 +152,7 @@ def call_row(call: CallRecord) -> dict[str, Any]:
 
 def _indexed(attributes: Any) -> dict[str, Any]:
     """The attributes in the column that indexes have, or in the other one where they are too long for that."""
-    is_long = len(json.dumps(attributes, ensure_ascii=False).encode()) > INDEXED_OCTETS
+    is_long = bool(attributes) and len(json.dumps(attributes, ensure_ascii=False).encode()) > INDEXED_OCTETS
     return {"attributes": None if is_long else attributes, "attributes_long": attributes if is_long else None}
 
 

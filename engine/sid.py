@@ -7,6 +7,7 @@ Nobody guesses one: 74 bits are random.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 import uuid
@@ -34,5 +35,6 @@ def sid_at(ms: int, random: bytes) -> str:
 
 def derived_sid(sid: str, what: str) -> str:
     """The SID of what there is once for `sid`: always the same, and as old; a UUID of version 8 (section 5.8)."""
-    hashed = str(uuid.uuid5(uuid.UUID(sid), what))
-    return f"{sid[:13]}-8{hashed[15:]}"
+    hashed = hashlib.sha1(bytes.fromhex(sid.replace("-", "")) + what.encode(), usedforsecurity=False).hexdigest()
+    variant = int(hashed[16], 16) & 0x3 | 0x8
+    return f"{sid[:13]}-8{hashed[13:16]}-{variant:x}{hashed[17:20]}-{hashed[20:32]}"

@@ -10,10 +10,9 @@ really goes to and gets the cookies of that host only.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Final
 
@@ -64,24 +63,43 @@ class _Request:
 
 @dataclass(slots=True)
 class _Course:
-    """How one fetch goes: its cookies, the loop's time at its start and at the last headers, what was done again.
+    """How one fetch goes: its cookies, when it began by the loop's time, what was done again.
 
     `begun` is the status of the answer whose body is being read.
     """
 
-    jar: aiohttp.CookieJar
-    began: float
-    headers_at: float
+    cookies: CallCookies
+    began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     retries: int = 0
     redirects: int = 0
     begun: int = 0
 
+    def ms(self) -> float:
+        """How long it has been under way."""
+        return round((asyncio.get_running_loop().time() - self.began) * 1000, 1)
+
 
 class CallCookies(Cookies):
-    """The cookies of one call. Hosts named by address count too: applications are often in the same rack."""
+    """The cookies of one call. Hosts named by address count too: applications are often in the same rack.
+
+    Most applications set none, and a jar is dearer than all else of a request that is ours.
+    """
 
     def __init__(self) -> None:
-        self.jar = aiohttp.CookieJar(unsafe=True, quote_cookie=False)
+        self._jar: aiohttp.CookieJar | None = None
+
+    def keep(self, cookies: SimpleCookie, url: URL) -> None:
+        """Keep what an answer of that URL has set."""
+        if cookies:
+            self._jar = self._jar or aiohttp.CookieJar(unsafe=True, quote_cookie=False)
+            self._jar.update_cookies(_as_they_came(cookies), url)
+
+    def header(self, url: URL) -> dict[str, str]:
+        """What goes to that URL, written by nobody anew (RFC 6265 section 5.4)."""
+        if self._jar is None:
+            return {}
+        pairs = [f"{morsel.key}={morsel.value}" for morsel in self._jar.filter_cookies(url).values()]
+        return {"Cookie": "; ".join(pairs)} if pairs else {}
 
 
 class Webhook:
@@ -130,12 +148,10 @@ class Webhook:
         `delivery` identifies what is delivered over all attempts; without it the exchange gets its own.
         """
         request = _first_request(url, method.upper(), data, delivery or new_sid())
-        jar = cookies.jar if isinstance(cookies, CallCookies) else CallCookies().jar
-        clock = asyncio.get_running_loop().time
-        course = _Course(jar, clock(), clock())
+        course = _Course(cookies if isinstance(cookies, CallCookies) else CallCookies())
         try:
             async with asyncio.timeout(self._limits.timeout_s):
-                answer = await self._follow(request, course)
+                return await self._follow(request, course)
         except TimeoutError as error:
             why = f"no complete answer within {self._limits.timeout_s:g} s"
             raise FetchError(why, url=url, begun=course.begun) from error
@@ -144,24 +160,17 @@ class Webhook:
         except (aiohttp.ClientError, ValueError, OSError) as error:
             times = f", {course.retries + 1} times" if course.retries else ""
             raise FetchError(f"{why_unreached(error)}{times}", url=url, begun=course.begun) from error
-        return replace(
-            answer,
-            first_ms=round((course.headers_at - course.began) * 1000, 1),
-            total_ms=round((clock() - course.began) * 1000, 1),
-            retries=course.retries,
-            redirects=course.redirects,
-        )
 
     async def _follow(self, request: _Request, course: _Course) -> Fetched:
         """Send the request, and those that redirects make of it."""
-        first = request.asked
+        first = request
         while True:
             answer, location = await self._send(request, course)
             if location is None:
                 return answer
             if course.redirects == self._limits.redirects:
                 many = f"more than {course.redirects} redirects, the last to {location!r}"
-                raise FetchError(many, url=first, status=answer.status)
+                raise FetchError(many, url=first.asked, status=answer.status)
             request = _redirected(request, answer.status, location)
             course.redirects += 1
 
@@ -185,11 +194,11 @@ class Webhook:
             request.method,
             request.url,
             data=request.body or None,
-            headers=self._headers(request) | _cookie_header(course.jar, request.url),
+            headers=self._headers(request) | course.cookies.header(request.url),
             allow_redirects=False,
         ) as response:
-            course.headers_at = asyncio.get_running_loop().time()
-            course.jar.update_cookies(_as_they_came(response.cookies), response.url)
+            first_ms = course.ms()
+            course.cookies.keep(response.cookies, response.url)
             if response.status in REDIRECTS and "Location" in response.headers:
                 return Fetched(url=request.asked, status=response.status, body=b""), response.headers["Location"]
             course.begun = response.status
@@ -200,6 +209,10 @@ class Webhook:
                 body=body,
                 charset=response.charset or "",
                 method=request.method,
+                first_ms=first_ms,
+                total_ms=course.ms(),
+                retries=course.retries,
+                redirects=course.redirects,
             ), None
 
     async def _read(self, response: aiohttp.ClientResponse, request: _Request) -> bytes:
@@ -234,7 +247,7 @@ def sign(secret: bytes, timestamp: str, method: str, url: str, body: bytes) -> s
     None of the first three can contain a line feed, so no two different requests sign the same octets.
     """
     message = f"{timestamp}\n{method}\n{url}\n".encode() + body
-    return hmac.new(secret, message, hashlib.sha256).hexdigest()
+    return hmac.digest(secret, message, "sha256").hex()
 
 
 def _as_they_came(cookies: SimpleCookie) -> SimpleCookie:
@@ -243,12 +256,6 @@ def _as_they_came(cookies: SimpleCookie) -> SimpleCookie:
         value = morsel.coded_value
         morsel.__setstate__({"key": morsel.key, "value": value, "coded_value": value})  # pyright: ignore[reportAttributeAccessIssue]
     return cookies
-
-
-def _cookie_header(jar: aiohttp.CookieJar, url: URL) -> dict[str, str]:
-    """What goes to that URL, written by nobody anew (RFC 6265 section 5.4)."""
-    pairs = [f"{morsel.key}={morsel.value}" for morsel in jar.filter_cookies(url).values()]
-    return {"Cookie": "; ".join(pairs)} if pairs else {}
 
 
 def _first_request(url: str, method: str, data: Mapping[str, object], delivery: str) -> _Request:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from dataclasses import MISSING, dataclass, field, fields
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, Generic, TypeVar, cast, overload
 from urllib.parse import urljoin, urlsplit
 
@@ -25,6 +25,8 @@ TONES: Final = KEYS + ",wWABCDabcd"
 
 _LARGEST: Final = 2**31 - 1
 _METADATA: Final = "flexml"
+URLS: Final = 256
+"""That are kept as they were read: applications name the same ones again and again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -265,6 +267,7 @@ def voice_name() -> Kind[str]:
     return Kind(parse=parse, allowed="man, woman or Polly.<Name>", lenient=True)
 
 
+@lru_cache(URLS)
 def clean_url(value: str) -> str:
     """`value` stripped, spaces percent-encoded; ValueError where it is no URL, or one of http without a host."""
     stripped = re.sub(r"[\t\r\n]\s*", "", value.strip())
@@ -274,6 +277,7 @@ def clean_url(value: str) -> str:
     return stripped.replace(" ", "%20")
 
 
+@lru_cache(URLS)
 def resolve(base: str, reference: str) -> str:
     """`reference` as seen from the document at `base` (RFC 3986 section 5); empty stays empty."""
     return urljoin(base, reference) if reference else ""

@@ -174,10 +174,9 @@ class _Session:
     def _read(self, fetched: Fetched) -> Document:
         """An error status counts as an error unless there is a document in the body all the same."""
         limits = self._application
-        failed = FetchError(f"status {fetched.status}, expected 2xx", url=fetched.url, status=fetched.status)
         error_status = not 200 <= fetched.status <= 299
         if error_status and not fetched.body.strip():
-            raise failed
+            raise _failed(fetched)
         try:
             document = parse(
                 fetched.body,
@@ -188,7 +187,7 @@ class _Session:
             )
         except DocumentError:
             if error_status:
-                raise failed from None
+                raise _failed(fetched) from None
             raise
         if error_status:
             self.call.note(f"status {fetched.status}, but its body is a document, which runs", url=fetched.url)
@@ -223,6 +222,10 @@ class _Session:
         if outcome.heard if failed else verb.audible and clock() - began >= _AUDIBLE_S:
             self._silent = 0
         return outcome.then if failed else outcome
+
+
+def _failed(fetched: Fetched) -> FetchError:
+    return FetchError(f"status {fetched.status}, expected 2xx", url=fetched.url, status=fetched.status)
 
 
 def _ms(seconds: float) -> float:
