@@ -55,7 +55,7 @@ def presentable_text(text: str) -> str:
         text = _SIP_PASSWORD.sub(rf"\1:{MASK}@", text)
     if "=" in text:
         text = _SECRET_PARAMETER.sub(rf"\1{MASK}", text)
-    return storable_text(text)
+    return text if text.isprintable() else storable_text(text)
 
 
 def without_user_info(url: str) -> str:
