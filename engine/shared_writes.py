@@ -21,7 +21,7 @@ from .sql import Sql
 
 MOST: Final = 100
 """Rows in one transaction: what can be prepared without holding up the loop."""
-GATHER_S: Final = 0.05
+GATHER_S: Final = 0.1
 """How long after a transaction of several rows the next may begin. Who writes one after the other is not held up."""
 CLOSE_S: Final = 5.0
 """How long the end waits for a database that does not take what is under way."""

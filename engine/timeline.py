@@ -65,7 +65,7 @@ class Pace:
     """When rows are written, and how much may wait. `gather_s` is between two transactions, whoever is in a hurry."""
 
     every_s: float = 0.5
-    gather_s: float = 0.05
+    gather_s: float = 0.1
     batch: int = 500
     waiting: int = 20_000
     retry_first_s: float = 0.5
