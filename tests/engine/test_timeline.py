@@ -99,7 +99,7 @@ def test_a_full_batch_is_written_at_once() -> None:
             note(timeline, *map(str, range(450)))
             await asyncio.sleep(0.1)
             assert [len(batch) for batch in shop.batches] == [200, 200]
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.6)
             assert shop.lines == list(map(str, range(450)))
 
     run(main())
