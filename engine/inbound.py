@@ -11,7 +11,7 @@ from .call_services import Services
 from .config import Trunk
 from .directory import Directory, Route
 from .exchange import Caller
-from .flexml.request import CallFacts
+from .flexml.request import CallFacts, told_headers
 from .flexml.verb import Method
 from .leg import Leg, LegSettings
 from .lives import Case, Lives
@@ -111,5 +111,5 @@ class Inbound:
             forwarded_from=diverting_number(invite.headers, self._directory.region),
             endpoint_sid=route.account.sid,
             no_answer=route.account.no_answer,
-            sip_headers=invite.headers,
+            sip_headers=told_headers(invite.headers),
         )

@@ -318,8 +318,9 @@ async def _write_end(database: Database, outbox: Outbox, ended: CallRecord, call
 
     The callback is asked for first, so it is never later; and who is told of the call finds that it is over.
     """
-    saving = database.patiently(lambda: database.save_call(ended))
-    if callback:
-        await asyncio.gather(outbox.put(**callback), saving)
-    else:
+    saving = asyncio.ensure_future(database.patiently(lambda: database.save_call(ended)))
+    try:
+        if callback:
+            await outbox.put(**callback)
+    finally:
         await saving

@@ -28,7 +28,7 @@ class CallFacts:
     """What is known about a call when a request is made.
 
     `from_` and `to` are E.164 without the plus, or the user part; the `original_` ones are as received.
-    `sip_headers` are all of the INVITE's, for an inbound call. `results` are verbs' results that later
+    `sip_headers` is what `told_headers` makes of the INVITE's, for an inbound call. `results` are verbs' results that later
     requests carry, `storage` is what Store keeps. `no_answer` is how the status `noanswer` is spelled.
     """
 
@@ -43,7 +43,7 @@ class CallFacts:
     partner_sid: str = PARTNER_SID
     endpoint_sid: str = ""
     no_answer: str = "noanswer"
-    sip_headers: Sequence[tuple[str, str]] = ()
+    sip_headers: Mapping[str, str] = field(default_factory=dict[str, str])
     results: Mapping[str, object] = field(default_factory=dict[str, object])
     storage: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -77,7 +77,7 @@ def request_data(facts: CallFacts, *, request_url: str, data: Mapping[str, objec
     }
     if facts.forwarded_from:
         told["ForwardedFrom"] = facts.forwarded_from
-    told.update(_sip_headers(facts.sip_headers))
+    told.update(facts.sip_headers)
     told.update(facts.results)
     told.update({f"Storage_{name}": value for name, value in facts.storage.items()})
     told.update(data or {})
@@ -102,7 +102,7 @@ def status_callback_data(
     return request_data(facts, request_url=request_url, data=data)
 
 
-def _sip_headers(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
+def told_headers(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
     """`SipHeader_<Name>` for the headers that are told; repeated ones joined as RFC 3261 section 7.3.1 allows."""
     told: dict[str, str] = {}
     spelling: dict[str, str] = {}

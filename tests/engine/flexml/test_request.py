@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from flexml.engine.flexml.request import CallFacts, Ending, request_data, status_callback_data
+from flexml.engine.flexml.request import CallFacts, Ending, request_data, status_callback_data, told_headers
 
 URL = "https://app.example/start"
 FACTS = CallFacts(
@@ -65,7 +65,7 @@ def test_forwarded_from_is_there_only_if_known() -> None:
     ],
 )
 def test_which_sip_headers_are_told(headers: list[tuple[str, str]], told: dict[str, str]) -> None:
-    data = request_data(replace(FACTS, sip_headers=headers), request_url=URL)
+    data = request_data(replace(FACTS, sip_headers=told_headers(headers)), request_url=URL)
 
     assert {name: value for name, value in data.items() if name.startswith("SipHeader_")} == told
 
