@@ -28,8 +28,8 @@ class CallFacts:
     """What is known about a call when a request is made.
 
     `from_` and `to` are E.164 without the plus, or the user part; the `original_` ones are as received.
-    `sip_headers` is what `told_headers` makes of the INVITE's, for an inbound call. `results` are verbs' results that later
-    requests carry, `storage` is what Store keeps. `no_answer` is how the status `noanswer` is spelled.
+    `sip_headers` is what `told_headers` makes of the INVITE's, for an inbound call. `results` are verbs' results that
+    later requests carry, `storage` is what Store keeps. `no_answer` is how the status `noanswer` is spelled.
     """
 
     sid: str
