@@ -53,3 +53,22 @@
             pj_list_push_back(&headers, pjsip_hdr_clone(rdata->tp_info.pool, allow)); \
         pjsip_endpt_respond_stateless(endpt, rdata, known ? 481 : 405, NULL, &headers, NULL); \
     }
+/* A request with headers that cannot be read: 400 names the first of them (RFC 3261 section 21.4.1), and so does the log. */
+#define FLEXML_REFUSE_UNREADABLE(endpt, rdata) \
+    if (rdata->msg_info.msg && rdata->msg_info.msg->type == PJSIP_REQUEST_MSG && \
+        rdata->msg_info.msg->line.req.method.id != PJSIP_ACK_METHOD && \
+        rdata->msg_info.cid && rdata->msg_info.cid->id.slen && rdata->msg_info.from && rdata->msg_info.to && \
+        rdata->msg_info.via && rdata->msg_info.cseq) { \
+        const pj_str_t *name = &rdata->msg_info.parse_err.next->hname; \
+        char text[64]; \
+        pj_str_t reason; \
+        pj_ansi_snprintf(text, sizeof(text), "Bad %.*s Header", (int)(name->slen < 48 ? name->slen : 48), name->ptr); \
+        reason = pj_str(text); \
+        PJ_LOG(1, (THIS_FILE, "%.*s from %s:%d refused with 400: its %.*s cannot be read", \
+                   (int)rdata->msg_info.msg->line.req.method.name.slen, rdata->msg_info.msg->line.req.method.name.ptr, \
+                   rdata->pkt_info.src_name, rdata->pkt_info.src_port, (int)(name->slen < 48 ? name->slen : 48), name->ptr)); \
+        pj_strdup2(rdata->tp_info.pool, &rdata->msg_info.via->recvd_param, rdata->pkt_info.src_name); \
+        if (rdata->msg_info.via->rport_param == 0) \
+            rdata->msg_info.via->rport_param = rdata->pkt_info.src_port; \
+        pjsip_endpt_respond_stateless(endpt, rdata, 400, &reason, NULL, NULL); \
+    }

@@ -22,6 +22,25 @@ def answered(peer: RawPeer, line: Line, body: str, headers: str = "") -> Message
     return ok
 
 
+@pytest.mark.parametrize(
+    "header", ["Session-Expires: soon", "Min-SE: x", "Expires: soon", "Max-Forwards: many", "Record-Route: nonsense"]
+)
+def test_a_request_with_a_header_that_cannot_be_read_is_told_which(
+    engine: EngineProcess, line: Line, header: str
+) -> None:
+    name, start = header.partition(":")[0], engine.log_path.stat().st_size
+    with RawPeer(engine.target) as peer:
+        peer.send(peer.request("INVITE", line.number, headers=header, body=plain_sdp(40000)))
+        refusal = peer.expect("SIP/2.0 ")
+        assert refusal.start == f"SIP/2.0 400 Bad {name} Header"
+        assert refusal.header("Call-ID") and "tag=" in refusal.header("To")
+        peer.send(peer.request("ACK", line.number, answered=refusal, headers=header))
+        assert peer.receive(0.5) is None, "an ACK is never answered"
+        assert peer.options()
+    assert f"refused with 400: its {name} cannot be read" in engine.log(start)
+    assert not line.requests()
+
+
 @pytest.mark.parametrize("proto", ["UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP", "RTP/SAVPF", "TCP/RTP/AVP", "UDP/BFCP"])
 def test_an_offer_of_media_that_we_do_not_speak_is_refused(engine: EngineProcess, line: Line, proto: str) -> None:
     offer = plain_sdp(40000, FINGERPRINT, "a=setup:actpass").replace("RTP/AVP", proto)
