@@ -33,7 +33,7 @@ def test_a_request_with_a_header_that_cannot_be_read_is_told_which(
         peer.send(peer.request("INVITE", line.number, headers=header, body=plain_sdp(40000)))
         refusal = peer.expect("SIP/2.0 ")
         assert refusal.start == f"SIP/2.0 400 Bad {name} Header"
-        assert refusal.header("Call-ID") and "tag=" in refusal.header("To")
+        assert "tag=" in refusal.header("To")
         peer.send(peer.request("ACK", line.number, answered=refusal, headers=header))
         assert peer.receive(0.5) is None, "an ACK is never answered"
         assert peer.options()
