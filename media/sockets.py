@@ -67,6 +67,7 @@ class UdpTransport:
         self._control: ControlPorts = ControlPorts(capacity)
         self._send: list[Callable[[Any], int] | None] = [None] * capacity  # None: no aim
         self._read: dict[int, Source] = {}  # what is under the epoll, by descriptor
+        self._connected: set[int] = set()  # rows
         self._emptying: set[int] = set()  # descriptors of sockets that are connected, but may hold what came before
         own_slots = capacity * ROUNDS
         self._data: Packets = np.zeros((own_slots + more_slots, MAX_PACKET), np.uint8)
@@ -92,6 +93,7 @@ class UdpTransport:
         self._ignore(rtp)
         rtp.close()
         self._control.close(row)
+        self._connected.discard(row)
         self._sockets[row] = self._send[row] = None
 
     def aim(self, row: int, address: Address) -> None:
@@ -99,9 +101,11 @@ class UdpTransport:
         rtp = self._sockets[row]
         if rtp is None:
             return
-        self._ignore(rtp)
-        _disconnect(rtp)
-        self._watch(row, rtp)
+        if row in self._connected:
+            self._connected.remove(row)
+            self._ignore(rtp)
+            _disconnect(rtp)
+            self._watch(row, rtp)
         self._send[row] = partial(_send_to, rtp.sendto, address)
 
     def connect(self, row: int, address: Address) -> None:
@@ -119,6 +123,7 @@ class UdpTransport:
             rtp.connect(address)
         except OSError:
             return
+        self._connected.add(row)
         self._send[row] = rtp.send
         self._emptying.add(rtp.fileno())
 
@@ -227,9 +232,8 @@ def _disconnect(end: socket.socket) -> None:
 def _bound(address: str, port: int) -> socket.socket:
     """Return a non-blocking UDP socket; OSError names the port it could not have."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    end = socket.socket(family, socket.SOCK_DGRAM)
+    end = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     try:
-        end.setblocking(False)
         end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
         if family == socket.AF_INET:
             end.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, EXPEDITED)
