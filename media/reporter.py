@@ -9,9 +9,10 @@ but only to a port of the host that media comes from.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -164,7 +165,7 @@ class Reporter:
         if told is None or told.ssrc != block.ssrc:
             return block
         delay = min(int((now_s - told.came_s) * SHORT_UNITS), LONGEST_DELAY)
-        return replace(block, last_sr=told.middle, delay_since_last_sr=delay)
+        return msgspec.structs.replace(block, last_sr=told.middle, delay_since_last_sr=delay)
 
     def _schedule(self, row: int, now_s: float, interval_s: float) -> None:
         self._next_s[row] = now_s + interval_s * self._randomness.uniform(0.5, 1.5)

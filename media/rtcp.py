@@ -1,14 +1,15 @@
 """RTCP packets: RFC 3550 section 6, and what they say about the way there and back.
 
-Pure: octets in, dataclasses out, and the other way round. `ValueError` says what is wrong at which octet.
+Pure: octets in, structs out, and the other way round. `ValueError` says what is wrong at which octet.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import ClassVar, Final
+
+import msgspec
 
 SENDER_REPORT: Final = 200
 RECEIVER_REPORT: Final = 201
@@ -29,8 +30,7 @@ _SSRC: Final = struct.Struct("!I")
 _LOST_MAX: Final = (1 << 23) - 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportBlock:
+class ReportBlock(msgspec.Struct, frozen=True, kw_only=True):
     """What a receiver has to say of one source (section 6.4.1)."""
 
     ssrc: int
@@ -63,8 +63,7 @@ class ReportBlock:
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SenderReport:
+class SenderReport(msgspec.Struct, frozen=True, kw_only=True):
     """A report of one who sends (section 6.4.1)."""
 
     type: ClassVar[int] = SENDER_REPORT
@@ -96,8 +95,7 @@ class SenderReport:
         return _packet(self.type, len(self.blocks), sender + b"".join(map(bytes, self.blocks)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiverReport:
+class ReceiverReport(msgspec.Struct, frozen=True, kw_only=True):
     """A report of one who only listens (section 6.4.2)."""
 
     type: ClassVar[int] = RECEIVER_REPORT
@@ -114,8 +112,7 @@ class ReceiverReport:
         return _packet(self.type, len(self.blocks), _SSRC.pack(self.ssrc) + b"".join(map(bytes, self.blocks)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sdes:
+class Sdes(msgspec.Struct, frozen=True, kw_only=True):
     """Who a source is, by its canonical name (section 6.5.1); other items are of no use here."""
 
     type: ClassVar[int] = SOURCE_DESCRIPTION
@@ -142,8 +139,7 @@ class Sdes:
         return _packet(self.type, len(self.names), chunks)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bye:
+class Bye(msgspec.Struct, frozen=True, kw_only=True):
     """Sources that leave (section 6.6)."""
 
     type: ClassVar[int] = GOODBYE
