@@ -153,11 +153,9 @@ class Commands:
             stages.send_control(row, bye)
         for job in stages.event_sender.stop(row):
             self._emit(DigitsSent(leg=message.leg, job=job))
-        for player in stages.playout.players.values():
-            player.close(row)
-        self.announce_plays()
         stats = stages.stats(row)
         stages.close(row)
+        self.announce_plays()
         self._emit(LegClosed(leg=message.leg, job=message.job, stats=stats))
 
     def _start_play(self, row: int, message: StartPlay, now_s: float) -> None:

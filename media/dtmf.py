@@ -88,7 +88,7 @@ class ToneReceiver:
         """Begin to listen on `row`."""
         self._open[row] = self._listening[row] = True
         self._events[row] = self._played[row] = False
-        self.forget(np.array([row]))
+        self.forget(row)
 
     def close(self, row: int) -> None:
         """Listen no more on `row`."""
@@ -102,7 +102,7 @@ class ToneReceiver:
         """Listen again on `row`: there may be another peer now, which can send telephone `events` or cannot."""
         self._listening[row], self._events[row] = self._open[row], events
 
-    def forget(self, rows: Indices) -> None:
+    def forget(self, rows: Indices | int) -> None:
         """Let what comes next on `rows` follow nothing that was heard before."""
         for state in (self._phasors, self._dial, self._run, self._missed):
             state[rows] = 0

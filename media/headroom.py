@@ -73,13 +73,14 @@ class Headroom:
         self._target[row] = target
         self._end[row] = now_tick + REVIEW_TICKS
         self._seen[row] = self._late[row] = self._late_run[row] = 0
-        self._owe(row, 0)
+        self.close(row)
         self._least[row] = _UNSEEN
         self._most[row] = self._most_before[row] = -_UNSEEN
 
     def close(self, row: int) -> None:
         """Go no further forward on `row`."""
-        self._owe(row, 0)
+        if self._owing:
+            self._owe(row, 0)
 
     def heard(self, rows: Indices, frames: NDArray[np.float32]) -> None:
         """Take note of what was heard last, [n, 160] on the int16 scale: a frame left out of silence is not missed."""

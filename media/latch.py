@@ -83,11 +83,12 @@ class Latch:
         self._others.pop(row, None)
         if others:
             self._others[row] = others
-        self._own_types[:, row] = [NOT_NEGOTIATED if one is None else one for one in own]
-        if own == (None, None):
-            self._renumbered.discard(row)
-        else:
+        if own != (None, None):
+            self._own_types[:, row] = [NOT_NEGOTIATED if one is None else one for one in own]
             self._renumbered.add(row)
+        elif row in self._renumbered:
+            self._own_types[:, row] = NOT_NEGOTIATED
+            self._renumbered.remove(row)
 
     def set_remote(self, row: int, address: Address, *, latch: bool, now_s: float) -> bool:
         """Expect media from `address`, or from where it comes first; False if that is what was expected already."""

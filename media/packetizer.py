@@ -78,7 +78,7 @@ class Packetizer:
         """Forget `row`."""
         self.open(row)
 
-    def drop(self, rows: Indices) -> None:
+    def drop(self, rows: Indices | int) -> None:
         """Drop what waits on `rows`: other packets take the place of the audio."""
         self._waiting[rows] = 0
 

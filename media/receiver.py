@@ -71,14 +71,15 @@ class Receiver:
 
     def open(self, row: int, codec: Codec, coder: Coder) -> None:
         """Wait on `row` for a source of `codec`; what was counted before goes on."""
-        counts = self.counts(row)
-        self._leave(row)
+        if self._coder[row] is not None:
+            self._counts[row] = self.counts(row)
+            self._leave(row)
         buffer = self._narrow if coder.octets_per_tick == 1 else self._broad
         if buffer is self._broad:
             self._in_broad[row] = True
             self._broad_rows += 1
         buffer.open(row, octets_per_tick=coder.octets_per_tick, clock_hz=codec.clock_hz, delay_ms=self._delay_ms)
-        self._coder[row], self._counts[row] = coder, counts
+        self._coder[row] = coder
         self._concealer.open(row)
         self._taken[row] = 0
         if coder.rate_hz > RATE_HZ:

@@ -26,7 +26,7 @@ class Sender:
 
     def open(self, row: int, codec: Codec, coder: Coder) -> None:
         """Begin on `row` with another codec; what waits for a full packet is of the one before."""
-        self._packetizer.drop(np.array([row]))
+        self._packetizer.drop(row)
         if coder.rate_hz > RATE_HZ:
             self._upsampler.open(row)
 
@@ -43,7 +43,7 @@ class Sender:
         """Forget `row`."""
         self._packetizer.close(row)
 
-    def drop(self, rows: Indices) -> None:
+    def drop(self, rows: Indices | int) -> None:
         """Drop what waits for a full packet on `rows`: other packets take the place of the audio."""
         self._packetizer.drop(rows)
 

@@ -122,8 +122,10 @@ class Srtp:
         self._tag[row] = TAG_OCTETS[keys.suite]
 
     def close(self, row: int) -> None:
-        """Forget the keys of `row`."""
-        self._rows -= self._keys[row] is not None
+        """Forget the keys of `row`, if it has any."""
+        if self._keys[row] is None:
+            return
+        self._rows -= 1
         self._keys[row] = self._inbound[row] = self._replaced[row] = self._outbound[row] = None
         self._tag[row] = 0
 

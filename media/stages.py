@@ -134,7 +134,7 @@ class Stages:
         """Let media be sent on `row` or not; what waits for a full packet then is not for later."""
         self.legs.let_send(row, sending)
         if not sending:
-            self.sender.drop(np.array([row]))
+            self.sender.drop(row)
 
     def close(self, row: int) -> None:
         """Take `row` out of every stage and free its ports."""

@@ -57,7 +57,8 @@ class Watches:
 
     def close(self, row: int) -> None:
         """End all watches on `row`."""
-        self._keep(self._watches["row"] != row)
+        if self._watches.size:
+            self._keep(self._watches["row"] != row)
         for voice in self._voices:
             voice.close(row)
 
