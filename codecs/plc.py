@@ -94,10 +94,14 @@ class Concealer:
         self._oldest[rows] = (self._oldest[rows] + 1) % FRAMES_KEPT
 
     def _mend(self, frames: Frames, have: Flags, rows: Indices) -> Frames:
-        # Rows that have been silent for long, often many, need no arithmetic.
-        silent = (self._back[rows] == 0) & (self._elapsed[rows] >= self._timing.silent) & ~have.any(axis=1)
+        # Rows that have been silent for long, often many, and those that begin, need no arithmetic.
+        elapsed = self._elapsed[rows]
+        silent = (self._back[rows] == 0) & (elapsed >= self._timing.silent) & ~have.any(axis=1)
+        begins = (elapsed >= _NEVER) & have.all(axis=1)
         mended = np.zeros_like(frames)
-        rest = np.flatnonzero(~silent)
+        mended[begins] = frames[begins]
+        self._back[rows[begins]] = self._timing.fade_in
+        rest = np.flatnonzero(~(silent | begins))
         if rest.size:
             mended[rest] = self._conceal(frames[rest], have[rest], rows[rest])
         return mended
