@@ -7,9 +7,9 @@ and every sample comes out as it came in.
 
 The ring keeps what has been played for a while, which is how a repeated packet is told from a late one.
 
-Nearly all packets are a frame that goes where nothing is yet, of a source that goes on: those are placed all at once
-(`_plain`), and each sample's flag is only kept of frames that are there in part. What a packet or a tick changes lies
-in one table, a row of it a leg, so that the tick reads and writes it once.
+Nearly all packets are a frame that goes where nothing is yet, of a source that goes on or begins: those are placed
+all at once (`_plain`), and each sample's flag is only kept of frames that are there in part. What a packet or a tick
+changes lies in one table, a row of it a leg, so that the tick reads and writes it once.
 
 A sample here is 1/8000 s whatever the codec: of `octets_per_tick` octets, and of `clock_hz` / 8000 units of
 the RTP timestamp.
@@ -96,6 +96,7 @@ class JitterBuffer:
     def close(self, row: int) -> None:
         """Take nothing more on `row`."""
         self._width[row] = 0
+        self._size[row] = -1
         self._forget(row)
 
     def hasten(self, row: int, *, wanted: bool) -> None:
@@ -171,18 +172,23 @@ class JitterBuffer:
         self.begun[rows[short[came > 0]]] = True
 
     def _plain(self, batch: RtpBatch, now_tick: int, early: int) -> RtpBatch | None:
-        """Place the packets that are a frame for an empty place, of a source that goes on; return the others, if any.
+        """Place the packets that are a frame for an empty place, of a source that goes on or begins.
 
-        No row occurs twice.
+        Return the others, if any. No row occurs twice.
         """
         rows = batch.rows
         records = self._records.take(rows)
         now = records.view(np.int64).reshape(rows.size, 8)
+        frames = (batch.length == now[:, _SIZE]) & (batch.start == HEADER)
+        begins = (frames & (now[:, _SSRC] == _NO_SSRC)).nonzero()[0]
+        for at in begins.tolist():
+            self._restart(int(rows[at]), int(batch.ssrc[at]), int(batch.timestamp[at]), now_tick)
+        if begins.size:
+            return self._plain(batch, now_tick, early)
         headroom = (batch.timestamp - now[:, _PLAY]) & (TIMESTAMP_MODULUS - 1)  # one that is too late is far off
         frame, off = np.divmod(headroom, FRAME_SAMPLES)
         at = self._ring.places(rows, now[:, _HEAD] + frame)
-        plain = (off == 0) & (frame < AHEAD) & self._ring.empty(at)
-        plain &= (batch.ssrc == now[:, _SSRC]) & (batch.length == now[:, _SIZE]) & (batch.start == HEADER)
+        plain = frames & (off == 0) & (frame < AHEAD) & self._ring.empty(at) & (batch.ssrc == now[:, _SSRC])
         rest = None
         if not every(plain):
             rest, batch = batch.where(~plain), batch.where(plain)
