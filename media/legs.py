@@ -134,4 +134,4 @@ class Legs:
 
     def _flow(self, row: int, *, flowing: bool) -> None:
         self.flowing[row] = flowing
-        self._flowing_rows = np.flatnonzero(self.flowing)
+        self._flowing_rows = self.flowing.nonzero()[0]

@@ -47,6 +47,7 @@ class UringTransport(UdpTransport):
         requests = self._ring.requests
         self._addresses: NDArray[np.uint64] = requests["address"]
         self._lengths: NDArray[np.uint32] = requests["length"]
+        self._descriptors: NDArray[np.int32] = requests["descriptor"]
         requests["operation"][:capacity] = RECEIVE
         self._lengths[:capacity] = MAX_PACKET
         self._addresses[:capacity] = self._places[self._first_slot : self._first_slot + capacity]
@@ -109,7 +110,7 @@ class UringTransport(UdpTransport):
     def _trust(self, descriptor: int, rtp: socket.socket) -> None:
         row = self._read[descriptor].row
         self._ignore(rtp)
-        self._ring.requests["descriptor"][[row, row + self._capacity]] = descriptor
+        self._descriptors[row] = self._descriptors[row + self._capacity] = descriptor
         self._again[row] = True
         self._mark(row, ringed=True)
 
@@ -119,7 +120,7 @@ class UringTransport(UdpTransport):
 
     def _mark(self, row: int, *, ringed: bool) -> None:
         self._ringed[row] = ringed
-        self._ringed_rows = np.flatnonzero(self._ringed)
+        self._ringed_rows = self._ringed.nonzero()[0]
         self._sent = None
 
     def _read_ring(self, rows: Indices, turn: int) -> tuple[Indices, Lengths]:
