@@ -65,7 +65,9 @@ class Reception:
         for turn in batch.rounds():
             rest = self._go_on(turn, now_s)
             if rest is not None:
-                self._push_round(rest.where(self._clock_hz[rest.rows] > 0), now_s)
+                rest = self._take_first(rest.where(self._clock_hz[rest.rows] > 0), now_s)
+                if len(rest):
+                    self._push_round(rest, now_s)
 
     def block(self, row: int) -> ReportBlock | None:
         """Return the report block of `row`'s source, and begin the next interval; None if nothing has come.
@@ -127,6 +129,16 @@ class Reception:
         times[:, _ARRIVAL] = now_s
         self._records[rows] = records
         return rest
+
+    def _take_first(self, batch: RtpBatch, now_s: float) -> RtpBatch:
+        """Count the packets of rows that had no source yet; return the others. No row occurs twice."""
+        first = self._ssrc[batch.rows] == _NONE
+        for at in first.nonzero()[0].tolist():
+            row = int(batch.rows[at])
+            self._begin(row, int(batch.ssrc[at]), int(batch.sequence[at]))
+            self._received[row] = 1
+            self._timestamp[row], self._arrival[row] = batch.timestamp[at], now_s
+        return batch.where(~first)
 
     def _push_round(self, batch: RtpBatch, now_s: float) -> None:
         # No row occurs twice.
