@@ -32,7 +32,7 @@ class Stream:
         self._ptime_s = 0.02
         self._clock_hz = 8000
         self._stats = LegStats()
-        self._earlier = LegStats()
+        self._earlier: LegStats | None = None  # counted by workers before this one
 
     @property
     def opened(self) -> bool:
@@ -42,7 +42,10 @@ class Stream:
     @property
     def stats(self) -> LegStats:
         """What was counted last, in all workers together."""
-        summed = {name: getattr(self._earlier, name) + getattr(self._stats, name) for name in _COUNTS}
+        earlier = self._earlier
+        if earlier is None:
+            return self._stats
+        summed = {name: getattr(earlier, name) + getattr(self._stats, name) for name in _COUNTS}
         return msgspec.structs.replace(self._stats, **summed)
 
     def open(self, event: LegOpened) -> None:
