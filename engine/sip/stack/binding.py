@@ -39,6 +39,8 @@ def add_headers(
     prm: pj.CallOpParam | pj.CallSendRequestParam | pj.SendInstantMessageParam, headers: Sequence[tuple[str, str]]
 ) -> None:
     """Add headers to what goes out; what would end one becomes a space."""
+    if not headers:
+        return
     vector = pj.SipHeaderVector()
     for name, value in headers:
         header = pj.SipHeader()

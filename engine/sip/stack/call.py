@@ -30,6 +30,8 @@ STATES: Final[dict[int, State]] = {
 """All others are before any of these."""
 REFER_EXPIRES_S: Final = 180
 """How long who sent a REFER may expect news of it."""
+REQUESTS: Final = frozenset({"INFO", "PRACK"})
+"""Those within a dialog that say something to us beside the stack."""
 
 
 class Keeper(Protocol):
@@ -145,13 +147,14 @@ class Call(pj.Call):
         dialog = self.dialog
         ours, dialog.prepared_sdp = dialog.prepared_sdp, None
         if ours is None:
+            offer = prm.remSdp.wholeSdp or None
             try:
-                ours = self._listener.on_offer(dialog.number, prm.remSdp.wholeSdp or None)
+                ours = self._listener.on_offer(dialog.number, offer)
             except SdpError as error:
                 log.debug("offer refused: %s", error)
                 self._keeper.refuse_offer(dialog.number)
                 return
-            dialog.asked = not prm.remSdp.wholeSdp
+            dialog.asked = offer is None
         prm.sdp.wholeSdp = ours
 
     @guarded
@@ -173,13 +176,17 @@ class Call(pj.Call):
 
     @guarded
     def onCallState(self, prm: pj.OnCallStateParam) -> None:
-        dialog, info = self.dialog, self.getInfo()
+        dialog, text = self.dialog, _received(prm.e)
+        if dialog.inbound and not text and self.isActive():
+            return  # it has come so far by what we have said: to ask how far takes a while
+        info = self.getInfo()
         state = STATES.get(info.state, "calling")
         if state == "disconnected" and not self._keeper.over(self):
             return
         if dialog.given_up:
             return
-        event = dialog.changed(state, info.lastStatusCode, info.lastReason, _received(prm.e))
+        received = message.parse(text) if text else None
+        event = dialog.changed(state, info.lastStatusCode, info.lastReason, received)
         if event is not None:
             self._listener.on_event(event)
 
@@ -200,10 +207,14 @@ class Call(pj.Call):
         dialog = self.dialog
         if event.type == pj.PJSIP_EVENT_TSX_STATE:
             transaction = event.body.tsxState.tsx
-            dialog.leaving |= transaction.method == "BYE" and transaction.role == pj.PJSIP_ROLE_UAC
-        received = _received(event, ("SIP/", "INFO ", "PRACK "))
-        if received is None:
+            if transaction.role == pj.PJSIP_ROLE_UAC:
+                dialog.leaving |= transaction.method == "BYE"
+            elif transaction.method not in REQUESTS:
+                return
+        text = _received(event)
+        if not text:
             return
+        received = message.parse(text)
         self._answered_by(received)
         if key := received.key:
             self._listener.on_event(DigitInfo(dialog=dialog.number, digit=key))
@@ -235,12 +246,10 @@ def _one_audio() -> pj.CallOpParam:
     return prm
 
 
-def _received(event: pj.SipEvent, beginning: tuple[str, ...] = ("",)) -> message.Message | None:
-    """The message that an event is about, where one was received that begins so: to read one takes a while."""
+def _received(event: pj.SipEvent) -> str:
+    """The text of the message that an event is about; empty where none was received."""
     if event.type == pj.PJSIP_EVENT_RX_MSG:
-        text = event.body.rxMsg.rdata.wholeMsg
-    elif event.type == pj.PJSIP_EVENT_TSX_STATE and event.body.tsxState.type == pj.PJSIP_EVENT_RX_MSG:
-        text = event.body.tsxState.src.rdata.wholeMsg
-    else:
-        return None
-    return message.parse(text) if text and text.startswith(beginning) else None
+        return event.body.rxMsg.rdata.wholeMsg
+    if event.type == pj.PJSIP_EVENT_TSX_STATE and (change := event.body.tsxState).type == pj.PJSIP_EVENT_RX_MSG:
+        return change.src.rdata.wholeMsg
+    return ""
