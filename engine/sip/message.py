@@ -7,14 +7,16 @@ raises: what it cannot make sense of is left out.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Final
 
+import msgspec
+
 COMPACT: Final = {
-    "i": "call-id", "m": "contact", "f": "from", "t": "to", "v": "via", "c": "content-type",
-    "l": "content-length", "s": "subject", "k": "supported", "e": "content-encoding", "x": "session-expires",
+    "call-id": "i", "contact": "m", "from": "f", "to": "t", "via": "v", "content-type": "c",
+    "content-length": "l", "subject": "s", "supported": "k", "content-encoding": "e", "session-expires": "x",
 }  # fmt: skip
-"""Compact header names (RFC 3261 section 7.3.3, RFC 4028)."""
+"""Header names that have a compact form (RFC 3261 section 7.3.3, RFC 4028)."""
 
 _TAG: Final = re.compile(r";\s*tag\s*=\s*([^\s;,]+)", re.IGNORECASE)
 
@@ -23,8 +25,7 @@ _EVENT_KEYS: Final = {str(number): key for number, key in enumerate(KEYS)}
 _SIGNAL: Final = re.compile(r"^\s*signal\s*=\s*(\S+)\s*$", re.IGNORECASE | re.MULTILINE)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, kw_only=True):
     """A message taken apart. `headers` are in the order received, names as received."""
 
     start_line: str
@@ -51,8 +52,9 @@ class Message:
     def header(self, name: str) -> str:
         """The first value of header `name`, found by its long or its compact form; empty where there is none."""
         wanted = name.lower()
+        forms = (wanted, COMPACT.get(wanted))
         for found, value in self.headers:
-            if (name := found.lower()) == wanted or COMPACT.get(name) == wanted:
+            if found.lower() in forms:
                 return value
         return ""
 
@@ -101,14 +103,20 @@ class Message:
 def parse(text: str) -> Message:
     """Take a message's text apart, unfolding continuation lines."""
     head, _, body = text.replace("\r\n", "\n").partition("\n\n")
-    lines = head.split("\n")
+    start_line, *lines = head.split("\n")
+    if "\n " in head or "\n\t" in head:
+        lines = _unfolded(lines)
+    fields = [line.partition(":") for line in lines]
+    headers = tuple([(name.strip(), value.strip()) for name, colon, value in fields if colon])
+    return Message(start_line=start_line, headers=headers, body=body)
+
+
+def _unfolded(lines: Iterable[str]) -> list[str]:
+    """The lines with those that go on with another joined to it."""
     unfolded: list[str] = []
-    for line in lines[1:]:
+    for line in lines:
         if line[:1] in {" ", "\t"} and unfolded:
             unfolded[-1] += " " + line.strip()
         else:
             unfolded.append(line)
-    headers = tuple(
-        (name.strip(), value.strip()) for name, colon, value in (line.partition(":") for line in unfolded) if colon
-    )
-    return Message(start_line=lines[0], headers=headers, body=body)
+    return unfolded
