@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
+
+import msgspec
 
 from ...codecs.catalog import AUDIO, TELEPHONE_EVENT, Codec
 from .sdp import Attribute, Media
@@ -15,8 +17,7 @@ _TELEPHONE_EVENT_TYPE: Final = 101
 _STATIC: Final = {str(codec.static_type): codec for codec in AUDIO if codec.static_type is not None}
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(msgspec.Struct, frozen=True):
     """A codec under the payload number it has in one description."""
 
     number: int
@@ -24,14 +25,15 @@ class Format:
 
     def attributes(self) -> Iterator[Attribute]:
         """Its lines: `a=rtpmap`, and `a=fmtp` where the codec has parameters."""
-        yield Attribute(name="rtpmap", value=f"{self.number} {self.codec.rtpmap}")
+        yield Attribute("rtpmap", f"{self.number} {self.codec.rtpmap}")
         if self.codec.fmtp:
-            yield Attribute(name="fmtp", value=f"{self.number} {self.codec.fmtp}")
+            yield Attribute("fmtp", f"{self.number} {self.codec.fmtp}")
 
 
 def formats_of(media: Media) -> Iterator[Format]:
     """The formats of a media line that have a codec we could name, by `a=rtpmap` or by RFC 3551's static numbers."""
-    maps = dict(value.split(maxsplit=1) for value in media.values("rtpmap") if len(value.split(maxsplit=1)) == 2)
+    split = [value.split(maxsplit=1) for value in media.values("rtpmap")]
+    maps = {parts[0]: parts[1] for parts in split if len(parts) == 2}
     for text in media.formats:
         if not (text.isascii() and text.isdigit() and int(text) < 128):
             continue
@@ -50,16 +52,19 @@ def _codec_named(rtpmap: str) -> Codec | None:
     if name.lower() == TELEPHONE_EVENT.name:
         return replace(TELEPHONE_EVENT, clock_hz=int(clock))
     wanted = (name.upper(), clock, channels or "1")
-    return next((codec for codec in AUDIO if _identity(codec) == wanted), None)
+    return next((codec for codec in AUDIO if _as_written(codec) == wanted), None)
 
 
-def _identity(codec: Codec) -> tuple[str, str, str]:
+def _as_written(codec: Codec) -> tuple[str, str, str]:
     return codec.name.upper(), str(codec.clock_hz), str(codec.channels)
 
 
 def find(codec: Codec, among: Iterable[Codec]) -> Codec | None:
     """Return the one `among` ours that is `codec`, with our parameters; None if we do not have it."""
-    return next((own for own in among if _identity(own) == _identity(codec)), None)
+    for own in among:
+        if own.name == codec.name and own.clock_hz == codec.clock_hz and own.channels == codec.channels:
+            return own
+    return None
 
 
 def event_of(formats: Iterable[Format], codec: Codec) -> Format | None:

@@ -10,8 +10,10 @@ are offered it is preferred. All functions are pure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from ...codecs.catalog import TELEPHONE_EVENT, Codec
 from ...media.protocol import Direction, SrtpKeys
@@ -20,6 +22,7 @@ from . import crypto
 from .addresses import ip_address
 from .crypto import Crypto
 from .formats import Format, event_of, find, formats_of, numbered
+from .media_line import DEFAULT_PTIME, DIRECTIONS, describe, direction_of, is_reachable, ptime_of, rtcp_port_of
 from .sdp import Attribute, Media, Session, connection_data, parse
 
 PROTOCOL: Final = "RTP/AVP"
@@ -28,12 +31,6 @@ _PROTOCOLS: Final[dict[crypto.Policy, tuple[str, ...]]] = {
     "off": (PROTOCOL,), "optional": (SECURE, PROTOCOL), "required": (SECURE,),
 }  # fmt: skip
 """What is taken, the best first."""
-DEFAULT_PTIME: Final = 20
-_PTIME_RANGE: Final = range(10, 61, 10)
-_LARGEST_PAYLOAD: Final = 1440
-_DIRECTIONS: Final[dict[str, Direction]] = {
-    "sendrecv": "sendrecv", "sendonly": "sendonly", "recvonly": "recvonly", "inactive": "inactive",
-}  # fmt: skip
 _BY_FLOW: Final[dict[tuple[bool, bool], Direction]] = {
     (True, True): "sendrecv", (True, False): "sendonly", (False, True): "recvonly", (False, False): "inactive",
 }  # fmt: skip
@@ -88,8 +85,7 @@ class Agreed:
     others: tuple[Agreed, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Match:
+class _Match(msgspec.Struct, frozen=True, kw_only=True):
     """The media line that fits, and the formats and the peer's key taken from it."""
 
     index: int
@@ -103,13 +99,16 @@ def negotiate_answer(offer: str, local: LocalMedia) -> Agreed:
     session = parse(offer)
     match = _match(session, local, _PROTOCOLS[local.srtp])
     ours = (crypto.answered(match.crypto, local.keys),) if match.crypto else ()
-    agreed = _agree(session, match, local, ours)
+    flow = _flow(session, match, local)
     formats = [match.codec, *([match.event] if match.event else [])]
     media = tuple(
-        _own_media(local, formats, agreed.direction, ours) if index == match.index else _refused(theirs)
-        for index, theirs in enumerate(session.media)
+        [
+            _own_media(local, formats, flow.direction, ours) if index == match.index else _refused(theirs)
+            for index, theirs in enumerate(session.media)
+        ]
     )
-    return replace(agreed, sdp=str(_own_session(local, media, time=session.time)))
+    said = str(_own_session(local, media, time=session.time))
+    return _agree(session, match, flow, ours, said)
 
 
 def make_offer(local: LocalMedia) -> str:
@@ -125,7 +124,7 @@ def renew_offer(agreed: Agreed, local: LocalMedia) -> str:
     """
     session = parse(agreed.sdp)
     media = tuple(
-        replace(one, attributes=(*_without_direction(one.attributes), Attribute(name=local.direction)))
+        msgspec.structs.replace(one, attributes=(*_without_direction(one.attributes), Attribute(local.direction)))
         if one.port
         else one
         for one in session.media
@@ -144,18 +143,15 @@ def accept_answer(answer: str, local: LocalMedia, *, offer: str = "") -> Agreed:
     match = _match(session, local, (offered.protocol,))
     if match.crypto and not any(_same_line(match.crypto, one) for one in ours):
         raise NotAcceptable(f"crypto {match.crypto.tag}: {match.crypto.suite} was not offered under that tag")
-    formats = list(formats_of(session.media[match.index]))
-    choices = [replace(match, codec=codec, event=event) for codec, event in _choices(formats, local.codecs)]
-    first, *others = [
-        replace(
-            _agree(session, choice, local, ours),
-            sdp=said,
-            own_payload_type=_own_number(choice.codec, offered),
-            own_telephone_event=_own_number(choice.event, offered),
-        )
-        for choice in choices
-    ]
-    return replace(first, others=tuple(others))
+    flow = _flow(session, match, local)
+
+    def agree(choice: tuple[Format, Format | None], others: tuple[Agreed, ...] = ()) -> Agreed:
+        codec, event = choice
+        chosen = msgspec.structs.replace(match, codec=codec, event=event)
+        return _agree(session, chosen, flow, ours, said, offered, others)
+
+    first, *rest = _choices(list(formats_of(session.media[match.index])), local.codecs)
+    return agree(first, tuple(map(agree, rest)))
 
 
 def names_keys(offer: str) -> bool:
@@ -175,7 +171,7 @@ def _match(session: Session, local: LocalMedia, protocols: Sequence[str]) -> _Ma
         for index, media in enumerate(session.media):
             if media.kind != "audio" or not media.port or media.protocol != protocol:
                 continue
-            if not _reachable(media.address or session.address, local.address):
+            if not is_reachable(media.address or session.address, local.address):
                 continue
             keys, complaints = crypto.read_all(media.values("crypto")) if protocol == SECURE else ([], [])
             wrong += complaints
@@ -185,7 +181,7 @@ def _match(session: Session, local: LocalMedia, protocols: Sequence[str]) -> _Ma
                 return found
     supported = ", ".join(codec.rtpmap for codec in local.codecs)
     raise NotAcceptable(
-        f"no media fits: offered {'; '.join([_describe(session) or 'none', *wrong])}; supported: audio "
+        f"no media fits: offered {'; '.join([describe(session) or 'none', *wrong])}; supported: audio "
         f"{' or '.join(protocols)} over {connection_data(local.address)[3:6]} with {supported}"
     )
 
@@ -204,9 +200,9 @@ def _choices(formats: Sequence[Format], codecs: Iterable[Codec]) -> Iterator[tup
             yield Format(candidate.number, own), event_of(formats, own)
 
 
-def _own_number(chosen: Format | None, offered: Media) -> int | None:
+def _own_number(chosen: Format | None, offered: Media | None) -> int | None:
     """The number under which we `offered` what the peer has `chosen`, where that is another one."""
-    if chosen is None:
+    if chosen is None or offered is None:
         return None
     own = next((one.number for one in formats_of(offered) if find(one.codec, (chosen.codec,))), chosen.number)
     return None if own == chosen.number else own
@@ -224,79 +220,55 @@ def _keys(theirs: Crypto | None, lines: Iterable[Crypto]) -> SrtpKeys | None:
     return SrtpKeys(suite=theirs.suite, ours=ours.key, theirs=theirs.key)
 
 
-def _agree(session: Session, match: _Match, local: LocalMedia, ours: Iterable[Crypto]) -> Agreed:
+class _Flow(msgspec.Struct, frozen=True, kw_only=True):
+    """Which way media goes in our view, and whether the peer listens."""
+
+    direction: Direction
+    heard: bool
+
+
+def _flow(session: Session, match: _Match, local: LocalMedia) -> _Flow:
     media = session.media[match.index]
-    address = media.address or session.address
-    theirs = _direction(session, media)
+    theirs = direction_of(session, media)
     # 0.0.0.0 is how RFC 2543 put a call on hold; RFC 3264 section 8.4 still asks to understand it.
-    peer_listens = theirs in {"sendrecv", "recvonly"} and not ip_address(address).is_unspecified
+    is_held = ip_address(media.address or session.address).is_unspecified
+    peer_listens = theirs in {"sendrecv", "recvonly"} and not is_held
     peer_sends = theirs in {"sendrecv", "sendonly"}
     direction = _BY_FLOW[
         peer_listens and local.direction in {"sendrecv", "sendonly"},
         peer_sends and local.direction in {"sendrecv", "recvonly"},
     ]
+    return _Flow(direction=direction, heard=peer_listens)
+
+
+def _agree(
+    session: Session,
+    match: _Match,
+    flow: _Flow,
+    ours: Iterable[Crypto],
+    said: str,
+    offered: Media | None = None,
+    others: tuple[Agreed, ...] = (),
+) -> Agreed:
+    """What `match` comes to; `said` is our description, and `offered` its media line where that was the offer."""
+    media = session.media[match.index]
     return Agreed(
-        sdp="",
+        sdp=said,
         codec=match.codec.codec,
         payload_type=match.codec.number,
         telephone_event=match.event.number if match.event else None,
         telephone_event_hz=match.event.codec.clock_hz if match.event else TELEPHONE_EVENT.clock_hz,
-        address=address,
+        address=media.address or session.address,
         port=media.port,
-        rtcp_port=_rtcp_port(media),
-        ptime=_ptime(media, match.codec.codec),
-        direction=direction,
-        on_hold=not peer_listens,
+        rtcp_port=rtcp_port_of(media),
+        ptime=ptime_of(media, match.codec.codec),
+        direction=flow.direction,
+        on_hold=not flow.heard,
         srtp=_keys(match.crypto, ours),
+        own_payload_type=_own_number(match.codec, offered),
+        own_telephone_event=_own_number(match.event, offered),
+        others=others,
     )
-
-
-def _reachable(address: str, own: str) -> bool:
-    """Whether we can send there: same address family, no multicast. An unspecified address is a hold."""
-    if not address:
-        return False
-    remote = ip_address(address)
-    return remote.is_unspecified or (remote.version == ip_address(own).version and not remote.is_multicast)
-
-
-def _direction(session: Session, media: Media) -> Direction:
-    """The peer's own view: the media line's, else the session's, else sendrecv (RFC 8866 section 6.7)."""
-    for attribute in (*media.attributes, *session.attributes):
-        if attribute.name in _DIRECTIONS:
-            return _DIRECTIONS[attribute.name]
-    return "sendrecv"
-
-
-def _rtcp_port(media: Media) -> int:
-    """`a=rtcp` (RFC 3605) or the next port."""
-    for value in media.values("rtcp"):
-        port = _number_in(value.partition(" ")[0])
-        if port is not None and 0 < port < 65536:
-            return port
-    return min(media.port + 1, 65535)
-
-
-def _ptime(media: Media, codec: Codec) -> int:
-    """The packet time the peer asks for, within its maxptime, as far as a 10 ms grid and an Ethernet frame can give it.
-
-    Opus packets are always 20 ms.
-    """
-    if not codec.octets_per_tick:
-        return DEFAULT_PTIME
-    wish = next(iter(_numbers(media.values("ptime"))), DEFAULT_PTIME)
-    limit = next(iter(_numbers(media.values("maxptime"))), _PTIME_RANGE[-1])
-    ptime = wish if wish in _PTIME_RANGE else DEFAULT_PTIME
-    fitting = _LARGEST_PAYLOAD * 1000 // (codec.octets_per_tick * codec.clock_hz)
-    return max(_PTIME_RANGE[0], min(ptime, limit // 10 * 10, fitting // 10 * 10))
-
-
-def _numbers(values: Iterable[str]) -> Iterator[int]:
-    return (number for value in values if (number := _number_in(value)) is not None)
-
-
-def _number_in(text: str) -> int | None:
-    text = text.strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def _own_session(local: LocalMedia, media: tuple[Media, ...], time: str = "0 0") -> Session:
@@ -307,14 +279,14 @@ def _own_session(local: LocalMedia, media: tuple[Media, ...], time: str = "0 0")
 def _own_media(
     local: LocalMedia, formats: Sequence[Format], direction: Direction, keys: Iterable[Crypto] = ()
 ) -> Media:
-    lines = [Attribute(name="crypto", value=str(line)) for line in keys]
+    lines = [Attribute("crypto", str(line)) for line in keys]
     described = [attribute for one in formats for attribute in one.attributes()]
     return Media(
         kind="audio",
         port=local.port,
         protocol=SECURE if lines else PROTOCOL,
         formats=tuple(str(one.number) for one in formats),
-        attributes=(*lines, *described, Attribute(name="ptime", value=str(local.ptime)), Attribute(name=direction)),
+        attributes=(*lines, *described, Attribute("ptime", str(local.ptime)), Attribute(direction)),
     )
 
 
@@ -324,15 +296,4 @@ def _refused(media: Media) -> Media:
 
 
 def _without_direction(attributes: Iterable[Attribute]) -> tuple[Attribute, ...]:
-    return tuple(attribute for attribute in attributes if attribute.name not in _DIRECTIONS)
-
-
-def _describe(session: Session) -> str:
-    """What was offered, for the error: `audio RTP/AVP over IP4 with 18 G729/8000`."""
-    parts: list[str] = []
-    for media in session.media:
-        maps = [value.partition(" ")[2] for value in media.values("rtpmap")]
-        where = connection_data(address)[3:6] if (address := media.address or session.address) else "no c= line"
-        what = ", ".join(maps) or "payload types " + " ".join(media.formats)
-        parts.append(f"{media.kind} {media.protocol} port {media.port} ({where}) with {what[:200]}")
-    return "; ".join(parts)
+    return tuple(attribute for attribute in attributes if attribute.name not in DIRECTIONS)

@@ -11,20 +11,20 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from ..errors import SdpError
 from .addresses import ip_address
 from .crypto import without_keys
 
 _LINE_BREAK: Final = re.compile(r"\r\n|\n|\r")
-_LINE: Final = re.compile(r"([a-z])=(.*)", re.DOTALL)
 _MEDIA: Final = re.compile(r"([!-~]+) +([0-9]{1,5})(?:/[0-9]{1,5})? +([!-~]+)((?: +[!-~]+)+) *")
 _CONNECTION: Final = re.compile(r"IN +(IP4|IP6) +([!-~]+) *", re.IGNORECASE)
 _TIME: Final = re.compile(r"[0-9]{1,20} [0-9]{1,20}")
 _PORT_RANGE: Final = range(65536)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Attribute:
+class Attribute(msgspec.Struct, frozen=True):
     """One `a=` line; `value` is empty for a property such as `sendonly`."""
 
     name: str
@@ -34,8 +34,7 @@ class Attribute:
         return f"a={self.name}:{self.value}" if self.value else f"a={self.name}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Media:
+class Media(msgspec.Struct, frozen=True, kw_only=True):
     """One `m=` section. `address` is that of its own `c=` line, empty where it has none; port 0 is refused."""
 
     kind: str
@@ -47,7 +46,7 @@ class Media:
 
     def values(self, name: str) -> tuple[str, ...]:
         """Every value of the attribute `name`, in order."""
-        return tuple(attribute.value for attribute in self.attributes if attribute.name == name)
+        return tuple([attribute.value for attribute in self.attributes if attribute.name == name])
 
     def lines(self) -> list[str]:
         """The section as lines, without a `c=` line where `address` is empty."""
@@ -59,8 +58,7 @@ class Media:
         ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Session:
+class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A whole description. `time` is kept because an answer repeats the offer's (RFC 3264 section 6)."""
 
     origin: str = ""
@@ -111,10 +109,9 @@ class _Builder:
     sections: list[_Section] = field(default_factory=list[_Section])
 
     def take(self, number: int, line: str) -> None:
-        match = _LINE.fullmatch(line)
-        if match is None:
+        letter, value = line[0], line[2:]
+        if line[1:2] != "=" or not "a" <= letter <= "z":
             raise _error(number, line, "a lower-case letter, '=' and a value")
-        letter, value = match[1], match[2]
         if not self.sections:
             if line.rstrip() != "v=0":
                 raise _error(number, line, "v=0")
@@ -125,7 +122,7 @@ class _Builder:
             self.sections[-1].address = _read_connection(number, value)
         elif letter == "a":
             name, _, rest = value.partition(":")
-            self.sections[-1].attributes.append(Attribute(name=name.strip().lower(), value=rest.strip()))
+            self.sections[-1].attributes.append(Attribute(name.strip().lower(), rest.strip()))
         elif letter == "o":
             self.origin = value.strip()
         elif letter == "t" and _TIME.fullmatch(value.strip()):
