@@ -86,7 +86,6 @@ class Leg:
             port=self.port,
             codecs=settings.codecs,
             session_id=secrets.randbits(62),
-            version=0,
             srtp=settings.srtp,
             keys=() if settings.srtp == "off" else fresh_keys(),
         )
@@ -129,12 +128,12 @@ class Leg:
 
     def on_offer(self, offer: str | None) -> str:
         """Answer `offer`, or make one where there is none. Raises SdpError or NotAcceptable."""
-        local = self._next_version()
+        local = self._next_version() if self._said else self._local
         said, agreed = self._describe(offer, local)
         if agreed is not None and self._are_new_keys(agreed):
             local = replace(local, keys=fresh_keys())
             said, agreed = self._describe(offer, local)
-        if _same_but_version(said, self._said):
+        if self._said and _same_but_version(said, self._said):
             local = self._local
             said, agreed = self._describe(offer, local)
         self._local, self._said = local, said
