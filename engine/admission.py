@@ -36,20 +36,18 @@ class LoopLag:
     def __init__(self) -> None:
         self._lags: deque[float] = deque([0.0] * SAMPLES, maxlen=SAMPLES)
         self._watching: asyncio.Task[None] | None = None
+        self.usual_s: float = 0.0
+        """By how much half of the timers came late at least: one hiccup is no overload."""
 
     @property
     def worst_s(self) -> float:
         """By how much a timer came late, at most."""
         return max(self._lags)
 
-    @property
-    def usual_s(self) -> float:
-        """By how much half of the timers came late at least: one hiccup is no overload."""
-        return statistics.median(self._lags)
-
     def take(self, late_s: float) -> None:
         """Count a timer that came so late."""
         self._lags.append(late_s)
+        self.usual_s = statistics.median(self._lags)
 
     async def start(self) -> None:
         """Begin to look."""

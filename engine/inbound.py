@@ -51,8 +51,7 @@ class Inbound:
 
     def admit(self, invite: Invited) -> Call | Refusal:
         """Make a call of an INVITE for a number of ours. Raises MediaError where there is no room."""
-        dialled = self._dialled(invite)
-        route = self._directory.route(dialled)
+        dialled, route = self._dialled(invite)
         if route is None:
             return Refusal(status=NOT_FOUND, why=f"no DID {self._directory.number(dialled)}")
         if not route.url:
@@ -76,12 +75,14 @@ class Inbound:
         self._lives.begin(call, Case(account=route.account, application=application, facts=facts))
         return call
 
-    def _dialled(self, invite: Invited) -> str:
+    def _dialled(self, invite: Invited) -> tuple[str, Route | None]:
         """Whom the call is for; To says so where a registrar put our contact in place of it (RFC 3261 section 16.5)."""
-        user = user_part(invite.request_uri)
-        if self._directory.route(user) is None and self.known_as(user):
-            return user_part(invite.to_uri)
-        return user
+        dialled = user_part(invite.request_uri)
+        route = self._directory.route(dialled)
+        if route is None and self.known_as(dialled):
+            dialled = user_part(invite.to_uri)
+            route = self._directory.route(dialled)
+        return dialled, route
 
     def _call(self, invite: Invited, route: Route) -> Call:
         call = Call(

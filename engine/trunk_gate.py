@@ -44,6 +44,8 @@ class TrunkGate:
 
     def _by_digest(self, invite: Invited) -> Trunk | Refusal | None:
         """The trunk that the credentials prove; None for nobody where anybody may call."""
+        if not self._trunks.any_digest:
+            return None if self._anybody else Refusal(status=FORBIDDEN, why="no trunk has this address")
         given = read_credentials(invite.headers)
         trunk = self._trunks.of_user(given.username) if given else None
         if given and trunk:
@@ -56,8 +58,6 @@ class TrunkGate:
                 return self._challenge("the nonce is past its time", stale=True)
         if self._anybody:
             return None
-        if not self._trunks.any_digest:
-            return Refusal(status=FORBIDDEN, why="no trunk has this address")
         if given:
             return Refusal(status=FORBIDDEN, why=f"wrong credentials for {given.username!r}")
         return self._challenge("credentials are asked for")

@@ -38,8 +38,10 @@ class Credentials:
 def read_credentials(headers: Iterable[tuple[str, str]], realm: str = REALM) -> Credentials | None:
     """The first digest Authorization for our realm; None without one."""
     for name, value in headers:
+        if name.lower() != "authorization":
+            continue
         scheme, _, rest = value.strip().partition(" ")
-        if name.lower() != "authorization" or scheme.lower() != "digest":
+        if scheme.lower() != "digest":
             continue
         found = {match[1].lower(): re.sub(r"\\(.)", r"\1", match[2] or "") or match[3] or ""
                  for match in _PARAMETER.finditer(rest)}  # fmt: skip
