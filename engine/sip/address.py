@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote
 
+import msgspec
 import phonenumbers
 
 _NAME_ADDR: Final = re.compile(r'\s*+(?:"((?:[^"\\]|\\.)*+)"\s*+|([^"<]*+))<([^>]*+)>(.*)', re.DOTALL)
@@ -28,8 +28,7 @@ _SCHEMES: Final = frozenset({"sip", "sips", "tel"})
 SIP_SCHEMES: Final = ("sip:", "sips:")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True, kw_only=True):
     """A `sip:`, `sips:` or `tel:` URI, with the display name where it stood in a header.
 
     `host` is empty for `tel:`; `port` is 0 where none is given. `params` are the URI's, names in lower case.
@@ -39,7 +38,7 @@ class Address:
     user: str
     host: str = ""
     port: int = 0
-    params: Mapping[str, str] = field(default_factory=dict[str, str])
+    params: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
     display: str = ""
 
 

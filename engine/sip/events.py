@@ -18,9 +18,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+import msgspec
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Invited:
+
+class Invited(msgspec.Struct, frozen=True, kw_only=True):
     """An INVITE outside a dialog. It has been answered with 100; nothing else goes out until told."""
 
     dialog: int
@@ -35,8 +36,7 @@ class Invited:
     transport: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Progressed:
+class Progressed(msgspec.Struct, frozen=True, kw_only=True):
     """A provisional response to our INVITE, above 100; `sdp` where it had a session description."""
 
     dialog: int
@@ -44,32 +44,28 @@ class Progressed:
     sdp: str | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     """Our INVITE got its 2xx (already ACKed). `sdp` is its answer, or what an earlier response of who answered had."""
 
     dialog: int
     sdp: str | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Acknowledged:
+class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
     """ACK came for our 2xx; `sdp` is the answer where our 2xx carried the offer."""
 
     dialog: int
     sdp: str | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DigitInfo:
+class DigitInfo(msgspec.Struct, frozen=True, kw_only=True):
     """SIP INFO with a key press (application/dtmf-relay or application/dtmf)."""
 
     dialog: int
     digit: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """The dialog is over, whatever ended it; the last event of a dialog.
 
     `status` is the final SIP status (200 for an answered call that was hung up); `by` whose act ended it; `reason` the
