@@ -180,10 +180,15 @@ class Agent:
         """Refuse an INVITE with 488, unless it is over by then."""
         asyncio.get_running_loop().call_soon(self._refuse_offer, dialog)
 
+    def expect_ack(self, dialog: int) -> None:
+        """Have ACKs read until the dialog is over."""
+        if self._endpoint is not None:
+            self._endpoint.acknowledgement.expected.add(dialog)
+
     @property
     def latest_ack(self) -> str:
         """The text of the ACK that came last."""
-        return "" if self._endpoint is None else self._endpoint.latest_ack
+        return "" if self._endpoint is None else self._endpoint.acknowledgement.latest
 
     def _refuse_offer(self, dialog: int) -> None:
         call = self._calls.get(dialog)
@@ -208,6 +213,8 @@ class Agent:
     def over(self, call: Call) -> bool:
         """Have a call dropped that the stack is done with; False where it was dropped before."""
         dialog = call.dialog
+        if self._endpoint is not None:
+            self._endpoint.acknowledgement.expected.discard(dialog.number)
         if dialog.given_up:
             self._given_up.pop(dialog.number, None)
         elif self._calls.pop(dialog.number, None) is None:

@@ -1,7 +1,7 @@
 """What ACK says, which brings the answer to an offer that our 2xx to a re-INVITE made (RFC 3261 section 13.2.1).
 
 pjsua2 shows an ACK only where it is the first of its dialog, and of later answers no more than that there was one. So
-requests are looked at here before the stack takes them, as one of its own modules does that.
+requests are looked at here before the stack takes them, as one of its own modules does that, while a dialog needs it.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ class Acknowledgement:
         self._module = _Module(
             name=name, name_length=len(name), id=-1, priority=PRIORITY, on_rx_request=_TAKE(self._look)
         )
+        self.expected: set[int] = set()
+        """Dialogs in which an ACK may bring an answer; while there are none, no ACK is read."""
         self.latest = ""
         """The text of the ACK that came last, which is the one that the stack is at."""
 
@@ -57,7 +59,7 @@ class Acknowledgement:
 
     def _look(self, request: int) -> int:
         """Leave every request to the others."""
-        if _LIBRARY.pjsip_rx_data_get_info(request).startswith(b"Request msg ACK/"):
+        if self.expected and _LIBRARY.pjsip_rx_data_get_info(request).startswith(b"Request msg ACK/"):
             read: Any = pj.SipRxData()
             _READ(int(read.this), request)
             self.latest = read.wholeMsg

@@ -45,6 +45,10 @@ class Keeper(Protocol):
         """Refuse an INVITE with 488, later and not from here."""
         ...
 
+    def expect_ack(self, dialog: int) -> None:
+        """Have ACKs read until the dialog is over."""
+        ...
+
     @property
     def latest_ack(self) -> str:
         """The text of the ACK that came last."""
@@ -155,6 +159,8 @@ class Call(pj.Call):
                 self._keeper.refuse_offer(dialog.number)
                 return
             dialog.asked = offer is None
+            if dialog.asked and dialog.confirmed:
+                self._keeper.expect_ack(dialog.number)
         prm.sdp.wholeSdp = ours
 
     @guarded

@@ -51,7 +51,7 @@ class Endpoint(pj.Endpoint):
         self._settings = settings
         self._log_writer = LogWriter()
         self._resolver = Resolver()
-        self._acknowledgement = Acknowledgement()
+        self.acknowledgement = Acknowledgement()
         self.listening: list[str] = []
         """`transport:address:port` of each transport, with the port that was bound."""
 
@@ -61,7 +61,7 @@ class Endpoint(pj.Endpoint):
             self.libCreate()
             self.libInit(self._config())
             self._resolver.attach()
-            self._acknowledgement.attach()
+            self.acknowledgement.attach()
             self.codecSetPriority("L16", CODEC_ENABLED)
             self.audDevManager().setNullDev()
             self.audDevManager().setNoDev()
@@ -118,11 +118,6 @@ class Endpoint(pj.Endpoint):
     def handle_events(self) -> int:
         """Handle what has come, up to eight messages, and timers that are due; how many there were."""
         return self.libHandleEvents(0)
-
-    @property
-    def latest_ack(self) -> str:
-        """The text of the ACK that came last."""
-        return self._acknowledgement.latest
 
     @property
     def calls(self) -> int:
