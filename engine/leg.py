@@ -207,7 +207,7 @@ def _remotes(agreed: Agreed) -> tuple[SetRemote, dict[int, SetRemote]]:
     """What the worker is told; and what it is to be told when packets of those payload types come."""
     remotes = [_remote(one) for one in (agreed, *agreed.others)]
     types = [{one.payload_type, one.payload_type if (own := one.own_payload_type) is None else own} for one in remotes]
-    all_types = set[int]().union(*types)
+    all_types = {kind for its in types for kind in its}
     told = [
         msgspec.structs.replace(one, other_types=tuple(all_types - its))
         for one, its in zip(remotes, types, strict=True)

@@ -38,7 +38,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     user: str
     host: str = ""
     port: int = 0
-    params: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
+    params: Mapping[str, str] = {}
     display: str = ""
 
 

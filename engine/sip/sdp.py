@@ -8,7 +8,6 @@ decides anything; that is `negotiation`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -91,22 +90,20 @@ def parse(text: str) -> Session:
     return builder.finish()
 
 
-@dataclass(kw_only=True, slots=True)
-class _Section:
+class _Section(msgspec.Struct, kw_only=True):
     """What is gathered about the session, or about one media section, while its lines come in."""
 
     head: tuple[str, int, str, tuple[str, ...]] = ("", 0, "", ())
     address: str = ""
-    attributes: list[Attribute] = field(default_factory=list[Attribute])
+    attributes: list[Attribute] = []
 
 
-@dataclass(kw_only=True, slots=True)
-class _Builder:
+class _Builder(msgspec.Struct, kw_only=True):
     """The reader's state: the session section first, then one more for each `m=` line."""
 
     origin: str = ""
     time: str = "0 0"
-    sections: list[_Section] = field(default_factory=list[_Section])
+    sections: list[_Section] = []
 
     def take(self, number: int, line: str) -> None:
         letter, value = line[0], line[2:]
