@@ -235,6 +235,9 @@ class Call(pj.Call):
         if answer:
             self._listener.on_answer(self.dialog.number, answer)
 
+    def onCallMediaTransportState(self, prm: pj.OnCallMediaTransportStateParam) -> None:
+        """Take no notice: it carries no media. pjsua2's own does no more, but the way back there takes a while."""
+
     @guarded
     def onInstantMessage(self, prm: pj.OnInstantMessageParam) -> None:
         log.warning("< MESSAGE within a call from %s is dropped; the stack has answered it with 200", prm.fromUri)
