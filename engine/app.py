@@ -61,8 +61,13 @@ NOBODY: Final = ""
 """Who owns what a version before engines had names has left."""
 BROKEN_OFF_S: Final = 3600.0
 """An upload of which nothing has come for so long is another engine's no more."""
-GC_THRESHOLDS: Final = (5000, 20, 20)
-"""Objects, then collections of the younger generation, after which a generation is collected."""
+GC_THRESHOLDS: Final = (50_000, 20, 20)
+"""Objects, then collections of the younger generation, after which a generation is collected.
+
+What calls leave behind is freed without. What is alive is looked through each time, and nothing else happens meanwhile:
+15,000 objects where 250 calls come and go a second, which take 10 to 25 ms. So they must come and go without reaching
+this.
+"""
 
 
 @dataclass(frozen=True, slots=True)

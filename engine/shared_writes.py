@@ -19,10 +19,11 @@ from .errors import DatabaseAway
 from .row_writing import Columns, insert_rows, put_rows
 from .sql import Sql
 
-MOST: Final = 100
+MOST: Final = 250
 """Rows in one transaction: what can be prepared without holding up the loop."""
 GATHER_S: Final = 0.1
-"""How long after a transaction of several rows the next may begin. Who writes one after the other is not held up."""
+"""How long after a transaction of several rows the next may begin, unless there is enough for one. Who writes one after
+the other is not held up."""
 CLOSE_S: Final = 5.0
 """How long the end waits for a database that does not take what is under way."""
 
@@ -83,7 +84,7 @@ class SharedWrites:
             while batch := self._waiting[:MOST]:
                 del self._waiting[:MOST]
                 await self._commit(batch)
-                if len(batch) > 1:
+                if len(batch) > 1 and len(self._waiting) < MOST:
                     await asyncio.sleep(GATHER_S)
         finally:
             self._writer = None

@@ -98,6 +98,20 @@ def test_who_writes_one_row_after_the_other_does_not_wait_for_more(
     asyncio.run(run())
 
 
+def test_where_there_is_enough_for_a_transaction_nobody_waits_for_more(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flexml.engine.shared_writes.GATHER_S", 3600.0)
+    monkeypatch.setattr("flexml.engine.shared_writes.MOST", 2)
+
+    async def run() -> None:
+        async with asyncio.timeout(60), opened(database_url) as database:
+            await asyncio.gather(*(database.save_call(replace(CALL, sid=f"c{number}")) for number in range(6)))
+            assert len(await database.load_calls()) == 6
+
+    asyncio.run(run())
+
+
 def test_of_several_states_of_one_row_the_last_is_kept_whether_it_is_new_or_not(database_url: str) -> None:
     async def run() -> None:
         async with opened(database_url) as database:
