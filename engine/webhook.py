@@ -14,13 +14,13 @@ import hmac
 import json
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 import msgspec
 from yarl import URL
 
+from .cookies import CallCookies
 from .errors import FetchError
 from .flexml.fetch import Cookies, Fetched
 from .names import HttpNames
@@ -78,29 +78,6 @@ class _Course:
     def ms(self) -> float:
         """How long it has been under way."""
         return round((asyncio.get_running_loop().time() - self.began) * 1000, 1)
-
-
-class CallCookies(Cookies):
-    """The cookies of one call. Hosts named by address count too: applications are often in the same rack.
-
-    Most applications set none, and a jar is dearer than all else of a request that is ours.
-    """
-
-    def __init__(self) -> None:
-        self._jar: aiohttp.CookieJar | None = None
-
-    def keep(self, cookies: SimpleCookie, url: URL) -> None:
-        """Keep what an answer of that URL has set."""
-        if cookies:
-            self._jar = self._jar or aiohttp.CookieJar(unsafe=True, quote_cookie=False)
-            self._jar.update_cookies(_as_they_came(cookies), url)
-
-    def header(self, url: URL) -> dict[str, str]:
-        """What goes to that URL, written by nobody anew (RFC 6265 section 5.4)."""
-        if self._jar is None:
-            return {}
-        pairs = [f"{morsel.key}={morsel.value}" for morsel in self._jar.filter_cookies(url).values()]
-        return {"Cookie": "; ".join(pairs)} if pairs else {}
 
 
 class Webhook:
@@ -256,14 +233,6 @@ def sign(secret: bytes, timestamp: str, method: str, url: str, body: bytes) -> s
 def _signing(secret: bytes) -> hmac.HMAC:
     """What has taken the key: that takes longer than to sign."""
     return hmac.new(secret, digestmod="sha256")
-
-
-def _as_they_came(cookies: SimpleCookie) -> SimpleCookie:
-    """Cookies whose values are what the header says: quotes are part of a value (RFC 6265 section 5.2)."""
-    for morsel in cookies.values():  # their `set` would refuse names such as a[b], which PHP gives
-        value = morsel.coded_value
-        morsel.__setstate__({"key": morsel.key, "value": value, "coded_value": value})  # pyright: ignore[reportAttributeAccessIssue]
-    return cookies
 
 
 def _first_request(url: str, method: str, data: Mapping[str, object], delivery: str) -> _Request:

@@ -194,6 +194,7 @@ LAYERS = [
     ("engine.records",),
     (
         "engine.config_kinds",
+        "engine.cookies",
         "engine.metrics",
         "engine.log",
         "engine.workers",
