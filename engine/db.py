@@ -27,15 +27,8 @@ CLAIM: Final = 10
 """How many calls an engine takes at a time: what is due at once is shared by all."""
 
 _SCHEDULED: Final = call_table.c.state == "scheduled"
-_CLAIMED: Final = sa.and_(call_table.c.state == "live", call_table.c.due.is_not(None))
 _NEXT_DUE: Final = sa.select(sa.func.min(call_table.c.due)).where(_SCHEDULED, call_table.c.due.is_not(None))
-_IS_ANY_DUE: Final = sa.select(
-    sa.or_(
-        sa.exists().where(_SCHEDULED, call_table.c.due <= sa.bindparam("now")),
-        sa.exists().where(_CLAIMED, call_table.c.owner == sa.bindparam("owner")),
-    )
-)
-"""Made once: to make a statement costs more than to carry it out."""
+_IS_DUE: Final = sa.exists().where(_SCHEDULED, call_table.c.due <= sa.bindparam("now"))
 
 Row = TypeVar("Row", Account, Did, CallRecord, Callback)
 
@@ -49,6 +42,11 @@ class Database(Sql):
     def __init__(self, url: str, *, owner: str = "") -> None:
         super().__init__(url)
         self.owner = owner
+        live, when = call_table.c.state == "live", call_table.c.due.is_not(None)
+        self._unplaced = sa.and_(live, when, call_table.c.owner == owner)
+        """Calls that this engine has claimed but not begun to place: they still have the time at which they are due."""
+        self._is_any_due = sa.select(sa.or_(_IS_DUE, sa.exists().where(self._unplaced)))
+        """Asked every second, so made once: to make a statement costs more than to carry it out."""
         self._writes = SharedWrites(self)
         self._live: dict[str, dict[str, Any]] = {}
         """What this engine has written of the calls that live here: the rest of a row is left as it is."""
@@ -136,11 +134,10 @@ class Database(Sql):
 
         They are live, and this engine's, from then on. What it had taken before but did not begin to place is in it.
         """
-        asked = {"now": now, "owner": self.owner}
-        if not await self.read(lambda connection: connection.scalar(_IS_ANY_DUE, asked)):  # which is so every second
+        if not await self.read(lambda connection: connection.scalar(self._is_any_due, {"now": now})):
             return []
         due = sa.and_(_SCHEDULED, call_table.c.due <= now)
-        where, order = sa.or_(due, self._unplaced()), call_table.c.due
+        where, order = sa.or_(due, self._unplaced), call_table.c.due
         async with self.begin() as connection:
             calls = await _select(
                 connection, call_table, CallRecord, where=where, order=order, limit=CLAIM, lock="pass over"
@@ -152,14 +149,10 @@ class Database(Sql):
 
     async def begin_placing(self, sid: str) -> bool:
         """Say that a claimed call is being placed; False, and it must not be, where another engine has it by now."""
-        where = sa.and_(call_table.c.sid == sid, self._unplaced())
+        where = sa.and_(call_table.c.sid == sid, self._unplaced)
         async with self.begin() as connection:
             placing = sa.update(call_table).where(where).values(due=None)
             return (await connection.execute(placing)).rowcount == 1
-
-    def _unplaced(self) -> sa.ColumnElement[bool]:
-        """Calls that this engine has claimed but not begun to place: they still have the time at which they are due."""
-        return sa.and_(_CLAIMED, call_table.c.owner == self.owner)
 
     async def owners(self) -> set[str]:
         """The engines that live calls or pending callbacks belong to."""
@@ -200,7 +193,7 @@ class Database(Sql):
 
         Nobody places it then: it is live and this engine's, until it is saved as ended. None where there is none.
         """
-        waits = sa.or_(_SCHEDULED, self._unplaced())
+        waits = sa.or_(_SCHEDULED, self._unplaced)
         taken = sa.update(call_table).where(call_table.c.sid == sid, call_table.c.account == account, waits)
         taken = taken.values(state="live", owner=self.owner, due=None).returning(*_columns(call_table, CallRecord))
         async with self.begin() as connection:
